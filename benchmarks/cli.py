@@ -1,0 +1,154 @@
+"""`st-bench`: opens engines, measures them, prints a table and writes the records."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from artmirror.runtime.command import EXIT_INTERRUPTED, Command, SizeType, StopOnSignals, common_options
+from artmirror.runtime.engines import BACKENDS
+from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.gallery import DEFAULT_STYLE, find_style
+
+if TYPE_CHECKING:
+    from artmirror.benchmarks.measure import Candidate
+    from artmirror.runtime.frame import Pixels
+    from artmirror.runtime.source import Source
+
+
+@click.command(
+    cls=Command,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+    epilog="Examples:  st-bench starry --size 640x360;  "
+    "st-bench a.onnx b.onnx --backend openvino --backend onnxruntime --json records.json",
+)
+@click.argument("engines", nargs=-1, type=click.Path(), metavar="[ENGINE]...")
+@click.option("--size", type=SizeType(), default="640x360", help="Size of the frames.")
+@click.option(
+    "--backend",
+    "backends",
+    type=click.Choice(list(BACKENDS)),
+    multiple=True,
+    default=["openvino"],
+    help="Library that runs the network; may be given more than once.",
+)
+@click.option("--rounds", type=click.IntRange(1, 1000), default=5, help="How often everything is measured.")
+@click.option("--frames", type=click.IntRange(1, 10_000), default=60, help="Frames of a round, after its warm-up.")
+@click.option(
+    "--input",
+    "input_uri",
+    metavar="URI",
+    help="Source of the pipeline; synthetic:640x360@30 paces itself like a camera.  [default: a test picture, unpaced]",
+)
+@click.option("--threads", type=click.IntRange(1), help="Processor threads.  [default: the library chooses]")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write all values there.")
+@common_options("st-bench")
+def main(**options: Any) -> None:
+    """Measure how fast networks run: the engine alone, and the whole pipeline from a source to nowhere.
+
+    ENGINE is a file written by st-export or the name of a bundled style; without one, the default style is measured.
+
+    The engine's FPS is with the engine kept full, its latency with one frame at a time.
+    """
+    # Imported here, since --help and completion shall not wait for them.
+    from artmirror.benchmarks.environment import read_environment
+    from artmirror.benchmarks.measure import measure
+    from artmirror.benchmarks.record import Session, write_session
+    from artmirror.benchmarks.report import render_session
+    from artmirror.benchmarks.scenarios import Stopped
+
+    json_path: Path | None = options["json_path"]
+    if json_path is not None and (json_path.is_dir() or not json_path.parent.is_dir()):
+        raise click.UsageError(f"--json {json_path} cannot be written: wanted a file in a folder that exists")
+    paths = [_engine_path(name) for name in options["engines"] or (DEFAULT_STYLE,)]
+    backends = tuple(dict.fromkeys(options["backends"]))
+    environment = read_environment()
+    with ExitStack() as stack, StopOnSignals() as signals:
+        candidates = _open_candidates(stack, paths, backends, options)
+        runs = options["rounds"] * sum(len(candidate.scenarios) for candidate in candidates)
+        try:
+            with _progress(runs) as observe:
+                records = measure(
+                    candidates,
+                    rounds=options["rounds"],
+                    frames=options["frames"],
+                    should_stop=lambda: signals.asked,
+                    observe=observe,
+                )
+        except Stopped:
+            click.echo("stopped before the last round; nothing was written", err=True)
+            sys.exit(EXIT_INTERRUPTED)
+    session = Session(environment, records)
+    Console(markup=False, highlight=False, emoji=False).print(render_session(session))
+    if json_path is not None:
+        write_session(session, json_path)
+
+
+def _engine_path(name: str) -> Path:
+    """The file that an ENGINE argument means: whatever looks like a file is one."""
+    path = Path(name)
+    return path if path.suffix or path.is_file() else find_style(name)
+
+
+def _open_candidates(
+    stack: ExitStack, paths: Sequence[Path], backends: Sequence[str], options: dict[str, Any]
+) -> list["Candidate"]:
+    """Open every engine with every back end; `stack` closes them."""
+    from artmirror.benchmarks.measure import Candidate
+    from artmirror.benchmarks.scenarios import EngineOnly, KeptSlots, WholePipeline, source_label
+    from artmirror.runtime.engines import open_engine
+    from artmirror.runtime.sources import open_source
+
+    size, threads = options["size"], options["threads"]
+    uri = options["input_uri"] or f"synthetic:{size[1]}x{size[0]}"
+    picture, live = _first_picture(uri, size)
+    candidates = []
+    for path in paths:
+        for backend in backends:
+            click.echo(f"opening {path.name} with {backend}", err=True)
+            opened = open_engine(path, size=size, backend=backend, threads=threads)
+            engine = stack.enter_context(closing(KeptSlots(opened)))
+
+            def open_for_run(frames: int) -> "Source":
+                return open_source(uri, size=size, max_frames=frames)
+
+            pipeline = WholePipeline(engine, open_for_run, source_label(uri), live)
+            candidates.append(Candidate(path.stem, engine, threads, (EngineOnly(engine, picture), pipeline)))
+    return candidates
+
+
+def _first_picture(uri: str, size: tuple[int, int]) -> tuple["Pixels", bool]:
+    """The picture that the engine is measured with alone, and whether the source is live.
+
+    Read before an engine is compiled, so that a wrong --input shows at once.
+    """
+    import numpy as np
+
+    from artmirror.runtime.frame import FrameSlot
+    from artmirror.runtime.sources import open_source
+
+    slot = FrameSlot(np.zeros((*size, 3), np.uint8), np.zeros((*size, 3), np.uint8))
+    with closing(open_source(uri, size=size)) as source:
+        if not source.read(slot):
+            raise ArtmirrorError(f"{uri} gave no frame; name another --input")
+        return slot.frame, source.live
+
+
+@contextmanager
+def _progress(runs: int) -> Iterator[Callable[[], None]]:
+    """A bar on stderr, drawn between runs only: drawing takes time from the cores that are measured."""
+    columns = (TextColumn("run"), MofNCompleteColumn(), BarColumn(), TextColumn("left"), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, auto_refresh=False, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=runs)
+        progress.refresh()
+
+        def observe() -> None:
+            progress.update(task, advance=1, refresh=True)
+
+        yield observe

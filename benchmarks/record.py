@@ -1,0 +1,140 @@
+"""What a session of st-bench leaves behind: immutable records of raw values, and their JSON.
+
+Nothing here is computed from the values (see `statistics`), so that new statistics can read old records.
+"""
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+from artmirror.benchmarks.environment import Environment
+from artmirror.runtime.errors import ArtmirrorError
+
+FORMAT_VERSION = 1
+
+ScenarioName = Literal["engine", "pipeline"]
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Raw values of neighbouring frames, in the order in which the frames were done; all in nanoseconds."""
+
+    completed_ns: tuple[int, ...]  # when each frame was done, with as many in the engine as it takes
+    latency_ns: tuple[int, ...]  # engine: submit to result, alone; pipeline: capture to delivered to the sink
+    engine_ns: tuple[int, ...] = ()  # pipeline: time that the engine spent on each frame
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One run of one scenario.
+
+    `warmup.completed_ns` counts from the start of the run, `measured.completed_ns` from the last warm-up frame.
+    """
+
+    warmup: Samples
+    measured: Samples
+    frames_dropped: int = 0  # by a live source's pipeline, warm-up included
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """All rounds of one scenario with one engine."""
+
+    engine: str  # the file's name without its suffix
+    style: str
+    preset: str  # of the network
+    graph_sha256: str  # of the network, so that it is the same one whatever the file is called
+    backend: str
+    library: str  # name and version
+    device: str
+    precision: str  # in which the engine computes
+    height: int
+    width: int
+    threads: int | None  # None where the library chose
+    scenario: ScenarioName
+    source: str | None  # of the pipeline, without folders and hosts
+    live: bool  # the pipeline's source paced itself: it bounds the FPS, and frames may be dropped
+    rounds: tuple[Round, ...]
+    peak_rss_bytes: int | None  # of the whole process, which holds every engine of the session; None where unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One call of st-bench: where it ran, and what it measured."""
+
+    environment: Environment
+    records: tuple[Record, ...]
+
+    def to_json(self) -> str:
+        """The session as one JSON object."""
+        return json.dumps({"format_version": FORMAT_VERSION, **asdict(self)})
+
+    @classmethod
+    def from_json(cls, text: str, source: str) -> Self:
+        """Read a session.
+
+        Args:
+            source: The file's name, for errors.
+
+        Raises:
+            ArtmirrorError: the text is no session, or of a version that is not read here.
+        """
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ArtmirrorError(f"{source} is no record of st-bench ({error}); measure again with --json") from None
+        version = values.get("format_version") if isinstance(values, dict) else None
+        if version != FORMAT_VERSION:
+            raise ArtmirrorError(
+                f"{source} has record version {version}; this artmirror reads version {FORMAT_VERSION}: measure again"
+            )
+        try:
+            return cls(Environment(**values["environment"]), tuple(_record(record) for record in values["records"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArtmirrorError(f"{source} is a damaged record of st-bench ({error}); measure again") from None
+
+
+def write_session(session: Session, path: Path) -> None:
+    """Write a session's JSON whole or not at all.
+
+    Raises:
+        ArtmirrorError: the file cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        beside.write_text(session.to_json() + "\n", encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            beside.unlink()
+        raise ArtmirrorError(f"cannot write {path}: {error.strerror}; name another file with --json") from None
+
+
+def read_session(path: Path) -> Session:
+    """Read what `write_session` wrote.
+
+    Raises:
+        ArtmirrorError: the file is missing, or holds no session of this version.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArtmirrorError(f"cannot read {path}: {error}; name a file written by st-bench --json") from None
+    return Session.from_json(text, str(path))
+
+
+def _record(values: dict[str, Any]) -> Record:
+    if values["scenario"] not in get_args(ScenarioName):
+        raise ValueError(f"scenario {values['scenario']!r}")
+    return Record(**{**values, "rounds": tuple(_round(entry) for entry in values["rounds"])})
+
+
+def _round(values: dict[str, Any]) -> Round:
+    return Round(_samples(values["warmup"]), _samples(values["measured"]), values["frames_dropped"])
+
+
+def _samples(values: dict[str, Any]) -> Samples:
+    return Samples(**{entry.name: tuple(values[entry.name]) for entry in fields(Samples)})

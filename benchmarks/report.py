@@ -1,0 +1,72 @@
+"""Shows a session as a table: pure functions from records to what rich prints."""
+
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from artmirror.benchmarks.record import Record, Session
+from artmirror.benchmarks.statistics import BUSY_SPREAD, engine_record_of, pipeline_ratio, summarize
+
+
+def render_session(session: Session) -> RenderableType:
+    """Where it was measured, the table, and the notes below it."""
+    place = session.environment
+    # The size is no column: a session has one, and the table has to fit 80 columns.
+    sizes = ", ".join(dict.fromkeys(f"{record.width}x{record.height}" for record in session.records))
+    title = f"{sizes} on {place.cpu} ({place.cores} cores), artmirror {place.artmirror}"
+    return Group(title, records_table(session.records), *notes(session.records))
+
+
+def records_table(records: Sequence[Record]) -> Table:
+    """A row for each record."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("engine", overflow="fold")
+    table.add_column("backend")  # folds between back end and precision in a narrow terminal
+    table.add_column("scenario", no_wrap=True)
+    for name in ("FPS", "min-max", "p50\nms", "p95\nms", "p99\nms", "of\nengine"):
+        table.add_column(name, no_wrap=True, justify="right")
+    for record in records:
+        summary = summarize(record)
+        mark = "~" if summary.spread > BUSY_SPREAD else " "
+        table.add_row(
+            record.engine,
+            f"{record.backend} {record.precision}",
+            record.scenario,
+            _short(summary.fps_median),
+            f"{_short(summary.fps_min)}-{_short(summary.fps_max)}{mark}",
+            *(_short(value_ms) for value_ms in (summary.p50_ms, summary.p95_ms, summary.p99_ms)),
+            _ratio(record, records),
+        )
+    return table
+
+
+def notes(records: Sequence[Record]) -> list[str]:
+    """What a reader of the table has to know, a line each."""
+    lines = []
+    if any(summarize(record).spread > BUSY_SPREAD for record in records):
+        lines.append(f"~ spread over {BUSY_SPREAD:.0%}: the machine was busy")
+    if any(record.scenario == "pipeline" and not record.live for record in records):
+        lines.append("pipeline latency includes the wait in the queue, which this source keeps full")
+    dropped = sum(one_round.frames_dropped for record in records for one_round in record.rounds)
+    if dropped:
+        lines.append(f"{dropped} frames of a live source were dropped")
+    peaks = [record.peak_rss_bytes for record in records if record.peak_rss_bytes is not None]
+    if peaks:
+        engines = len({(record.engine, record.graph_sha256, record.backend) for record in records})
+        shared = f", one process with {engines} engines" if engines > 1 else ""
+        lines.append(f"peak memory {max(peaks) / 1e6:.0f} MB{shared}")
+    return lines
+
+
+def _short(value: float) -> str:
+    """Three digits or so: more would be noise, and the table has to fit 80 columns."""
+    return f"{value:.1f}" if value < 99.95 else f"{value:.0f}"
+
+
+def _ratio(record: Record, records: Sequence[Record]) -> str:
+    if record.scenario != "pipeline":
+        return ""
+    engine = engine_record_of(record, records)
+    return "" if engine is None else f"{pipeline_ratio(record, engine):.0%}"

@@ -1,0 +1,66 @@
+"""What records say: pure functions of saved values."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+
+from artmirror.benchmarks.record import Record, Round
+
+BUSY_SPREAD = 0.10  # rounds that differ by more of their median tell of a busy machine
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A record in numbers: frames per second over its rounds, latency in milliseconds over all frames."""
+
+    fps_median: float
+    fps_min: float
+    fps_max: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+
+    @property
+    def spread(self) -> float:
+        """Distance between the fastest and the slowest round, as a part of the median."""
+        return (self.fps_max - self.fps_min) / self.fps_median
+
+
+def summarize(record: Record) -> Summary:
+    """Boil a record down. Its warm-up frames do not count."""
+    round_fps = [fps(one_round) for one_round in record.rounds]
+    return Summary(median(round_fps), min(round_fps), max(round_fps), *latency_percentiles_ms(record))
+
+
+def fps(one_round: Round) -> float:
+    """Frames per second of a round, from the last warm-up frame to its last frame."""
+    completed_ns = one_round.measured.completed_ns
+    return len(completed_ns) / completed_ns[-1] * 1e9
+
+
+def latency_percentiles_ms(record: Record, percentiles: Sequence[float] = (50, 95, 99)) -> list[float]:
+    """Percentiles of the latency of all frames of all rounds, in milliseconds, interpolated as NumPy does."""
+    latency_ns = [value for one_round in record.rounds for value in one_round.measured.latency_ns]
+    return [float(value) / 1e6 for value in np.percentile(latency_ns, percentiles)]
+
+
+def pipeline_ratio(pipeline: Record, engine: Record) -> float:
+    """How much of the engine's FPS is left in the pipeline: 1 where the rest costs nothing.
+
+    The median over rounds of each round's own ratio: the two were neighbours in time, so a busy minute hits both.
+    """
+    pairs = zip(pipeline.rounds, engine.rounds, strict=True)
+    return median(fps(one_round) / fps(alone) for one_round, alone in pairs)
+
+
+def engine_record_of(pipeline: Record, records: Sequence[Record]) -> Record | None:
+    """The engine-only record that was measured beside a pipeline's, or None."""
+
+    def conditions(record: Record) -> tuple[object, ...]:
+        network = (record.engine, record.graph_sha256, record.height, record.width)
+        return (*network, record.backend, record.library, record.device, record.precision, record.threads)
+
+    beside = (other for other in records if other.scenario == "engine" and conditions(other) == conditions(pipeline))
+    return next(beside, None)

@@ -1,0 +1,1 @@
+"""A checkpoint in, a self-describing ONNX file out."""

@@ -1,0 +1,39 @@
+"""The exported module: uint8 BGR in, uint8 BGR out, so that a runtime only moves bytes."""
+
+import torch
+from torch import Tensor, nn
+
+from artmirror.train.network import Stylizer
+
+
+class VideoFilter(nn.Module):
+    """A stylizer with its pre- and post-processing and a blend with the camera picture.
+
+    The swap from BGR to RGB and back is folded into the first and last convolution. All arithmetic outside the
+    network is on the scale 0 to 255, where even bf16 holds every camera value exactly.
+    """
+
+    def __init__(self, stylizer: Stylizer) -> None:
+        super().__init__()
+        self.stylizer = Stylizer(stylizer.config)
+        weights = {key: value.clone() for key, value in stylizer.state_dict().items()}
+        weights["stem.0.weight"] = weights["stem.0.weight"].flip(1)
+        weights["head.weight"] = weights["head.weight"].flip(0)
+        weights["head.bias"] = weights["head.bias"].flip(0)
+        self.stylizer.load_state_dict(weights)
+        self.eval()
+
+    def forward(self, frame: Tensor, strength: Tensor) -> Tensor:
+        """Paint one picture.
+
+        Args:
+            frame: (1, H, W, 3) uint8 BGR.
+            strength: (1,) float32, 0 for the camera picture, 1 for the full style.
+
+        Returns:
+            (1, H, W, 3) uint8 BGR.
+        """
+        picture = frame.float().permute(0, 3, 1, 2)  # TensorRT takes uint8 only right at a cast: cast, then transpose
+        painted = self.stylizer(picture / 255) * 255
+        blend = picture + strength * (painted - picture)
+        return torch.round(blend).clamp(0, 255).permute(0, 2, 3, 1).to(torch.uint8)

@@ -1,0 +1,109 @@
+"""starry.pt -> starry.onnx under the contract between export and runtime."""
+
+import contextlib
+import hashlib
+import io
+import logging
+import os
+import warnings
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+import onnx
+import torch
+
+from artmirror.export.errors import ExportError
+from artmirror.export.fp16 import Choice, convert_to_fp16
+from artmirror.export.graph import VideoFilter
+from artmirror.runtime.manifest import METADATA_KEY, SMALLEST_SIDE, Manifest
+from artmirror.runtime.onnx_metadata import parse_onnx_metadata
+from artmirror.train.checkpoint import Checkpoint
+
+OPSET = 20
+
+
+def onnx_from_checkpoint(
+    checkpoint: Checkpoint, checkpoint_path: Path, *, fp16: bool
+) -> tuple[onnx.ModelProto, list[Choice]]:
+    """Export a checkpoint with free height and width, its manifest inside.
+
+    Args:
+        checkpoint_path: The file that `checkpoint` came from, for its SHA-256.
+        fp16: Convolutions and what lies between them in FP16, normalisation in FP32.
+
+    Returns:
+        The model, and the precision of each of its nodes with the reason.
+
+    Raises:
+        TrainError: the weights do not fit the network's configuration.
+    """
+    model = _trace(VideoFilter(checkpoint.stylizer()))
+    choices = convert_to_fp16(model) if fp16 else []
+    onnx.checker.check_model(model, full_check=True)
+    _, graph_sha256 = parse_onnx_metadata(memoryview(model.SerializeToString()))
+    assert graph_sha256 is not None
+    manifest = Manifest(
+        **asdict(checkpoint.style),
+        preset=checkpoint.preset,
+        network=asdict(checkpoint.network),
+        precision="fp16" if fp16 else "fp32",
+        height=None,
+        width=None,
+        checkpoint_sha256=hashlib.sha256(checkpoint_path.read_bytes()).hexdigest(),
+        steps=checkpoint.step,
+        graph_sha256=graph_sha256,
+        exporter={library: version(library) for library in ("artmirror", "torch", "onnx", "onnxscript")},
+    )
+    model.metadata_props.add(key=METADATA_KEY, value=manifest.to_json())
+    return model, choices
+
+
+def save_onnx(model: onnx.ModelProto, path: Path) -> None:
+    """Write the file to a temporary name and rename it.
+
+    Raises:
+        ExportError: the folder does not exist or cannot be written.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(model.SerializeToString())
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise ExportError(f"cannot write {path}: {error.strerror}; name another place with -o") from None
+
+
+def _trace(video_filter: VideoFilter) -> onnx.ModelProto:
+    # The exporter specialises sizes that look like constants, so the example's are unlike any in the network.
+    frame = torch.zeros((1, 3 * SMALLEST_SIDE + 6, 4 * SMALLEST_SIDE + 10, 3), dtype=torch.uint8)
+    strength = torch.ones(1)
+    height = torch.export.Dim("height", min=SMALLEST_SIDE, max=16384)
+    width = torch.export.Dim("width", min=SMALLEST_SIDE, max=16384)
+    # The exporter talks of operators of packages that are not installed; none is used here.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            video_filter,
+            (frame, strength),
+            input_names=["frame", "strength"],
+            output_names=["stylized"],
+            dynamic_shapes=({1: height, 2: width}, None),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    model: onnx.ModelProto = program.model_proto
+    del model.metadata_props[:]
+    for node in model.graph.node:  # stack traces with paths of this machine
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
+        del value.metadata_props[:]
+    del model.graph.metadata_props[:]
+    return model

@@ -1,0 +1,102 @@
+"""Does the exported file paint what PyTorch paints? Compared on real pictures, byte for byte."""
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from artmirror.export.errors import ExportError
+from artmirror.export.graph import VideoFilter
+from artmirror.runtime.engine import stylize
+from artmirror.runtime.engines import open_engine
+from artmirror.runtime.frame import Pixels
+from artmirror.runtime.manifest import SMALLEST_SIDE
+
+PSNR_FLOOR_DB = {"fp32": 45.0, "fp16": 38.0}
+_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+
+
+@dataclass(frozen=True, slots=True)
+class ParityResult:
+    """How far one engine is from PyTorch in FP32, over all pictures and strengths."""
+
+    engine: str  # back end and precision
+    psnr_db: float  # of all pixels together; infinite where all are equal
+    worst: int  # largest difference of a channel, of 255
+    floor_db: float  # below this PSNR the check fails
+
+    @property
+    def passed(self) -> bool:
+        """Whether the PSNR reaches its floor."""
+        return self.psnr_db >= self.floor_db
+
+
+def own_pictures() -> Path:
+    """Folder of the photos that come with the package."""
+    return Path(str(files("artmirror.export"))) / "pictures"
+
+
+def read_pictures(folder: Path) -> list[Pixels]:
+    """All pictures of a folder as (H, W, 3) uint8 BGR.
+
+    Raises:
+        ExportError: there is none, or one cannot be used.
+    """
+    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in _SUFFIXES)
+    if not paths:
+        raise ExportError(f"{folder} holds no pictures for the parity check; wanted {', '.join(sorted(_SUFFIXES))}")
+    pictures = []
+    for path in paths:
+        bgr = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+        if bgr is None or min(bgr.shape[:2]) < SMALLEST_SIDE:
+            raise ExportError(f"{path} is no picture of at least {SMALLEST_SIDE}x{SMALLEST_SIDE}; take it away")
+        pictures.append(np.asarray(bgr, np.uint8))
+    return pictures
+
+
+def check_parity(video_filter: VideoFilter, path: Path, pictures: list[Pixels], precision: str) -> list[ParityResult]:
+    """Compare the file at `path` in ONNX Runtime and OpenVINO with the module it was exported from.
+
+    OpenVINO is asked twice: in FP32, which judges the file, and as it runs by default, which on many processors is
+    bf16 and is judged as FP16 is.
+
+    Args:
+        precision: "fp32" or "fp16", as the file was exported.
+
+    Raises:
+        ArtmirrorError: a back end cannot run the file.
+    """
+    variants = [
+        ("onnxruntime", True, PSNR_FLOOR_DB[precision]),
+        ("openvino", True, PSNR_FLOOR_DB[precision]),
+        ("openvino", False, PSNR_FLOOR_DB["fp16"]),
+    ]
+    results: dict[str, ParityResult] = {}
+    for backend, full_precision, floor_db in variants:
+        squares, count, worst, name = 0.0, 0, 0, ""
+        for picture in pictures:
+            engine = open_engine(
+                path, size=(picture.shape[0], picture.shape[1]), backend=backend, full_precision=full_precision
+            )
+            name = f"{backend} {engine.describe().precision}"
+            slot = engine.allocate(1)[0]
+            for strength in (1.0, 0.5):
+                np.copyto(slot.frame, picture)
+                stylize(engine, slot, strength)
+                difference = slot.stylized.astype(np.int32) - _painted(video_filter, picture, strength)
+                squares += float((difference**2).sum())
+                count += difference.size
+                worst = max(worst, int(np.abs(difference).max()))
+            engine.close()
+        psnr_db = float("inf") if squares == 0 else 10 * np.log10(255**2 * count / squares)
+        results.setdefault(name, ParityResult(name, float(psnr_db), worst, floor_db))
+    return list(results.values())
+
+
+@torch.no_grad()
+def _painted(video_filter: VideoFilter, bgr: Pixels, strength: float) -> Pixels:
+    painted = video_filter(torch.from_numpy(bgr)[None], torch.tensor([strength]))
+    return np.asarray(painted[0].numpy(), np.uint8)

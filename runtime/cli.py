@@ -1,0 +1,225 @@
+"""`st-run`: a source, an engine, sinks. Options become objects, handed to one pipeline."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from artmirror.runtime.command import EXIT_INTERRUPTED, Command, SizeType, StopOnSignals, common_options
+from artmirror.runtime.engines import BACKENDS, open_engine
+from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.gallery import DEFAULT_STYLE, bundled_manifests, find_style
+from artmirror.runtime.pipeline import Pipeline
+from artmirror.runtime.sink import Sink, SinkFormat
+from artmirror.runtime.sinks import display_available, open_sink
+from artmirror.runtime.sources import open_source
+from artmirror.runtime.statistics import peak_rss_bytes
+
+if TYPE_CHECKING:
+    from artmirror.runtime.engine import Engine, EngineInfo
+    from artmirror.runtime.source import Source
+    from artmirror.runtime.statistics import RunStatistics
+
+
+def _list_styles(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    table = Table("style", "title", "artist", "year", "network")
+    for manifest in bundled_manifests():
+        table.add_row(manifest.name, manifest.title, manifest.artist, manifest.year, manifest.preset)
+    Console().print(table)
+    ctx.exit()
+
+
+@click.command(
+    cls=Command,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+    epilog="Examples:  st-run --style starry --camera 0;  "
+    "st-run --engine starry.onnx --input clip.mp4 --output painted.mp4",
+)
+@click.option("--camera", type=click.IntRange(0), metavar="N", help="Camera number.")
+@click.option(
+    "--input",
+    "input_uri",
+    metavar="URI",
+    help="Video file, picture, folder of pictures, stream URL, or synthetic:640x360@60 for a test picture.",
+)
+@click.option("--engine", type=click.Path(path_type=Path), metavar="FILE", help="Network written by st-export.")
+@click.option("--style", metavar="NAME", help=f"Bundled style, in place of --engine.  [default: {DEFAULT_STYLE}]")
+@click.option(
+    "--output",
+    "output_uris",
+    multiple=True,
+    metavar="URI",
+    help="Video file, picture, folder of pictures (ending in /), window: or null:; may be given more than once.  "
+    "[default: window:]",
+)
+@click.option("--size", type=SizeType(), help="Size of the frames, cropped to fit.  [default: the source's own]")
+@click.option("--strength", type=click.FloatRange(0, 1), default=1.0, help="0 is the camera picture, 1 the full style.")
+@click.option("--mirror", is_flag=True, help="Flip left and right, as a mirror does.")
+@click.option("--live", is_flag=True, help="Play a file at its own rate and drop frames, as if it were a camera.")
+@click.option("--max-frames", type=click.IntRange(1), metavar="N", help="Stop after N frames of the source.")
+@click.option("--backend", type=click.Choice(list(BACKENDS)), default="openvino", help="Library that runs the network.")
+@click.option("--threads", type=click.IntRange(1), help="Processor threads.  [default: the library chooses]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line of stdout.")
+@click.option(
+    "--list-styles",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_styles,
+    help="Show the bundled styles and stop.",
+)
+@common_options("st-run")
+def main(**options: Any) -> None:
+    """Paint a camera, a video, or pictures in a style, live.
+
+    In the window: q quits, f toggles full screen, h hides the line, s saves a picture.
+    """
+    source_uri, output_uris = _check_usage(options)
+    engine_path = options["engine"] or find_style(options["style"] or DEFAULT_STYLE)
+    with ExitStack() as stack, StopOnSignals() as signals:
+        source = stack.enter_context(
+            closing(
+                open_source(
+                    source_uri,
+                    size=options["size"],
+                    mirror=options["mirror"],
+                    live=options["live"],
+                    max_frames=options["max_frames"],
+                )
+            )
+        )
+        engine = stack.enter_context(
+            closing(open_engine(engine_path, size=source.size, backend=options["backend"], threads=options["threads"]))
+        )
+        if options["strength"] != 1 and not engine.has_strength:
+            raise ArtmirrorError(f"{engine_path} has no strength input; leave out --strength, or export it again")
+        info = engine.describe()
+        statistics, failure = _run(source, engine, info, output_uris, options, signals)
+    _report(statistics, engine_path, info, options)
+    if failure is not None:
+        raise failure
+    if signals.asked:
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _check_usage(options: dict[str, Any]) -> tuple[str, list[str]]:
+    """The source's and the sinks' URIs."""
+    if (options["camera"] is None) == (options["input_uri"] is None):
+        raise click.UsageError("one source is wanted: --camera N or --input URI")
+    if options["engine"] and options["style"]:
+        raise click.UsageError("one engine is wanted: --engine FILE or --style NAME")
+    source_uri = options["input_uri"] if options["camera"] is None else str(options["camera"])
+    output_uris = list(options["output_uris"])
+    if not output_uris:
+        if not display_available():
+            raise click.UsageError("there is no display for a window: name an --output, such as painted.mp4 or null:")
+        output_uris = ["window:"]
+    for uri in output_uris:
+        if Path(uri).is_file() and Path(source_uri).is_file() and Path(uri).samefile(source_uri):
+            raise click.UsageError(f"{uri} is both --input and --output; name another file to write")
+    return source_uri, output_uris
+
+
+def _run(
+    source: "Source",
+    engine: "Engine",
+    info: "EngineInfo",
+    output_uris: list[str],
+    options: dict[str, Any],
+    signals: StopOnSignals,
+) -> tuple["RunStatistics", ArtmirrorError | None]:
+    height, width = info.size
+    title = engine.manifest.title or engine.manifest.name
+    click.echo(
+        f"{title} at {width}x{height} on {info.backend} ({info.library}, {info.device}, {info.precision})", err=True
+    )
+    pipeline = Pipeline(
+        source,
+        engine,
+        _open_sinks(output_uris, SinkFormat(info.size, source.rate, source.frame_count, source.sound, title)),
+        strength=options["strength"],
+    )
+    with _progress(source.frame_count) as observe:
+        statistics = pipeline.run(should_stop=lambda: signals.asked, observe=observe)
+    return statistics, pipeline.failure
+
+
+def _open_sinks(uris: list[str], sink_format: SinkFormat) -> list[Sink]:
+    sinks: list[Sink] = []
+    try:
+        for uri in uris:
+            sinks.append(open_sink(uri, sink_format))
+    except ArtmirrorError:
+        for sink in sinks:
+            sink.discard()
+        raise
+    return sinks
+
+
+@contextmanager
+def _progress(frame_count: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar for a file in a terminal; nothing for a live source or a log."""
+    console = Console(stderr=True)
+    if frame_count is None or frame_count < 2 or not console.is_terminal:
+        yield lambda frames_out: None
+        return
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("frames  {task.fields[fps]:.1f} FPS, left"),
+        TimeRemainingColumn(),
+    )
+    started_s = shown_s = time.monotonic()
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("", total=frame_count, fps=0.0)
+
+        def observe(frames_out: int) -> None:
+            nonlocal shown_s
+            now_s = time.monotonic()
+            if now_s - shown_s > 0.1 or frames_out == frame_count:  # the bar must not cost frames
+                progress.update(task, completed=frames_out, fps=frames_out / (now_s - started_s))
+                shown_s = now_s
+
+        yield observe
+
+
+def _report(statistics: "RunStatistics", engine_path: Path, info: "EngineInfo", options: dict[str, Any]) -> None:
+    latency_ms = statistics.latency_ms()
+    memory = peak_rss_bytes()
+    size = f"{info.size[1]}x{info.size[0]}"
+    line = (
+        f"{statistics.frames_out} frames at {size}: {statistics.fps:.1f} FPS "
+        f"(engine alone {statistics.engine_fps:.1f}), {statistics.frames_dropped} dropped"
+    )
+    if latency_ms["p50"] is not None:
+        line += f", latency {latency_ms['p50']:.0f} ms (p95 {latency_ms['p95']:.0f})"
+    if memory is not None:
+        line += f", {memory / 1e6:.0f} MB"
+    click.echo(line)
+    if options["as_json"]:
+        record = {
+            "frames_in": statistics.frames_in,
+            "frames_out": statistics.frames_out,
+            "frames_dropped": statistics.frames_dropped,
+            "fps": statistics.fps,
+            "engine_fps": statistics.engine_fps,
+            "latency_ms": latency_ms,
+            "deepest_queue": statistics.deepest_queue,
+            "peak_rss_bytes": memory,
+            "engine": str(engine_path),
+            "backend": info.backend,
+            "device": info.device,
+            "precision": info.precision,
+            "size": size,
+        }
+        click.echo(json.dumps(record))

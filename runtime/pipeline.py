@@ -1,0 +1,189 @@
+"""The real-time path: source thread -> engine thread -> sinks in the calling thread.
+
+    source --frames--> engine --results--> sinks
+       ^                                     |
+       +----------- pool of free slots <-----+
+
+A slot goes round; nothing is allocated once the threads run.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from artmirror.runtime.engine import Engine, stylize
+from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.exchange import Handover, Policy, SlotPool
+from artmirror.runtime.frame import FrameSlot
+from artmirror.runtime.sink import Sink
+from artmirror.runtime.source import Source
+from artmirror.runtime.statistics import RunStatistics, Series
+
+_POLL_S = 0.05  # how soon a signal or a failure in another thread is noticed
+
+
+class Pipeline:
+    """One run of frames through an engine.
+
+    Args:
+        source: Opened; closed by `run`.
+        engine: Compiled for the source's size; left open.
+        sinks: Opened; closed by `run`, or discarded where they failed.
+        strength: 0 for the camera picture, 1 for the full style.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        engine: Engine,
+        sinks: Sequence[Sink],
+        *,
+        strength: float = 1.0,
+    ) -> None:
+        self._source = source
+        self._engine = engine
+        self._sinks = list(sinks)
+        self._strength = strength
+        self._policy = Policy.LIVE if source.live else Policy.EVERY
+        # A second frame in the engine's queue keeps it busy, but grows old there: for files only.
+        self._depth = 1 if source.live else engine.max_in_flight
+        # One slot with the source, one before the engine, those in it, one behind it, one with the sinks.
+        slots = engine.allocate(self._depth + 4)
+        stylize(engine, slots[0], strength)  # the first run sets things up; it is not a frame
+        self._pool = SlotPool(slots)
+        self._frames = Handover(self._policy, self._pool)
+        self._results = Handover(self._policy, self._pool)
+        self._frames_in = 0
+        self._engine_ns = Series()
+        self._latency_ns = Series()
+        self.failure: ArtmirrorError | None = None  # what ended the run early; what came before it is delivered
+
+    def run(
+        self,
+        *,
+        should_stop: Callable[[], bool] = lambda: False,
+        observe: Callable[[int], None] = lambda frames_out: None,
+    ) -> RunStatistics:
+        """Run to the end of the source, a stop, or a failure (see `failure`), and close source and sinks.
+
+        Args:
+            should_stop: Asked for every frame, and at least every 50 ms.
+            observe: Called after every frame with the number of frames out.
+        """
+        threads = [
+            threading.Thread(target=self._guarded, args=(work, after), name=name, daemon=True)
+            for name, work, after in (
+                ("source", self._read, self._frames),
+                ("engine", self._stylize, self._results),
+            )
+        ]
+        started_ns = last_out_ns = time.monotonic_ns()
+        for thread in threads:
+            thread.start()
+        frames_out = 0
+        stopping = False
+        while not self._results.ended:
+            if not stopping and should_stop():
+                stopping = True
+                self._stop()
+            slot = self._results.take(_POLL_S)
+            if slot is None:
+                continue
+            delivered = self._deliver(slot)
+            if delivered:
+                frames_out += 1
+                last_out_ns = time.monotonic_ns()
+                self._latency_ns.add(last_out_ns - slot.captured_ns)
+                observe(frames_out)
+            self._pool.give_back(slot)
+            if not delivered and not stopping:
+                stopping = True
+                self._stop()
+        self._pool.close()
+        self._source.close()
+        for thread in threads:
+            thread.join(timeout=5)  # a camera driver that hangs must not hang the program
+        self._close_sinks()
+        return RunStatistics(
+            frames_in=self._frames_in,
+            frames_out=frames_out,
+            frames_dropped=self._frames_in - frames_out,
+            duration_s=(last_out_ns - started_ns) / 1e9,
+            engine_ns=self._engine_ns.values_ns.copy(),
+            latency_ns=self._latency_ns.values_ns.copy(),
+            deepest_queue=self._frames.deepest,
+        )
+
+    def _guarded(self, work: Callable[[], None], after: Handover) -> None:
+        """Run a thread's work; keep its failure for the main thread; end the handover behind it in any case."""
+        try:
+            work()
+        except ArtmirrorError as error:
+            self._fail(error)
+        except Exception as error:  # a defect; shown as one line, with its cause under --debug
+            wrapped = ArtmirrorError(f"internal error in the {threading.current_thread().name} thread: {error!r}")
+            wrapped.__cause__ = error
+            self._fail(wrapped)
+        finally:
+            after.close()
+
+    def _fail(self, error: ArtmirrorError) -> None:
+        self.failure = self.failure or error
+
+    def _read(self) -> None:
+        while (slot := self._pool.borrow()) is not None:
+            if not self._source.read(slot):
+                self._pool.give_back(slot)
+                return
+            slot.id = self._frames_in
+            self._frames_in += 1
+            self._frames.put(slot)
+
+    def _stylize(self) -> None:
+        in_engine: deque[FrameSlot] = deque()
+        done_ns = 0
+        try:
+            while not (self._frames.ended and not in_engine):
+                slot = self._frames.take(0 if in_engine else _POLL_S)
+                if slot is not None:
+                    slot.submitted_ns = time.monotonic_ns()
+                    self._engine.submit(slot, self._strength)
+                    in_engine.append(slot)
+                if in_engine and (slot is None or len(in_engine) == self._depth):
+                    slot = in_engine.popleft()
+                    self._engine.wait(slot)
+                    slot.stylized_ns = time.monotonic_ns()
+                    # A frame that waited behind another in the engine began when that one was done.
+                    self._engine_ns.add(slot.stylized_ns - max(slot.submitted_ns, done_ns))
+                    done_ns = slot.stylized_ns
+                    self._results.put(slot)
+        finally:
+            self._frames.close(drop_waiting=True)  # after a failure nobody takes them
+            self._pool.close()
+
+    def _deliver(self, slot: FrameSlot) -> bool:
+        """Hand a result to every sink; False when the run should stop instead."""
+        for sink in list(self._sinks):
+            try:
+                if not sink.write(slot):
+                    return False
+            except ArtmirrorError as error:
+                self._fail(error)
+                self._sinks.remove(sink)
+                sink.discard()
+                return False
+        return True
+
+    def _stop(self) -> None:
+        self._pool.close()
+        self._frames.close(drop_waiting=True)
+        self._results.close(drop_waiting=True)
+        self._source.close()
+
+    def _close_sinks(self) -> None:
+        for sink in self._sinks:
+            try:
+                sink.close()
+            except ArtmirrorError as error:
+                self._fail(error)

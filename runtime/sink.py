@@ -1,0 +1,38 @@
+"""Where stylized frames go: the Protocol that the pipeline writes to."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol
+
+from artmirror.runtime.frame import FrameSlot
+
+
+@dataclass(frozen=True, slots=True)
+class SinkFormat:
+    """What a sink is told before the first frame."""
+
+    size: tuple[int, int]  # (H, W)
+    rate: Fraction | None  # frames per second; None for single pictures
+    frame_count: int | None  # None when unknown
+    sound: str | None  # path of a file whose sound goes with the pictures
+    title: str = "artmirror"
+
+
+class Sink(Protocol):
+    """An opened destination. Sinks are called from the main thread only (a window demands it)."""
+
+    def write(self, slot: FrameSlot) -> bool:
+        """Take `slot.stylized`; it is valid only during the call. Returns False when the viewer asks to stop.
+
+        Raises:
+            ArtmirrorError: the destination broke (disk full, folder gone).
+        """
+        ...
+
+    def close(self) -> None:
+        """Finish what was written so that it can be played or opened. May be called more than once."""
+        ...
+
+    def discard(self) -> None:
+        """Close after a failure: leave what is playable, remove what is not."""
+        ...

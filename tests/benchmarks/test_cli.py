@@ -1,0 +1,160 @@
+"""The command, with a fake engine in the place of a library."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from artmirror.benchmarks.cli import main
+from artmirror.benchmarks.record import read_session
+from artmirror.runtime import engines, gallery
+from artmirror.runtime.errors import ArtmirrorError
+from tests.benchmarks.fakes import SIZE, FakeEngine
+
+SHORT = ("--size", "80x64", "--rounds", "2", "--frames", "3")
+
+
+class Opener:
+    """Stands in for `open_engine` and writes down what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, int | None]] = []
+        self.engines: list[FakeEngine] = []
+
+    def __call__(self, path: Path, *, size: tuple[int, int], backend: str, threads: int | None) -> FakeEngine:
+        assert size == SIZE
+        if path.stem == "broken":
+            raise ArtmirrorError(f"cannot read {path}")
+        self.asked.append((str(path), backend, threads))
+        self.engines.append(FakeEngine(path.stem, backend))
+        return self.engines[-1]
+
+
+@pytest.fixture
+def opener(monkeypatch: pytest.MonkeyPatch) -> Opener:
+    fake = Opener()
+    monkeypatch.setattr(engines, "open_engine", fake)
+    monkeypatch.setattr(gallery, "bundled_styles", lambda: {"starry": Path("/styles/starry.onnx")})
+    return fake
+
+
+def bench(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+def test_help_has_an_example_and_loads_no_library() -> None:
+    code = (
+        "import sys; from artmirror.benchmarks.cli import main; main(['--help'], standalone_mode=False); "
+        "assert not {'torch', 'cv2', 'av', 'openvino', 'onnxruntime'} & set(sys.modules), sorted(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "st-bench starry" in done.stdout
+
+
+def test_version_names_the_command() -> None:
+    assert bench("--version").output.startswith("st-bench, version ")
+
+
+def test_measures_engine_and_pipeline_and_writes_records(opener: Opener, tmp_path: Path) -> None:
+    path = tmp_path / "records.json"
+    result = bench("night.onnx", "day.onnx", *SHORT, "--threads", "1", "--json", str(path))
+    assert result.exit_code == 0, result.output
+    assert opener.asked == [("night.onnx", "openvino", 1), ("day.onnx", "openvino", 1)]
+    assert all(engine.closed for engine in opener.engines)
+    session = read_session(path)
+    assert [(record.engine, record.scenario) for record in session.records] == [
+        ("night", "engine"),
+        ("night", "pipeline"),
+        ("day", "engine"),
+        ("day", "pipeline"),
+    ]
+    for record in session.records:
+        assert [len(one_round.measured.latency_ns) for one_round in record.rounds] == [3, 3]
+        assert (record.height, record.width) == SIZE
+    assert session.records[1].source == "synthetic:80x64"
+    assert "80x64 on " in result.stdout
+    assert "pipeline" in result.stdout
+    assert "opening night.onnx" in result.stderr
+
+
+def test_default_is_the_bundled_style(opener: Opener) -> None:
+    assert bench(*SHORT).exit_code == 0
+    assert opener.asked == [("/styles/starry.onnx", "openvino", None)]
+
+
+def test_each_backend_is_measured_once(opener: Opener) -> None:
+    backends = ("--backend", "onnxruntime", "--backend", "openvino", "--backend", "onnxruntime")
+    assert bench("starry", *SHORT, *backends).exit_code == 0
+    assert [backend for _, backend, _ in opener.asked] == ["onnxruntime", "openvino"]
+
+
+def test_engines_are_measured_on_the_inputs_pictures(opener: Opener, tmp_path: Path) -> None:
+    path = tmp_path / "records.json"
+    result = bench("starry", *SHORT, "--input", "synthetic:80x64@200", "--json", str(path))
+    assert result.exit_code == 0, result.output
+    alone, whole = read_session(path).records
+    assert (alone.live, whole.live, whole.source) == (False, True, "synthetic:80x64@200")
+    assert 0 not in opener.engines[0].inputs[:10]  # the test picture, not an empty slot
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("broken.onnx",), "cannot read broken.onnx"),
+        (("stary",), "did you mean starry?"),
+        (("--input", "none.mp4"), "none.mp4"),
+        (("--json", "no/such/folder/records.json"), "wanted a file in a folder that exists"),
+        (("--json", "."), "wanted a file in a folder that exists"),
+        (("--size", "wide"), "wanted WIDTHxHEIGHT"),
+        (("--rounds", "0"), "--rounds"),
+    ],
+)
+def test_errors_are_one_line(opener: Opener, arguments: tuple[str, ...], message: str) -> None:
+    result = bench(*SHORT, *arguments)
+    assert result.exit_code in (1, 2)
+    errors = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert "Traceback" not in result.output
+    assert all(engine.closed for engine in opener.engines)
+
+
+def test_debug_shows_the_traceback(opener: Opener) -> None:
+    assert "Traceback" in bench("broken.onnx", *SHORT, "--debug").stderr
+
+
+def test_unwritable_json_still_prints_the_table(
+    opener: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, *arguments: object, **options: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    result = bench("starry", *SHORT, "--json", str(tmp_path / "records.json"))
+    assert result.exit_code == 1
+    assert "pipeline" in result.stdout
+    assert "Error: cannot write" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupt_is_clean(opener: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wait = FakeEngine.wait
+
+    def interrupted_wait(self: FakeEngine, slot: object) -> None:
+        wait(self, slot)
+        if self.waited == 9:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(FakeEngine, "wait", interrupted_wait)
+    path = tmp_path / "records.json"
+    result = bench("starry", *SHORT, "--json", str(path))
+    assert result.exit_code == 130
+    assert "nothing was written" in result.stderr
+    assert not path.exists()
+    assert opener.engines[0].closed
+    assert result.stdout == ""

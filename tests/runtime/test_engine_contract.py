@@ -1,0 +1,134 @@
+"""One contract for every back end, the fake one included."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from artmirror.runtime.engine import Engine, stylize
+from artmirror.runtime.engines import BACKENDS, open_engine
+from artmirror.runtime.gallery import find_style
+from tests.runtime.fake_engine import FakeEngine
+
+SIZE = (66, 95)  # odd, and no multiple of four: the network must crop
+
+
+def open_backend(name: str, size: tuple[int, int]) -> Any:
+    if name == "fake":
+        return FakeEngine(size)
+    return open_engine(find_style("starry"), size=size, backend=name)
+
+
+@pytest.fixture(params=["fake", *BACKENDS])
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    opened = open_backend(request.param, SIZE)
+    yield opened
+    opened.close()
+
+
+def picture(seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (6, 8, 3), np.uint8)
+    return np.kron(coarse, np.ones((11, 12, 1), np.uint8))[: SIZE[0], : SIZE[1]]
+
+
+def test_slots_have_the_size_and_type_of_the_contract(engine: Engine) -> None:
+    for slot in engine.allocate(3):
+        for pixels in (slot.frame, slot.stylized):
+            assert pixels.shape == (*SIZE, 3)
+            assert pixels.dtype == np.uint8
+            assert pixels.flags["C_CONTIGUOUS"]
+
+
+def test_strength_zero_is_the_camera_picture_to_the_bit(engine: Engine) -> None:
+    slot = engine.allocate(1)[0]
+    slot.frame[:] = picture(0)
+    stylize(engine, slot, 0.0)
+    assert (slot.stylized == picture(0)).all()
+
+
+def test_strength_blends(engine: Engine) -> None:
+    slot = engine.allocate(1)[0]
+    slot.frame[:] = picture(0)
+    stylize(engine, slot, 1.0)
+    full = slot.stylized.astype(np.float32)
+    assert np.abs(full - picture(0)).mean() > 10
+    stylize(engine, slot, 0.5)
+    assert np.abs(slot.stylized - (full + picture(0)) / 2).max() <= 3
+
+
+def test_the_frame_is_left_alone(engine: Engine) -> None:
+    slot = engine.allocate(1)[0]
+    slot.frame[:] = picture(1)
+    stylize(engine, slot)
+    assert (slot.frame == picture(1)).all()
+
+
+def test_results_in_flight_are_the_same_as_one_by_one(engine: Engine) -> None:
+    slots = engine.allocate(5)
+    alone = []
+    for seed, slot in enumerate(slots):
+        slot.frame[:] = picture(seed)
+        stylize(engine, slot)
+        alone.append(slot.stylized.copy())
+        slot.stylized[:] = 0
+    assert not (alone[0] == alone[1]).all()
+    for start in range(len(slots)):
+        group = slots[start : start + engine.max_in_flight]
+        for slot in group:
+            engine.submit(slot, 1.0)
+        for slot in group:
+            engine.wait(slot)
+    for slot, expected in zip(slots, alone, strict=True):
+        assert (slot.stylized == expected).all()
+
+
+def test_strength_belongs_to_the_slot(engine: Engine) -> None:
+    first, second = engine.allocate(2)
+    first.frame[:] = second.frame[:] = picture(2)
+    engine.submit(first, 0.0)
+    engine.submit(second, 1.0)
+    engine.wait(first)
+    engine.wait(second)
+    assert (first.stylized == picture(2)).all()
+    assert not (second.stylized == picture(2)).all()
+
+
+def test_it_says_what_it_is(engine: Engine) -> None:
+    info = engine.describe()
+    assert info.size == SIZE
+    assert info.precision in {"fp32", "bf16", "fp16"}
+    assert info.backend
+    assert info.library.split()[1]
+    assert info.device
+
+
+def test_close_twice(engine: Engine) -> None:
+    engine.allocate(1)
+    engine.close()
+    engine.close()
+
+
+def test_back_ends_agree() -> None:
+    painted = {}
+    for name in BACKENDS:
+        engine = open_engine(find_style("starry"), size=SIZE, backend=name, full_precision=True)
+        slot = engine.allocate(1)[0]
+        slot.frame[:] = picture(3)
+        stylize(engine, slot)
+        painted[name] = slot.stylized.astype(np.int32)
+        engine.close()
+    assert np.abs(painted["openvino"] - painted["onnxruntime"]).max() <= 1
+
+
+@pytest.mark.parametrize("size", [(64, 64), (64, 65), (79, 65), (123, 250)])
+@pytest.mark.parametrize("backend", list(BACKENDS))
+def test_any_size_from_64(backend: str, size: tuple[int, int]) -> None:
+    engine = open_backend(backend, size)
+    slot = engine.allocate(1)[0]
+    slot.frame[:] = np.arange(size[1], dtype=np.uint8)[None, :, None]
+    stylize(engine, slot)
+    assert slot.stylized.shape == (*size, 3)
+    assert slot.stylized.std() > 1
+    engine.close()

@@ -1,0 +1,264 @@
+"""The pipeline under both policies, with invented sources, engines and sinks."""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.frame import FrameSlot
+from artmirror.runtime.pipeline import Pipeline
+from tests.runtime.fake_engine import FakeEngine
+
+SIZE = (64, 96)
+
+
+class CountingSource:
+    """Writes its frame's number into the pixels."""
+
+    name = "counting"
+    size = SIZE
+    rate: Fraction | None = Fraction(60)
+    frame_count: int | None = None
+    sound = None
+
+    def __init__(
+        self, frames: int, *, live: bool = False, before: Callable[[int], object] = lambda number: None, fails: bool = False
+    ) -> None:
+        self.live = live
+        self.read_all = threading.Event()
+        self.closed = False
+        self._frames = frames
+        self._before = before
+        self._fails = fails
+        self._number = 0
+
+    def read(self, slot: FrameSlot) -> bool:
+        if self._number == self._frames:
+            self.read_all.set()
+            if self._fails:
+                raise ArtmirrorError("the cable is out")
+            return False
+        self._before(self._number)
+        slot.frame[:] = self._number % 200
+        slot.captured_ns = time.monotonic_ns()
+        self._number += 1
+        return True
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class CollectingSink:
+    """Keeps ids and checks that each result belongs to its frame."""
+
+    def __init__(self, *, stop_after: int | None = None, fail_at: int | None = None, delay_s: Callable[[], float] = lambda: 0.0) -> None:
+        self.ids: list[int] = []
+        self.ended: str | None = None
+        self._stop_after = stop_after
+        self._fail_at = fail_at
+        self._delay_s = delay_s
+
+    def write(self, slot: FrameSlot) -> bool:
+        if len(self.ids) == self._fail_at:
+            raise ArtmirrorError("the disk is full")
+        expected = 255 - slot.id % 200
+        assert (slot.stylized == expected).all()
+        time.sleep(self._delay_s())
+        assert (slot.stylized == expected).all(), "the picture changed while the sink had it"
+        self.ids.append(slot.id)
+        return len(self.ids) != self._stop_after
+
+    def close(self) -> None:
+        self.ended = self.ended or "closed"
+
+    def discard(self) -> None:
+        self.ended = "discarded"
+
+
+def test_every_frame_of_a_file_arrives_in_order() -> None:
+    source, engine, sink = CountingSource(57), FakeEngine(SIZE), CollectingSink()
+    statistics = Pipeline(source, engine, [sink]).run()
+    assert sink.ids == list(range(57))
+    assert (statistics.frames_in, statistics.frames_out, statistics.frames_dropped) == (57, 57, 0)
+    assert engine.most_in_flight == 2
+    assert statistics.engine_ns.size == statistics.latency_ns.size == 57
+    assert sink.ended == "closed"
+    assert source.closed
+
+
+def test_no_tearing_under_random_delays() -> None:
+    rng = random.Random(0)
+
+    def delay_s() -> float:
+        return rng.choice([0.0, 0.0, 0.001, 0.003])
+
+    source = CountingSource(150, before=lambda number: time.sleep(delay_s()))
+    sink = CollectingSink(delay_s=delay_s)
+    statistics = Pipeline(source, FakeEngine(SIZE, delay_s=delay_s), [sink]).run()
+    assert sink.ids == list(range(150))
+    assert statistics.frames_dropped == 0
+
+
+def test_live_takes_the_newest_and_counts_drops_exactly() -> None:
+    gate = threading.Semaphore(0)
+    started = threading.Event()
+
+    class Engine(FakeEngine):
+        def submit(self, slot: FrameSlot, strength: float) -> None:
+            super().submit(slot, strength)
+            if slot.id == 0:
+                started.set()
+
+    # Frame 0 is in the engine before frame 1 is captured; nine more come while it is still there.
+    source = CountingSource(11, live=True, before=lambda number: number != 1 or started.wait(5))
+    sink = CollectingSink()
+    pipeline = Pipeline(source, Engine(SIZE, gate=gate), [sink])
+
+    def open_gate() -> None:
+        assert source.read_all.wait(5)
+        gate.release(100)
+
+    opener = threading.Thread(target=open_gate)
+    opener.start()
+    statistics = pipeline.run()
+    opener.join()
+    assert sink.ids == [0, 10]
+    assert (statistics.frames_in, statistics.frames_out, statistics.frames_dropped) == (11, 2, 9)
+    assert statistics.deepest_queue == 1
+
+
+@pytest.mark.parametrize("gaps", [[1] * 20, [0, 5, 0, 0, 9, 1, 2], [30]])
+def test_live_counts_invented_gaps(gaps: list[int]) -> None:
+    """`gaps[i]` frames come and go while the engine works on one frame."""
+    gate, accepted = threading.Semaphore(0), threading.Semaphore(0)
+
+    class Engine(FakeEngine):
+        def submit(self, slot: FrameSlot, strength: float) -> None:
+            super().submit(slot, strength)
+            if self._warmed_up:
+                accepted.release()
+
+    numbers_before_release = np.cumsum([1 + gap for gap in gaps])
+
+    def before(number: int) -> None:
+        if number == 0:
+            return
+        if number == 1 or number - 1 in numbers_before_release:
+            if number > 1:
+                gate.release()  # the frame in the engine is done; it takes the newest
+            assert accepted.acquire(timeout=5)
+
+    source = CountingSource(int(numbers_before_release[-1]) + 1, live=True, before=before)
+    sink = CollectingSink()
+
+    def finish() -> None:
+        source.read_all.wait(5)
+        gate.release(5)
+
+    finisher = threading.Thread(target=finish)
+    finisher.start()
+    statistics = Pipeline(source, Engine(SIZE, gate=gate), [sink]).run()
+    finisher.join()
+    assert sink.ids == [0, *(int(number) for number in numbers_before_release)]
+    assert statistics.frames_dropped == sum(gaps)
+    assert statistics.deepest_queue <= 1
+
+
+def test_live_keeps_one_frame_in_the_engine() -> None:
+    engine = FakeEngine(SIZE, delay_s=lambda: 0.002)
+    source = CountingSource(40, live=True, before=lambda number: time.sleep(0.0005))
+    Pipeline(source, engine, [CollectingSink()]).run()
+    assert engine.most_in_flight == 1
+
+
+def test_a_broken_source_keeps_what_came_before() -> None:
+    sink = CollectingSink()
+    pipeline = Pipeline(CountingSource(9, fails=True), FakeEngine(SIZE), [sink])
+    statistics = pipeline.run()
+    assert sink.ids == list(range(9))
+    assert statistics.frames_out == 9
+    assert pipeline.failure is not None
+    assert "cable" in str(pipeline.failure.message)
+    assert sink.ended == "closed"
+
+
+def test_a_broken_engine_ends_the_run() -> None:
+    sink = CollectingSink()
+    source = CountingSource(1000)
+    pipeline = Pipeline(source, FakeEngine(SIZE, fail_at=4), [sink])
+    statistics = pipeline.run()
+    assert sink.ids == [0, 1, 2, 3]
+    assert pipeline.failure is not None
+    assert "device is gone" in pipeline.failure.message
+    assert statistics.frames_in == statistics.frames_out + statistics.frames_dropped
+    assert source.closed
+    assert sink.ended == "closed"
+
+
+def test_a_broken_sink_is_discarded_and_the_others_are_closed() -> None:
+    broken, whole = CollectingSink(fail_at=3), CollectingSink()
+    pipeline = Pipeline(CountingSource(1000), FakeEngine(SIZE), [whole, broken])
+    statistics = pipeline.run()
+    assert broken.ended == "discarded"
+    assert whole.ended == "closed"
+    assert whole.ids == [0, 1, 2, 3]
+    assert pipeline.failure is not None
+    assert statistics.frames_out == 3  # what every sink got
+
+
+def test_a_defect_in_a_thread_is_one_line_with_its_cause() -> None:
+    def before(number: int) -> None:
+        if number == 2:
+            raise ZeroDivisionError("oops")
+
+    pipeline = Pipeline(CountingSource(9, before=before), FakeEngine(SIZE), [CollectingSink()])
+    pipeline.run()
+    assert pipeline.failure is not None
+    assert isinstance(pipeline.failure.__cause__, ZeroDivisionError)
+
+
+def test_the_viewer_stops_the_run() -> None:
+    sink = CollectingSink(stop_after=5)
+    source = CountingSource(10**9)
+    statistics = Pipeline(source, FakeEngine(SIZE), [sink]).run()
+    assert sink.ids == [0, 1, 2, 3, 4]
+    assert source.closed
+    assert statistics.frames_in == statistics.frames_out + statistics.frames_dropped
+
+
+def test_a_signal_stops_the_run() -> None:
+    seen: list[int] = []
+    sink = CollectingSink()
+    pipeline = Pipeline(CountingSource(10**9), FakeEngine(SIZE), [sink])
+    statistics = pipeline.run(should_stop=lambda: len(seen) >= 7, observe=seen.append)
+    assert len(sink.ids) == statistics.frames_out == 7
+    assert sink.ended == "closed"
+
+
+def test_strength_reaches_the_engine() -> None:
+    class Sink(CollectingSink):
+        def write(self, slot: FrameSlot) -> bool:
+            self.ids.append(int(slot.stylized[0, 0, 0]))
+            return True
+
+    sink = Sink()
+    Pipeline(CountingSource(3), FakeEngine(SIZE), [sink], strength=0.0).run()
+    assert sink.ids == [0, 1, 2]
+
+
+def test_nothing_is_allocated_per_frame() -> None:
+    """The pixels that sinks see are the same few arrays all along."""
+    addresses: set[int] = set()
+
+    class Sink(CollectingSink):
+        def write(self, slot: FrameSlot) -> bool:
+            addresses.add(slot.stylized.ctypes.data)
+            return super().write(slot)
+
+    Pipeline(CountingSource(100), FakeEngine(SIZE), [Sink()]).run()
+    assert len(addresses) <= 6

@@ -1,0 +1,174 @@
+"""The stylizer's shapes and sizes, and the configurations that describe it."""
+
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from artmirror.train.config import NETWORK_PRESETS, LossWeights, MotionConfig, NetworkConfig, TrainConfig
+from artmirror.train.errors import TrainError
+from artmirror.train.network import Stylizer
+
+TINY = NetworkConfig(channels=(4, 6, 8), blocks=1)
+
+
+# Counted by hand: a convolution has in * out * k * k weights and out biases, a normalisation two numbers a channel.
+# Johnson's is the number of the well-known PyTorch example of that network.
+@pytest.mark.parametrize(
+    ("preset", "parameters"),
+    [("huang", 246_963), ("huang-deconv", 246_963), ("johnson", 1_679_235), ("reconet", 3_098_307)],
+)
+def test_presets_have_the_published_number_of_parameters(preset: str, parameters: int) -> None:
+    network = Stylizer(NETWORK_PRESETS[preset])
+    assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+
+
+@pytest.mark.parametrize("preset", sorted(NETWORK_PRESETS))
+def test_presets_keep_the_size(preset: str) -> None:
+    with torch.no_grad():
+        painted = Stylizer(NETWORK_PRESETS[preset]).eval()(torch.rand(1, 3, 65, 70))
+    assert painted.shape == (1, 3, 65, 70)
+
+
+@pytest.mark.parametrize("upsampling", ["nearest", "deconv"])
+@pytest.mark.parametrize("size", [(64, 64), (65, 79), (79, 65), (66, 67), (643, 361)])
+def test_any_size_is_kept(size: tuple[int, int], upsampling: Any) -> None:
+    config = NetworkConfig(channels=(4, 6, 8), blocks=1, upsampling=upsampling)
+    with torch.no_grad():
+        painted = Stylizer(config)(torch.rand(2, 3, *size))
+    assert painted.shape == (2, 3, *size)
+    assert painted.dtype == torch.float32
+
+
+def test_the_crop_takes_the_right_and_the_bottom() -> None:
+    network = Stylizer(TINY)
+    whole: list[torch.Tensor] = []
+    network.head.register_forward_hook(lambda module, inputs, output: whole.append(output))
+    with torch.no_grad():
+        painted = network(torch.rand(1, 3, 65, 67))
+    assert whole[0].shape == (1, 3, 68, 68)
+    torch.testing.assert_close(painted, 0.5 * torch.tanh(whole[0][:, :, :65, :67]) + 0.5)
+
+
+def test_output_spans_zero_to_one_and_no_more() -> None:
+    torch.manual_seed(0)
+    network = Stylizer(TINY)
+    network.head.weight.data *= 1000
+    with torch.no_grad():
+        painted = network(torch.rand(1, 3, 64, 64))
+    assert painted.min() == 0
+    assert painted.max() == 1
+
+
+def test_output_is_float32_and_of_fine_steps_under_bf16_autocast() -> None:
+    torch.manual_seed(0)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        painted = Stylizer(TINY)(torch.rand(1, 3, 64, 64))
+    assert painted.dtype == torch.float32
+    # bf16 has 8 bits of mantissa: were the end in bf16, all of the outputs would survive being rounded to it.
+    assert (painted != painted.bfloat16().float()).any()
+
+
+def test_a_frame_does_not_depend_on_its_neighbours_in_the_batch() -> None:
+    torch.manual_seed(0)
+    network = Stylizer(TINY).eval()
+    frames = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(network(frames)[:1], network(frames[:1]), rtol=0, atol=1e-5)
+
+
+def test_only_deconv_transposes_convolutions() -> None:
+    kinds = {
+        preset: sum(isinstance(layer, nn.ConvTranspose2d) for layer in Stylizer(config).modules())
+        for preset, config in NETWORK_PRESETS.items()
+    }
+    assert kinds == {"huang": 0, "huang-deconv": 2, "johnson": 0, "reconet": 0}
+
+
+@pytest.mark.parametrize(("norm", "kind"), [("instance", nn.InstanceNorm2d), ("batch", nn.BatchNorm2d)])
+def test_norm_is_what_was_asked_for(norm: Any, kind: type[nn.Module]) -> None:
+    layers = list(Stylizer(NetworkConfig(channels=(4, 6, 8), blocks=1, norm=norm)).modules())
+    assert sum(isinstance(layer, kind) for layer in layers) == 7  # stem 1, down 2, block 2, up 2
+    assert sum(isinstance(layer, nn.InstanceNorm2d | nn.BatchNorm2d) for layer in layers) == 7
+
+
+@pytest.mark.parametrize("padding", ["reflect", "replicate", "zeros"])
+def test_padding_is_what_was_asked_for(padding: Any) -> None:
+    network = Stylizer(NetworkConfig(channels=(4, 6, 8), blocks=1, padding=padding))
+    modes = {layer.padding_mode for layer in network.modules() if isinstance(layer, nn.Conv2d)}
+    assert modes == {padding}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"channels": (16, 32)}, "three channel counts"),
+        ({"channels": (16, 0, 48)}, "three channel counts"),
+        ({"blocks": -1}, "blocks >= 0"),
+        ({"end_kernel": 4}, "odd end kernel"),
+        ({"end_kernel": -3}, "odd end kernel"),
+        ({"padding": "wrap"}, "padding is 'wrap'; wanted one of reflect, replicate, zeros"),
+        ({"norm": "layer"}, "wanted one of instance, batch"),
+        ({"upsampling": "bilinear"}, "wanted one of nearest, deconv"),
+    ],
+)
+def test_what_makes_no_network_is_refused(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(TrainError, match=told):
+        NetworkConfig(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"steps": 0}, "steps 0"),
+        ({"pairs": 0}, "pairs 0"),
+        ({"crop": 63}, "crop 63"),
+        ({"style_size": 63}, "style size 63"),
+        ({"peak_learning_rate": 0.0}, "learning rate 0"),
+        ({"peak_learning_rate": float("nan")}, "learning rate nan"),
+        ({"peak_learning_rate": float("inf")}, "learning rate inf"),
+        ({"gradient_clip": 0.0}, "gradient clip 0"),
+        ({"precision": "int8"}, "wanted one of fp32, bf16, fp16"),
+        ({"seed": -1}, "seed -1"),
+        ({"seed": 1 << 32}, "seed 4294967296"),
+    ],
+)
+def test_what_makes_no_run_is_refused(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(TrainError, match=told):
+        TrainConfig(style_path="a.png", content_path="photos", **changes)
+
+
+@pytest.mark.parametrize("config", [TINY, *NETWORK_PRESETS.values()])
+def test_network_config_survives_the_round_trip(config: NetworkConfig) -> None:
+    assert NetworkConfig.from_dict(asdict(config)) == config
+    assert NetworkConfig.from_dict({**asdict(config), "channels": list(config.channels)}) == config  # as JSON has it
+
+
+def test_train_config_survives_the_round_trip() -> None:
+    config = TrainConfig(
+        style_path="a.png",
+        content_path="photos",
+        vgg_path="vgg.pth",
+        preset="johnson",
+        network=NETWORK_PRESETS["johnson"],
+        weights=LossWeights(1, 2, 3, 4),
+        motion=MotionConfig(1, 2, 3, 4, 5),
+        precision="fp32",
+        seed=5,
+    )
+    assert TrainConfig.from_dict(config.to_dict()) == config
+
+
+@pytest.mark.parametrize("change", [{"colour": "blue"}, {"weights": {"beauty": 1}}, {"motion": None}])
+def test_a_configuration_of_another_version_is_refused(change: dict[str, Any]) -> None:
+    values = TrainConfig(style_path="a.png", content_path="photos").to_dict()
+    with pytest.raises(TrainError, match="does not fit this version"):
+        TrainConfig.from_dict({**values, **change})
+
+
+@pytest.mark.parametrize("values", [{}, {"channels": 5}, {"channels": [4, 6, 8], "depth": 3}, {"channels": ["a", "b", "c"]}])
+def test_a_network_of_another_version_is_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(TrainError, match="does not fit this version"):
+        NetworkConfig.from_dict(values)

@@ -1,0 +1,1 @@
+"""Photos and one painting in, a checkpoint (`starry.pt`) out. Imports torch."""

@@ -1,0 +1,270 @@
+"""`st-train`: options become one configuration, handed to one function."""
+
+import json
+import shlex
+import signal
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from artmirror.train.config import NETWORK_PRESETS, LossWeights, MotionConfig, TrainConfig
+from artmirror.train.errors import TrainError
+
+if TYPE_CHECKING:  # imports torch, which takes seconds that --help should not
+    from artmirror.train.loop import StepReport
+
+EXIT_INTERRUPTED = 130
+_DEFAULTS = TrainConfig(style_path="", content_path="")
+
+
+class _Command(click.Command):
+    """A command whose `--debug` shows where an error came from."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.ClickException:
+            if ctx.params.get("debug"):
+                traceback.print_exc()
+            raise
+        except (click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:  # too little memory, or a defect
+            if ctx.params.get("debug"):
+                traceback.print_exc()
+            told = " ".join(str(error).split())
+            raise TrainError(f"{type(error).__name__}: {told[:300]}; --debug shows where it happened") from error
+
+
+@click.command(
+    cls=_Command,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+    epilog="Example: st-train --style starry_night.jpg --content photos/ -o starry.pt",
+)
+@click.option("--style", "style_path", type=click.Path(path_type=Path), help="The painting, a picture file.")
+@click.option(
+    "--content", "content_path", type=click.Path(path_type=Path), help="Folder of photos, searched below too."
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Checkpoint to write.  [default: NAME.pt]")
+@click.option(
+    "--vgg",
+    "vgg_path",
+    type=click.Path(path_type=Path),
+    help="VGG-19 weights, .safetensors (Caffe's input scale) or torchvision's .pth.  "
+    "[default: torchvision's, fetched once]",
+)
+@click.option("--name", help="Short name of the style.  [default: stem of --output]")
+@click.option("--title", default="", help="The painting's title, for captions.", show_default=False)
+@click.option("--artist", default="", help="The painter.", show_default=False)
+@click.option("--year", default="", help="The painting's year.", show_default=False)
+@click.option("--preset", type=click.Choice(sorted(NETWORK_PRESETS)), default=_DEFAULTS.preset, help="Network.")
+@click.option("--steps", type=click.IntRange(1), default=_DEFAULTS.steps)
+@click.option("--pairs", type=click.IntRange(1), default=_DEFAULTS.pairs, help="Photos a step, each with a moved twin.")
+@click.option("--crop", type=click.IntRange(64), default=_DEFAULTS.crop, help="Side of the training frames, pixels.")
+@click.option(
+    "--style-size",
+    type=click.IntRange(64),
+    default=_DEFAULTS.style_size,
+    help="The painting's short side, pixels: smaller gives finer strokes.",
+)
+@click.option("--content-weight", type=click.FloatRange(0), default=_DEFAULTS.weights.content)
+@click.option("--style-weight", type=click.FloatRange(0), default=_DEFAULTS.weights.style)
+@click.option(
+    "--tv-weight",
+    type=click.FloatRange(0),
+    default=_DEFAULTS.weights.total_variation,
+    help="Total variation: higher is smoother.",
+)
+@click.option(
+    "--temporal-weight", type=click.FloatRange(0), default=_DEFAULTS.weights.temporal, help="Higher flickers less."
+)
+@click.option(
+    "--noise",
+    type=click.FloatRange(0, 1),
+    default=_DEFAULTS.motion.noise_std,
+    help="Noise on the moved twin, for pictures in [0, 1].",
+)
+@click.option(
+    "--learning-rate",
+    type=click.FloatRange(0, min_open=True),
+    default=_DEFAULTS.peak_learning_rate,
+    help="Peak of the one-cycle schedule.",
+)
+@click.option(
+    "--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default=_DEFAULTS.precision, help="fp16 needs a GPU."
+)
+@click.option("--seed", type=click.IntRange(0, (1 << 32) - 1), default=_DEFAULTS.seed)
+@click.option("--device", default="auto", help="cpu, cuda, cuda:1, ... or auto.")
+@click.option("--workers", type=click.IntRange(0), default=1, help="Processes that load photos.")
+@click.option("--checkpoint-every", type=click.IntRange(1), default=250, help="Steps between checkpoints.")
+@click.option(
+    "--preview-every", type=click.IntRange(0), default=250, help="Steps between preview pictures; 0 for none."
+)
+@click.option("--start-from", type=click.Path(path_type=Path), help="Begin with the weights of another checkpoint.")
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="CHECKPOINT",
+    help="Go on with an interrupted run; takes its own configuration.",
+)
+@click.option("--dry-run", is_flag=True, help="Print the configuration as JSON and stop.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(package_name="artmirror", prog_name="st-train")
+@click.pass_context
+def main(ctx: click.Context, /, **options: Any) -> None:
+    """Train a painting into a small network that paints live video, without flicker.
+
+    Writes the checkpoint (NAME.pt), the state to resume from (NAME.state.pt) and preview pictures (NAME.previews/).
+    Ctrl-C saves and says how to go on.
+    """
+    config, style, output = _resumed(ctx, options) if options["resume"] else _configured(options)
+    if options["dry_run"]:
+        click.echo(json.dumps({"style": style, "output": str(output), **config.to_dict()}, indent=2))
+        return
+    _run(config, style, output, options)
+
+
+def _configured(options: dict[str, Any]) -> tuple[TrainConfig, dict[str, str], Path]:
+    missing = [flag for flag, key in (("--style", "style_path"), ("--content", "content_path")) if not options[key]]
+    if missing:
+        raise click.UsageError(
+            f"{' and '.join(missing)} missing; wanted a painting and a folder of photos, or --resume CHECKPOINT"
+        )
+    output = options["output"] or Path(f"{options['name'] or options['style_path'].stem}.pt")
+    if output.suffix != ".pt":
+        raise click.UsageError(f"the output is {output}; wanted a name that ends in .pt")
+    config = TrainConfig(
+        style_path=str(options["style_path"]),
+        content_path=str(options["content_path"]),
+        vgg_path=None if options["vgg_path"] is None else str(options["vgg_path"]),
+        preset=options["preset"],
+        network=NETWORK_PRESETS[options["preset"]],
+        weights=LossWeights(
+            content=options["content_weight"],
+            style=options["style_weight"],
+            total_variation=options["tv_weight"],
+            temporal=options["temporal_weight"],
+        ),
+        motion=MotionConfig(noise_std=options["noise"]),
+        steps=options["steps"],
+        pairs=options["pairs"],
+        crop=options["crop"],
+        style_size=options["style_size"],
+        peak_learning_rate=options["learning_rate"],
+        precision=options["precision"],
+        seed=options["seed"],
+    )
+    style = {"name": options["name"] or output.stem, **{key: options[key] for key in ("title", "artist", "year")}}
+    return config, style, output
+
+
+def _resumed(ctx: click.Context, options: dict[str, Any]) -> tuple[TrainConfig, dict[str, str], Path]:
+    from artmirror.train.checkpoint import load_state, state_path
+
+    allowed = {"resume", "device", "workers", "checkpoint_every", "preview_every", "dry_run", "debug"}
+    given = [
+        parameter.opts[-1]
+        for parameter in ctx.command.params
+        if parameter.name not in allowed
+        and parameter.name is not None
+        and ctx.get_parameter_source(parameter.name) == click.core.ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(f"--resume takes the interrupted run's configuration; leave out {', '.join(given)}")
+    style, config, _, _ = load_state(state_path(options["resume"]))
+    return config, asdict(style), options["resume"]
+
+
+def _run(config: TrainConfig, style: dict[str, str], output: Path, options: dict[str, Any]) -> None:
+    import torch
+
+    from artmirror.train.checkpoint import StyleInfo
+    from artmirror.train.loop import RunOptions, train
+
+    device = options["device"]
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    run = RunOptions(
+        output=output,
+        device=device,
+        workers=options["workers"],
+        checkpoint_every=options["checkpoint_every"],
+        preview_every=options["preview_every"],
+    )
+    console = Console(stderr=True)
+    with _stop_on_signals() as stopping, _progress(console) as progress:
+        outcome = train(
+            config,
+            StyleInfo(**style),
+            run,
+            resume=bool(options["resume"]),
+            start_from=options["start_from"],
+            observe=_bar(progress, config.steps),
+            should_stop=stopping,
+        )
+    if not outcome.finished:
+        again = f"st-train --resume {shlex.quote(str(output))}"
+        click.echo(f"Stopped at step {outcome.step} of {config.steps}. Go on with: {again}", err=True)
+        raise SystemExit(EXIT_INTERRUPTED)
+    terms = ", ".join(f"{name} {value:.4g}" for name, value in outcome.losses.items())
+    click.echo(f"{output}: {outcome.step} steps; {terms}. Next: st-export --fp16 {shlex.quote(str(output))}")
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("step"),
+        MofNCompleteColumn(),
+        BarColumn(),
+        TextColumn("{task.fields[losses]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
+def _bar(progress: Progress, steps: int) -> Callable[["StepReport"], None]:
+    task = progress.add_task("train", total=steps, losses="first step")
+    plain = not progress.console.is_terminal
+
+    def observe(report: "StepReport") -> None:
+        names = {
+            "content": "content",
+            "style": "style",
+            "total_variation": "tv",
+            "temporal": "temporal",
+            "total": "total",
+        }
+        losses = " ".join(f"{names[name]} {value:.4g}" for name, value in report.losses.items())
+        progress.update(task, completed=report.step, losses=losses)
+        if plain and (report.step % 50 == 0 or report.step == report.steps):  # a log file gets lines, not a bar
+            click.echo(f"step {report.step}/{report.steps} {losses} {report.step_s:.2f} s/step", err=True)
+
+    return observe
+
+
+class _stop_on_signals:
+    """While open, Ctrl-C and SIGTERM ask the loop to stop after the current step; a second one stops at once."""
+
+    def __enter__(self) -> Callable[[], bool]:
+        self._asked = False
+        self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        return lambda: self._asked
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self._asked:
+            click.echo("stopped at once; the steps since the last checkpoint are lost", err=True)
+            raise SystemExit(EXIT_INTERRUPTED)
+        self._asked = True
+        click.echo("stopping after this step ...", err=True)

@@ -1,0 +1,142 @@
+"""Everything that decides what a training run gives, as frozen data; the presets of the network."""
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self, get_args, get_type_hints
+
+from artmirror.train.errors import TrainError
+
+Padding = Literal["reflect", "replicate", "zeros"]
+Norm = Literal["instance", "batch"]
+Upsampling = Literal["nearest", "deconv"]
+Precision = Literal["fp32", "bf16", "fp16"]
+
+
+def _check_choices(config: object) -> None:
+    """Raise TrainError where a field declared as a Literal holds something else."""
+    for name, hint in get_type_hints(type(config)).items():
+        choices = get_args(hint)
+        if choices and all(isinstance(choice, str) for choice in choices) and getattr(config, name) not in choices:
+            raise TrainError(f"{name} is {getattr(config, name)!r}; wanted one of {', '.join(choices)}")
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkConfig:
+    """The stylizer: a stem, two halvings, residual blocks, two doublings, a head."""
+
+    channels: tuple[int, int, int] = (16, 32, 48)  # at full, half and quarter size
+    blocks: int = 5
+    end_kernel: int = 3  # of the first and the last convolution
+    padding: Padding = "reflect"
+    norm: Norm = "instance"
+    upsampling: Upsampling = "nearest"
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
+        odd = self.end_kernel > 0 and self.end_kernel % 2 == 1
+        if len(self.channels) != 3 or min(self.channels) < 1 or self.blocks < 0 or not odd:
+            raise TrainError(f"{self} is no network; wanted three channel counts, blocks >= 0, an odd end kernel")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Rebuild from `asdict`, as a checkpoint holds it.
+
+        Raises:
+            TrainError: a field is unknown or its value makes no network.
+        """
+        try:
+            return cls(**{**values, "channels": tuple(values["channels"])})
+        except (TypeError, KeyError) as error:
+            raise TrainError(f"network configuration {values} does not fit this version: {error}") from None
+
+
+# huang: Huang et al. 2017, "Real-Time Neural Style Transfer for Videos", section 3.1, with nearest-neighbour upsampling
+#        and a convolution in place of the transposed convolutions, which leave checkerboards.
+# huang-deconv: the paper's.
+# johnson: Johnson et al. 2016, supplement, with padded residual blocks and the same change of upsampling.
+# reconet: Gao et al. 2018, table 1.
+NETWORK_PRESETS: dict[str, NetworkConfig] = {
+    "huang": NetworkConfig(),
+    "huang-deconv": NetworkConfig(upsampling="deconv"),
+    "johnson": NetworkConfig(channels=(32, 64, 128), end_kernel=9),
+    "reconet": NetworkConfig(channels=(48, 96, 192), blocks=4, end_kernel=9),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LossWeights:
+    """Factors of the four terms, for VGG-19 activations of mean about 1 and pictures in [0, 1]."""
+
+    content: float = 1.0
+    style: float = 8.0
+    total_variation: float = 0.5
+    temporal: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class MotionConfig:
+    """Largest random motion between the two frames of a moved photo."""
+
+    rotation_deg: float = 3.0
+    scale: float = 0.04  # relative growth or shrinkage
+    shift: float = 0.03  # of the crop's side
+    wobble_px: float = 3.0  # amplitude of the smooth noise field
+    noise_std: float = 0.01  # Gaussian noise on the second frame, pictures in [0, 1]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """One training run. Two runs with equal configurations on one machine have equal losses."""
+
+    style_path: str
+    content_path: str
+    vgg_path: str | None = None  # None: torchvision's published file, from the cache or the network
+    preset: str = "huang"
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    weights: LossWeights = field(default_factory=LossWeights)
+    motion: MotionConfig = field(default_factory=MotionConfig)
+    steps: int = 4000
+    pairs: int = 4  # pairs of frames a step
+    crop: int = 192  # side of the square frames, pixels
+    style_size: int = 384  # the painting's short side, pixels
+    peak_learning_rate: float = 3e-3
+    gradient_clip: float = 10.0
+    precision: Precision = "bf16"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
+        if min(self.steps, self.pairs) < 1 or self.crop < 64 or self.style_size < 64:
+            raise TrainError(
+                f"steps {self.steps}, pairs {self.pairs}, crop {self.crop}, style size {self.style_size}: "
+                "wanted at least 1, 1, 64 and 64"
+            )
+        if not 0 < self.peak_learning_rate < math.inf or not self.gradient_clip > 0:
+            raise TrainError(
+                f"learning rate {self.peak_learning_rate}, gradient clip {self.gradient_clip}: both must be above 0"
+            )
+        if not 0 <= self.seed < 1 << 32:
+            raise TrainError(f"seed {self.seed}; wanted 0 to {(1 << 32) - 1}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as JSON and checkpoints hold it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Rebuild from `to_dict`.
+
+        Raises:
+            TrainError: a field is unknown or its value is out of range.
+        """
+        try:
+            return cls(
+                **{
+                    **values,
+                    "network": NetworkConfig.from_dict(values["network"]),
+                    "weights": LossWeights(**values["weights"]),
+                    "motion": MotionConfig(**values["motion"]),
+                }
+            )
+        except (TypeError, KeyError) as error:
+            raise TrainError(f"training configuration does not fit this version: {error}") from None

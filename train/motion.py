@@ -1,0 +1,55 @@
+"""Motion between two frames: random smooth flow and warping. Pure functions.
+
+Convention: a flow from frame A to frame B holds (dx, dy) in pixels at every pixel of A; the content of A at (x, y) is
+in B at (x + dx, y + dy). Warping B by that flow brings it onto A.
+"""
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from artmirror.train.config import MotionConfig
+
+
+def random_flow(side: int, motion: MotionConfig, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Draw a smooth flow for a square frame: rotation, scale and shift about the centre, and a wobbling field.
+
+    One pair in eight stands still, so that the network also learns to paint a still camera's noise away.
+
+    Returns:
+        (side, side, 2) float32, pixels.
+    """
+    if rng.random() < 1 / 8:
+        return np.zeros((side, side, 2), np.float32)
+    angle = np.deg2rad(rng.uniform(-motion.rotation_deg, motion.rotation_deg))
+    scale = 1 + rng.uniform(-motion.scale, motion.scale)
+    shift = rng.uniform(-motion.shift, motion.shift, 2) * side
+    axis = np.arange(side, dtype=np.float32) - (side - 1) / 2
+    x, y = np.meshgrid(axis, axis)
+    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+    flow = np.stack([cos * x - sin * y - x + shift[0], sin * x + cos * y - y + shift[1]], axis=-1).astype(np.float32)
+    knots = rng.standard_normal((5, 5, 2)).astype(np.float32)
+    wobble = cv2.resize(knots, (side, side), interpolation=cv2.INTER_CUBIC)
+    flow += wobble * np.float32(rng.uniform(0, motion.wobble_px))
+    return flow  # (side, side, 2) float32 pixels
+
+
+def inside(flow: NDArray[np.float32]) -> NDArray[np.bool_]:  # (H, W, 2) float32 pixels
+    """Where the flow's end lies within the other frame: (H, W) bool."""
+    height, width = flow.shape[:2]
+    x = np.arange(width, dtype=np.float32)[None, :] + flow[..., 0]
+    y = np.arange(height, dtype=np.float32)[:, None] + flow[..., 1]
+    within: NDArray[np.bool_] = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+    return within
+
+
+def warp(image: Tensor, flow: Tensor) -> Tensor:  # (B, C, H, W) float, (B, 2, H, W) float32 pixels
+    """Sample `image` bilinearly where `flow` points, out(x) = image(x + flow(x)); beyond the border, its value."""
+    _, _, height, width = image.shape
+    x = torch.arange(width, device=flow.device, dtype=flow.dtype) + flow[:, 0]
+    y = torch.arange(height, device=flow.device, dtype=flow.dtype)[:, None] + flow[:, 1]
+    grid = torch.stack([2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1], dim=-1)  # (B, H, W, 2) in [-1, 1]
+    return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=True)

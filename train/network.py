@@ -1,0 +1,87 @@
+"""The stylizer network: one frame in, the painted frame out."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from artmirror.train.config import NetworkConfig
+
+
+class ConvBlock(nn.Module):
+    """Padding, convolution, normalisation and, where asked for, ReLU."""
+
+    def __init__(self, config: NetworkConfig, inputs: int, outputs: int, *, stride: int = 1, relu: bool = True) -> None:
+        super().__init__()
+        self.conv = _padded_conv(config, inputs, outputs, kernel=3, stride=stride)
+        self.norm = _norm(config, outputs)
+        self.relu = relu
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(self.conv(x))
+        return F.relu(x) if self.relu else x
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions and the identity; no ReLU after the sum (Johnson et al. 2016, supplement)."""
+
+    def __init__(self, config: NetworkConfig, channels: int) -> None:
+        super().__init__()
+        self.first = ConvBlock(config, channels, channels)
+        self.second = ConvBlock(config, channels, channels, relu=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x + self.second(self.first(x))
+        return out
+
+
+class UpsamplingBlock(nn.Module):
+    """Twice the size: nearest neighbour and a convolution, or the paper's transposed convolution."""
+
+    def __init__(self, config: NetworkConfig, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv: nn.Module
+        if config.upsampling == "deconv":
+            self.conv = nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1)
+        else:
+            self.conv = nn.Sequential(nn.Upsample(scale_factor=2), _padded_conv(config, inputs, outputs, kernel=3))
+        self.norm = _norm(config, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.norm(self.conv(x)))
+
+
+class Stylizer(nn.Module):
+    """Huang et al. 2017, section 3.1, in the sizes of a `NetworkConfig`.
+
+    The picture may have any size from 64 up. Two strided convolutions give ceil(size / 4), so the doublings overshoot
+    by at most three pixels, which are cropped at the right and bottom.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        full, half, quarter = config.channels
+        self.stem = nn.Sequential(
+            _padded_conv(config, 3, full, kernel=config.end_kernel), _norm(config, full), nn.ReLU()
+        )
+        self.down = nn.Sequential(ConvBlock(config, full, half, stride=2), ConvBlock(config, half, quarter, stride=2))
+        self.blocks = nn.Sequential(*(ResidualBlock(config, quarter) for _ in range(config.blocks)))
+        self.up = nn.Sequential(UpsamplingBlock(config, quarter, half), UpsamplingBlock(config, half, full))
+        self.head = _padded_conv(config, full, 3, kernel=config.end_kernel)
+
+    def forward(self, rgb: Tensor) -> Tensor:  # (B, 3, H, W) float RGB in [0, 1]
+        """Paint a batch of frames; returns the same shape and range, float32."""
+        x = self.up(self.blocks(self.down(self.stem(rgb))))
+        x = self.head(x)[:, :, : rgb.shape[2], : rgb.shape[3]]
+        # The paper scales tanh to the pixel range; in float32, since bf16 has too few levels for 8-bit pictures.
+        return 0.5 * torch.tanh(x.float()) + 0.5  # (B, 3, H, W) float32 RGB in [0, 1]
+
+
+def _padded_conv(config: NetworkConfig, inputs: int, outputs: int, *, kernel: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, padding_mode=config.padding)
+
+
+def _norm(config: NetworkConfig, channels: int) -> nn.Module:
+    if config.norm == "batch":
+        return nn.BatchNorm2d(channels)
+    return nn.InstanceNorm2d(channels, affine=True)
