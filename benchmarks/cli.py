@@ -114,7 +114,7 @@ def _open_candidates(
             opened = open_engine(path, size=size, backend=backend, threads=threads)
             engine = stack.enter_context(closing(KeptSlots(opened)))
 
-            def open_for_run(frames: int) -> "Source":
+            def open_for_run(frames: int | None) -> "Source":
                 return open_source(uri, size=size, max_frames=frames)
 
             pipeline = WholePipeline(engine, open_for_run, source_label(uri), live)

@@ -36,7 +36,7 @@ class Round:
 
     warmup: Samples
     measured: Samples
-    frames_dropped: int = 0  # by a live source's pipeline, warm-up included
+    frames_dropped: int = 0  # by a live source's pipeline, or under way at its end; warm-up included
 
 
 @dataclass(frozen=True, slots=True)

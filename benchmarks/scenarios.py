@@ -144,23 +144,30 @@ class WholePipeline:
 
     name: ScenarioName = "pipeline"
 
-    def __init__(self, engine: Engine, open_source: Callable[[int], Source], source: str, live: bool) -> None:
-        """Run `engine` on what `open_source` gives, called for every run with the number of frames wanted."""
+    def __init__(self, engine: Engine, open_source: Callable[[int | None], Source], source: str, live: bool) -> None:
+        """Run `engine` on what `open_source` gives, called for every run.
+
+        Args:
+            open_source: Takes the number of frames after which the source shall end; None for a live one, of whose
+                frames nobody knows how many are dropped.
+            source: Its name for the record.
+            live: Whether it paces itself.
+        """
         self._engine = engine
         self._open_source = open_source
         self.source: str | None = source
         self.live = live
 
     def run(self, frames: int, should_stop: Callable[[], bool]) -> Round:
-        """Run from a freshly opened source to its last frame."""
+        """Run from a freshly opened source to the last frame that is wanted."""
         wanted = WARMUP_FRAMES + frames
         completed_ns: list[int] = []
-        source = self._open_source(wanted)
+        source = self._open_source(None if self.live else wanted)
         try:
             pipeline = Pipeline(source, self._engine, [NullSink()])
             started_ns = time.monotonic_ns()
             statistics = pipeline.run(
-                should_stop=should_stop,
+                should_stop=lambda: should_stop() or (self.live and len(completed_ns) == wanted),
                 observe=lambda frames_out: completed_ns.append(time.monotonic_ns() - started_ns),
             )
         finally:

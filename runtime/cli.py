@@ -143,27 +143,18 @@ def _run(
     click.echo(
         f"{title} at {width}x{height} on {info.backend} ({info.library}, {info.device}, {info.precision})", err=True
     )
-    pipeline = Pipeline(
-        source,
-        engine,
-        _open_sinks(output_uris, SinkFormat(info.size, source.rate, source.frame_count, source.sound, title)),
-        strength=options["strength"],
-    )
-    with _progress(source.frame_count) as observe:
-        statistics = pipeline.run(should_stop=lambda: signals.asked, observe=observe)
-    return statistics, pipeline.failure
-
-
-def _open_sinks(uris: list[str], sink_format: SinkFormat) -> list[Sink]:
     sinks: list[Sink] = []
     try:
-        for uri in uris:
-            sinks.append(open_sink(uri, sink_format))
+        for uri in output_uris:
+            sinks.append(open_sink(uri, SinkFormat(info.size, source.rate, source.frame_count, source.sound, title)))
+        pipeline = Pipeline(source, engine, sinks, strength=options["strength"])
     except ArtmirrorError:
         for sink in sinks:
             sink.discard()
         raise
-    return sinks
+    with _progress(source.frame_count) as observe:
+        statistics = pipeline.run(should_stop=lambda: signals.asked, observe=observe)
+    return statistics, pipeline.failure
 
 
 @contextmanager

@@ -36,7 +36,10 @@ def common_options(prog_name: str) -> Callable[[Callable[..., Any]], Callable[..
 class SizeType(click.ParamType[tuple[int, int]]):
     """WIDTHxHEIGHT on the command line, (H, W) in Python."""
 
-    name = "WIDTHxHEIGHT"
+    name = "size"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return "WIDTHxHEIGHT"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         if isinstance(value, tuple):

@@ -23,8 +23,8 @@ class OnnxRuntimeEngine:
         self.has_strength = len(session.get_inputs()) > 1
         self._session = session
         self._size = size
-        self._bindings: dict[int, tuple[Any, np.ndarray[Any, np.dtype[np.float32]]]] = {}  # by id() of the slot
-        self._running: dict[int, Future[None]] = {}
+        self._bindings: dict[FrameSlot, tuple[Any, np.ndarray[Any, np.dtype[np.float32]]]] = {}
+        self._running: dict[FrameSlot, Future[None]] = {}
         self._worker = ThreadPoolExecutor(1, "onnxruntime")
 
     def allocate(self, count: int) -> list[FrameSlot]:
@@ -37,18 +37,18 @@ class OnnxRuntimeEngine:
             _bind(binding.bind_output, "stylized", slot.stylized[None])
             if self.has_strength:
                 _bind(binding.bind_input, "strength", strength)
-            self._bindings[id(slot)] = (binding, strength)
+            self._bindings[slot] = (binding, strength)
             slots.append(slot)
         return slots
 
     def submit(self, slot: FrameSlot, strength: float) -> None:
-        binding, bound_strength = self._bindings[id(slot)]
+        binding, bound_strength = self._bindings[slot]
         bound_strength[0] = strength
-        self._running[id(slot)] = self._worker.submit(self._session.run_with_iobinding, binding)
+        self._running[slot] = self._worker.submit(self._session.run_with_iobinding, binding)
 
     def wait(self, slot: FrameSlot) -> None:
         try:
-            self._running.pop(id(slot)).result()
+            self._running.pop(slot).result()
         except Exception as error:  # the library has a dozen exception classes with no common base but this
             raise ArtmirrorError(f"ONNX Runtime failed while stylizing: {str(error).splitlines()[0]}") from error
 

@@ -25,7 +25,7 @@ class OpenVinoEngine:
         self.has_strength = len(compiled.inputs) > 1
         self._compiled = compiled
         self._size = size
-        self._requests: dict[int, tuple[Any, np.ndarray[Any, np.dtype[np.float32]]]] = {}  # by id() of the slot
+        self._requests: dict[FrameSlot, tuple[Any, np.ndarray[Any, np.dtype[np.float32]]]] = {}
 
     def allocate(self, count: int) -> list[FrameSlot]:
         slots = []
@@ -37,18 +37,18 @@ class OpenVinoEngine:
             request.set_tensor("stylized", ov.Tensor(slot.stylized[None], shared_memory=True))
             if self.has_strength:
                 request.set_tensor("strength", ov.Tensor(strength, shared_memory=True))
-            self._requests[id(slot)] = (request, strength)
+            self._requests[slot] = (request, strength)
             slots.append(slot)
         return slots
 
     def submit(self, slot: FrameSlot, strength: float) -> None:
-        request, bound_strength = self._requests[id(slot)]
+        request, bound_strength = self._requests[slot]
         bound_strength[0] = strength
         request.start_async()
 
     def wait(self, slot: FrameSlot) -> None:
         try:
-            self._requests[id(slot)][0].wait()
+            self._requests[slot][0].wait()
         except RuntimeError as error:
             raise ArtmirrorError(f"OpenVINO failed while stylizing: {_first_line(error)}") from error
 

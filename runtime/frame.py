@@ -14,7 +14,8 @@ class FrameSlot:
     """A place for one frame and its stylized picture, borrowed from a pool and given back.
 
     Exactly one party owns a slot at a time: the source while it writes `frame`, the engine from submit to wait, a
-    sink during its `write`. Nobody keeps a reference to the arrays after handing the slot on.
+    sink during its `write`. Nobody keeps a reference to the arrays after handing the slot on. Slots are compared and
+    hashed by identity.
     """
 
     frame: Pixels  # (H, W, 3) uint8 BGR in [0, 255], C-contiguous

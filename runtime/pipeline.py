@@ -28,9 +28,12 @@ class Pipeline:
 
     Args:
         source: Opened; closed by `run`.
-        engine: Compiled for the source's size; left open.
+        engine: Compiled for the source's size; left open. It runs once here, since a first run sets things up.
         sinks: Opened; closed by `run`, or discarded where they failed.
         strength: 0 for the camera picture, 1 for the full style.
+
+    Raises:
+        ArtmirrorError: the engine fails at its first run; source and sinks are left to the caller.
     """
 
     def __init__(
@@ -50,11 +53,13 @@ class Pipeline:
         self._depth = 1 if source.live else engine.max_in_flight
         # One slot with the source, one before the engine, those in it, one behind it, one with the sinks.
         slots = engine.allocate(self._depth + 4)
-        stylize(engine, slots[0], strength)  # the first run sets things up; it is not a frame
+        stylize(engine, slots[0], strength)
         self._pool = SlotPool(slots)
         self._frames = Handover(self._policy, self._pool)
         self._results = Handover(self._policy, self._pool)
         self._frames_in = 0
+        self._frames_out = 0
+        self._last_out_ns = 0
         self._engine_ns = Series()
         self._latency_ns = Series()
         self.failure: ArtmirrorError | None = None  # what ended the run early; what came before it is delivered
@@ -78,42 +83,40 @@ class Pipeline:
                 ("engine", self._stylize, self._results),
             )
         ]
-        started_ns = last_out_ns = time.monotonic_ns()
-        for thread in threads:
-            thread.start()
-        frames_out = 0
-        stopping = False
-        while not self._results.ended:
-            if not stopping and should_stop():
-                stopping = True
-                self._stop()
-            slot = self._results.take(_POLL_S)
-            if slot is None:
-                continue
-            delivered = self._deliver(slot)
-            if delivered:
-                frames_out += 1
-                last_out_ns = time.monotonic_ns()
-                self._latency_ns.add(last_out_ns - slot.captured_ns)
-                observe(frames_out)
-            self._pool.give_back(slot)
-            if not delivered and not stopping:
-                stopping = True
-                self._stop()
-        self._pool.close()
-        self._source.close()
-        for thread in threads:
-            thread.join(timeout=5)  # a camera driver that hangs must not hang the program
-        self._close_sinks()
+        started_ns = time.monotonic_ns()
+        try:
+            for thread in threads:
+                thread.start()
+            self._forward_results(should_stop, observe)
+        finally:
+            self._stop()
+            for thread in threads:
+                thread.join(timeout=5)  # a camera driver that hangs must not hang the program
+            self._close_sinks()
         return RunStatistics(
             frames_in=self._frames_in,
-            frames_out=frames_out,
-            frames_dropped=self._frames_in - frames_out,
-            duration_s=(last_out_ns - started_ns) / 1e9,
+            frames_out=self._frames_out,
+            frames_dropped=self._frames_in - self._frames_out,
+            duration_s=(self._last_out_ns - started_ns) / 1e9 if self._frames_out else 0.0,
             engine_ns=self._engine_ns.values_ns.copy(),
             latency_ns=self._latency_ns.values_ns.copy(),
             deepest_queue=self._frames.deepest,
         )
+
+    def _forward_results(self, should_stop: Callable[[], bool], observe: Callable[[int], None]) -> None:
+        while not self._results.ended:
+            if should_stop():
+                return
+            slot = self._results.take(_POLL_S)
+            if slot is None:
+                continue
+            if not self._deliver(slot):
+                return
+            self._frames_out += 1
+            self._last_out_ns = time.monotonic_ns()
+            self._latency_ns.add(self._last_out_ns - slot.captured_ns)
+            observe(self._frames_out)
+            self._pool.give_back(slot)
 
     def _guarded(self, work: Callable[[], None], after: Handover) -> None:
         """Run a thread's work; keep its failure for the main thread; end the handover behind it in any case."""

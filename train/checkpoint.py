@@ -2,6 +2,7 @@
 
 import io
 import os
+import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -185,6 +186,9 @@ def _load(path: Path, kind: str) -> dict[str, Any]:
     if not path.is_file():
         raise TrainError(f"{path} does not exist; wanted a file that st-train wrote")
     try:
+        with zipfile.ZipFile(path) as archive:  # torch.save writes sums of the content, and torch.load ignores them
+            if archive.testzip() is not None:
+                raise zipfile.BadZipFile
         data = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file may raise nearly anything
         raise TrainError(

@@ -83,11 +83,11 @@ class FakeSource:
     name = "fake"
     size = SIZE
     rate: Fraction | None = None
-    live = False
     sound: str | None = None
 
-    def __init__(self, frames: int) -> None:
+    def __init__(self, frames: int, live: bool = False) -> None:
         self.frame_count: int | None = frames
+        self.live = live
         self.left = frames
         self.closed = False
 

@@ -82,6 +82,10 @@ def test_measures_engine_and_pipeline_and_writes_records(opener: Opener, tmp_pat
     assert "opening night.onnx" in result.stderr
 
 
+def test_names_are_not_taken_for_markup(opener: Opener) -> None:
+    assert "a[red]b " in bench("a[red]b.onnx", *SHORT).stdout
+
+
 def test_default_is_the_bundled_style(opener: Opener) -> None:
     assert bench(*SHORT).exit_code == 0
     assert opener.asked == [("/styles/starry.onnx", "openvino", None)]

@@ -1,5 +1,7 @@
 """What is run, how often and in which order, with a fake engine; no times are asserted."""
 
+import time
+
 import pytest
 
 from artmirror.benchmarks.measure import Candidate, measure
@@ -14,6 +16,7 @@ from artmirror.benchmarks.scenarios import (
     split_round,
 )
 from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.frame import FrameSlot
 from tests.benchmarks.fakes import SIZE, FakeEngine, FakeSource, make_round
 
 
@@ -39,7 +42,8 @@ def engine_only(engine: FakeEngine) -> EngineOnly:
 
 
 def whole_pipeline(engine: FakeEngine, opened: list[FakeSource], limit: int = 1000) -> WholePipeline:
-    def open_source(frames: int) -> FakeSource:
+    def open_source(frames: int | None) -> FakeSource:
+        assert frames is not None
         opened.append(FakeSource(min(frames, limit)))
         return opened[-1]
 
@@ -85,6 +89,24 @@ def test_pipeline_measures_every_frame_and_closes_its_source() -> None:
     assert result.frames_dropped == 0
     assert opened[0].closed
     assert engine.inputs.count(7) == WARMUP_FRAMES + 11
+
+
+class SlowEngine(FakeEngine):
+    """Slower than any source."""
+
+    def wait(self, slot: FrameSlot) -> None:
+        time.sleep(0.003)
+        super().wait(slot)
+
+
+def test_dropped_frames_are_not_missing_from_a_live_measurement() -> None:
+    def open_source(frames: int | None) -> FakeSource:
+        assert frames is None
+        return FakeSource(1_000_000, live=True)
+
+    result = WholePipeline(KeptSlots(SlowEngine()), open_source, "0", live=True).run(6, never)
+    assert len(result.measured.completed_ns) == len(result.measured.latency_ns) == 6
+    assert result.frames_dropped > 0
 
 
 def test_pipelines_share_one_engines_slots() -> None:

@@ -92,7 +92,3 @@ def test_table_fits_the_terminal(width: int) -> None:
     assert "…" not in text
     assert "onnxruntime" in text
     assert max(map(len, text.splitlines())) <= width
-
-
-def test_names_are_not_taken_for_markup() -> None:
-    assert "a[red]b" in show(make_record(make_round(10), engine="a[red]b"))

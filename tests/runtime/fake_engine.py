@@ -62,7 +62,9 @@ class FakeEngine:
         self._done = 0
 
     def allocate(self, count: int) -> list[FrameSlot]:
-        return [FrameSlot(np.zeros((*self._size, 3), np.uint8), np.zeros((*self._size, 3), np.uint8)) for _ in range(count)]
+        return [
+            FrameSlot(np.zeros((*self._size, 3), np.uint8), np.zeros((*self._size, 3), np.uint8)) for _ in range(count)
+        ]
 
     def submit(self, slot: FrameSlot, strength: float) -> None:
         assert all(slot is not other for other, _, _ in self._in_flight), "a slot was submitted twice"

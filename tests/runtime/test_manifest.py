@@ -95,7 +95,7 @@ def test_the_graph_checksum_covers_the_graph_alone() -> None:
 
 
 def test_too_small_frames_and_plans_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArtmirrorError, match="63x70.*at least 64x64"):
+    with pytest.raises(ArtmirrorError, match=r"63x70.*at least 64x64"):
         open_engine(STARRY, size=(70, 63))
     with pytest.raises(ArtmirrorError, match="TensorRT plan"):
         open_engine(tmp_path / "starry.plan", size=(64, 64))
@@ -104,5 +104,5 @@ def test_too_small_frames_and_plans_are_refused(tmp_path: Path) -> None:
 def test_an_unknown_style_names_the_near_ones() -> None:
     with pytest.raises(ArtmirrorError, match="did you mean starry"):
         find_style("stary")
-    with pytest.raises(ArtmirrorError, match="there are: .*starry"):
+    with pytest.raises(ArtmirrorError, match=r"there are: .*starry"):
         find_style("qqqq")

@@ -27,7 +27,12 @@ class CountingSource:
     sound = None
 
     def __init__(
-        self, frames: int, *, live: bool = False, before: Callable[[int], object] = lambda number: None, fails: bool = False
+        self,
+        frames: int,
+        *,
+        live: bool = False,
+        before: Callable[[int], object] = lambda number: None,
+        fails: bool = False,
     ) -> None:
         self.live = live
         self.read_all = threading.Event()
@@ -56,7 +61,9 @@ class CountingSource:
 class CollectingSink:
     """Keeps ids and checks that each result belongs to its frame."""
 
-    def __init__(self, *, stop_after: int | None = None, fail_at: int | None = None, delay_s: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(
+        self, *, stop_after: int | None = None, fail_at: int | None = None, delay_s: Callable[[], float] = lambda: 0.0
+    ) -> None:
         self.ids: list[int] = []
         self.ended: str | None = None
         self._stop_after = stop_after

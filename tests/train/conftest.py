@@ -92,4 +92,6 @@ def checkpoint() -> Checkpoint:
     """Return the checkpoint of an untrained tiny network."""
     torch.manual_seed(3)
     style = StyleInfo("starry", "The Starry Night", "Vincent van Gogh", "1889")
-    return Checkpoint(style, "huang", TINY, Stylizer(TINY).state_dict(), {"steps": 6, "vgg_path": None}, 6, {"total": 1.5})
+    return Checkpoint(
+        style, "huang", TINY, Stylizer(TINY).state_dict(), {"steps": 6, "vgg_path": None}, 6, {"total": 1.5}
+    )

@@ -168,7 +168,9 @@ def test_a_configuration_of_another_version_is_refused(change: dict[str, Any]) -
         TrainConfig.from_dict({**values, **change})
 
 
-@pytest.mark.parametrize("values", [{}, {"channels": 5}, {"channels": [4, 6, 8], "depth": 3}, {"channels": ["a", "b", "c"]}])
+@pytest.mark.parametrize(
+    "values", [{}, {"channels": 5}, {"channels": [4, 6, 8], "depth": 3}, {"channels": ["a", "b", "c"]}]
+)
 def test_a_network_of_another_version_is_refused(values: dict[str, Any]) -> None:
     with pytest.raises(TrainError, match="does not fit this version"):
         NetworkConfig.from_dict(values)

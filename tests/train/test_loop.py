@@ -1,0 +1,347 @@
+"""The training loop: it learns, saves, stops, goes on, and says why it cannot."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from artmirror.train import checkpoint as files
+from artmirror.train import loop
+from artmirror.train.checkpoint import StyleInfo, load_checkpoint, load_state, state_path
+from artmirror.train.config import LossWeights, NetworkConfig, TrainConfig
+from artmirror.train.data import MovedPhotos
+from artmirror.train.errors import TrainError
+from artmirror.train.losses import TotalVariationLoss
+from artmirror.train.loop import Outcome, RunOptions, StepReport, train
+
+MakeConfig = Callable[..., TrainConfig]
+STYLE = StyleInfo("stripes", "Stripes", "Nobody", "2024")
+
+
+@dataclass
+class Run:
+    """A run and what it reported."""
+
+    output: Path
+    reports: list[StepReport] = field(default_factory=list)
+
+    def __call__(self, config: TrainConfig, *, stop_at: int = 0, **options: Any) -> Outcome:
+        arguments = {key: options.pop(key) for key in ("resume", "start_from") if key in options}
+        steps = iter(range(load_state(state_path(self.output))[2] + 1 if arguments.get("resume") else 1, 1 << 30))
+        return train(
+            config,
+            STYLE,
+            RunOptions(self.output, **{"workers": 0, "preview_every": 0, **options}),
+            observe=self.reports.append,
+            should_stop=lambda: next(steps) == stop_at,
+            **arguments,
+        )
+
+    @property
+    def losses(self) -> dict[int, dict[str, float]]:
+        return {report.step: report.losses for report in self.reports}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(tmp_path / "run.pt")
+
+
+@pytest.fixture(scope="module")
+def unbroken(
+    tmp_path_factory: pytest.TempPathFactory, photos: Path, painting: Path, vgg_file: Path
+) -> tuple[TrainConfig, Run]:
+    config = TrainConfig(
+        style_path=str(painting),
+        content_path=str(photos),
+        vgg_path=str(vgg_file),
+        network=NetworkConfig(channels=(4, 6, 8), blocks=1),
+        steps=6,
+        pairs=2,
+        crop=64,
+        style_size=64,
+        precision="fp32",
+    )
+    run = Run(tmp_path_factory.mktemp("unbroken") / "run.pt")
+    assert run(config) == Outcome(6, True, run.losses[6])
+    return config, run
+
+
+def _same_weights(one: Path, other: Path) -> bool:
+    a, b = load_checkpoint(one).weights, load_checkpoint(other).weights
+    return list(a) == list(b) and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_reports_and_checkpoint_tell_what_was_done(unbroken: tuple[TrainConfig, Run]) -> None:
+    config, run = unbroken
+    assert [report.step for report in run.reports] == [1, 2, 3, 4, 5, 6]
+    assert {report.steps for report in run.reports} == {6}
+    assert all(
+        list(report.losses) == ["content", "style", "total_variation", "temporal", "total"] for report in run.reports
+    )
+    assert len({report.losses["total"] for report in run.reports}) == 6
+    saved = load_checkpoint(run.output)
+    assert saved.style == STYLE
+    assert saved.step == 6
+    assert saved.network == config.network
+    assert saved.losses == run.losses[6]
+    expected = {**config.to_dict(), "style_path": "stripes.png", "vgg_path": "random.safetensors"}
+    assert saved.training == {**expected, "content_path": Path(config.content_path).name}  # no folders
+    assert sorted(path.name for path in run.output.parent.iterdir()) == ["run.pt", "run.state.pt"]
+
+
+def test_a_stopped_run_is_saved_and_goes_on_as_if_unbroken(unbroken: tuple[TrainConfig, Run], run: Run) -> None:
+    config, whole = unbroken
+    outcome = run(config, stop_at=3)
+    assert outcome == Outcome(3, False, run.losses[3])
+    assert load_checkpoint(run.output).step == 3
+    assert load_state(state_path(run.output))[:3] == (STYLE, config, 3)
+    assert run(config, resume=True).finished
+    assert [report.step for report in run.reports] == [1, 2, 3, 4, 5, 6]
+    assert run.losses == whole.losses  # every term of every step, to the last bit
+    assert _same_weights(run.output, whole.output)
+
+
+def test_a_run_that_died_goes_on_from_its_last_checkpoint(unbroken: tuple[TrainConfig, Run], run: Run) -> None:
+    config, whole = unbroken
+
+    def die(report: StepReport) -> None:
+        if report.step == 5:
+            raise SystemExit
+
+    with pytest.raises(SystemExit):
+        train(config, STYLE, RunOptions(run.output, workers=0, checkpoint_every=2, preview_every=0), observe=die)
+    assert load_checkpoint(run.output).step == 4
+    run(config, resume=True)
+    assert run.losses == {step: whole.losses[step] for step in (5, 6)}
+    assert _same_weights(run.output, whole.output)
+
+
+def test_a_request_to_stop_at_the_last_step_finds_it_finished(make_config: MakeConfig, run: Run) -> None:
+    assert run(make_config(steps=1, pairs=1), stop_at=1).finished
+
+
+def test_a_finished_run_may_be_resumed(unbroken: tuple[TrainConfig, Run]) -> None:
+    config, whole = unbroken
+    again = Run(whole.output)
+    assert again(config, resume=True) == Outcome(6, True, whole.losses[6])
+    assert again.reports == []
+
+
+def test_another_configuration_is_not_resumed(unbroken: tuple[TrainConfig, Run]) -> None:
+    config, whole = unbroken
+    with pytest.raises(TrainError, match=r"run\.state\.pt was written with another configuration"):
+        Run(whole.output)(replace(config, seed=1), resume=True)
+
+
+def test_nothing_to_resume_is_told(make_config: MakeConfig, tmp_path: Path) -> None:
+    with pytest.raises(TrainError, match=r"run\.state\.pt does not exist"):
+        train(make_config(), STYLE, RunOptions(tmp_path / "run.pt", workers=0), resume=True)
+
+
+def test_the_seed_decides_the_losses(unbroken: tuple[TrainConfig, Run], run: Run) -> None:
+    config, whole = unbroken
+    run(replace(config, seed=1), stop_at=1)
+    assert run.losses[1] != whole.losses[1]
+
+
+@pytest.mark.slow
+def test_the_number_of_workers_changes_nothing(unbroken: tuple[TrainConfig, Run], run: Run) -> None:
+    config, whole = unbroken
+    run(config, workers=1)
+    assert run.losses == whole.losses
+
+
+def test_the_loss_goes_down(make_config: MakeConfig, run: Run) -> None:
+    run(make_config(steps=30, pairs=1, peak_learning_rate=1e-2))
+    totals = [report.losses["total"] for report in run.reports]
+    assert np.mean(totals[-5:]) < 0.7 * np.mean(totals[:5])
+
+
+def test_the_learning_rate_rises_to_its_peak_and_falls(make_config: MakeConfig, run: Run) -> None:
+    run(make_config(steps=10, pairs=1, peak_learning_rate=1e-2))
+    rates = [report.learning_rate for report in run.reports]
+    assert max(rates) == pytest.approx(1e-2, rel=0.01)
+    assert rates[-1] < 1e-4
+    assert rates[0] < 1e-2
+
+
+@pytest.mark.parametrize("preset_change", [{"norm": "batch"}, {"upsampling": "deconv"}])
+def test_bf16_trains_too(make_config: MakeConfig, run: Run, preset_change: dict[str, Any]) -> None:
+    network = NetworkConfig(channels=(4, 6, 8), blocks=1, **preset_change)
+    assert run(make_config(steps=2, precision="bf16", network=network)).finished
+    assert all(weights.dtype != torch.bfloat16 for weights in load_checkpoint(run.output).weights.values())
+
+
+def test_previews_show_photos_above_their_paintings(make_config: MakeConfig, run: Run) -> None:
+    config = make_config(steps=3, pairs=1)
+    run(config, preview_every=2)
+    folder = run.output.with_name("run.previews")
+    assert [report.preview for report in run.reports] == [None, folder / "step_000002.png", folder / "step_000003.png"]
+    picture = cv2.imread(str(folder / "step_000003.png"))
+    assert picture is not None
+    assert picture.shape == (2 * 64, 4 * 64, 3)
+    frames = MovedPhotos(Path(config.content_path), config).calibration_photos(4)
+    with torch.no_grad():
+        painted = load_checkpoint(run.output).stylizer()(frames)
+    for row, rgb in enumerate((frames, painted)):
+        expected = torch.cat(list(rgb), dim=2).permute(1, 2, 0).numpy()[..., ::-1] * 255
+        np.testing.assert_allclose(picture[64 * row : 64 * row + 64], expected, atol=0.6)
+
+
+def test_previews_do_not_change_the_losses(unbroken: tuple[TrainConfig, Run], run: Run) -> None:
+    config, whole = unbroken
+    run(config, stop_at=3, preview_every=1, checkpoint_every=1)
+    assert run.losses == {step: whole.losses[step] for step in (1, 2, 3)}
+
+
+class TestStartFrom:
+    def test_weights_are_taken_over(self, unbroken: tuple[TrainConfig, Run], run: Run) -> None:
+        config, whole = unbroken
+        run(replace(config, steps=1, peak_learning_rate=1e-30), start_from=whole.output)
+        assert _same_weights(run.output, whole.output)
+        assert run.losses[1] != whole.losses[1]
+
+    def test_another_network_is_told(self, unbroken: tuple[TrainConfig, Run], run: Run) -> None:
+        config, whole = unbroken
+        other = replace(config, network=NetworkConfig(channels=(4, 6, 10), blocks=1))
+        with pytest.raises(TrainError, match="choose the same preset"):
+            run(other, start_from=whole.output)
+
+
+class TestNotFinite:
+    def test_an_infinite_loss_stops_before_the_first_checkpoint(self, make_config: MakeConfig, run: Run) -> None:
+        with pytest.raises(
+            TrainError, match=r"not finite at step 1 \(.*total inf\); no checkpoint had been written"
+        ) as caught:
+            run(make_config(weights=LossWeights(style=float("inf"))))
+        assert "--learning-rate" in caught.value.message
+        assert list(run.output.parent.iterdir()) == []
+
+    def test_a_loss_that_turns_nan_keeps_the_last_good_checkpoint(
+        self, unbroken: tuple[TrainConfig, Run], run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        config, whole = unbroken
+        honest, calls = TotalVariationLoss.forward, iter(range(1, 100))
+
+        def turn_nan(self: TotalVariationLoss, painted: torch.Tensor) -> torch.Tensor:
+            return honest(self, painted) * (float("nan") if next(calls) == 4 else 1)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(TotalVariationLoss, "forward", turn_nan)
+            with pytest.raises(
+                TrainError, match=r"not finite at step 4 .* the checkpoint of step 2 is kept in .*run\.pt"
+            ):
+                run(config, checkpoint_every=2)
+        assert load_checkpoint(run.output).step == 2
+        run.reports.clear()
+        run(config, resume=True)
+        assert run.losses == {step: whole.losses[step] for step in (3, 4, 5, 6)}
+
+    def test_a_gradient_that_is_not_finite_stops_too(
+        self, make_config: MakeConfig, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def infinite(*_: object) -> torch.Tensor:
+            return torch.tensor(float("inf"))
+
+        monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", infinite)
+        with pytest.raises(TrainError, match="the loss or its gradient is not finite at step 1"):
+            run(make_config(pairs=1))
+
+    def test_an_absurd_learning_rate_ends_in_that_error(self, make_config: MakeConfig, run: Run) -> None:
+        with pytest.raises(TrainError, match="not finite at step"):
+            run(make_config(steps=20, pairs=1, peak_learning_rate=1e38))
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("config", "options", "told"),
+        [
+            ({}, {"device": "toaster"}, "there is no device 'toaster'; wanted cpu, cuda"),
+            ({"precision": "fp16"}, {}, "fp16 training needs a CUDA GPU; use --precision bf16 or fp32"),
+            ({"content_path": "/absent"}, {}, "/absent does not exist; name a folder of photos"),
+            ({"style_path": "/absent.png"}, {}, r"cannot read /absent\.png: No such file"),
+            ({"vgg_path": "/absent.pth"}, {}, r"VGG-19 weights /absent\.pth do not exist; fetch"),
+        ],
+    )
+    def test_it_is_told_before_the_first_step(
+        self, make_config: MakeConfig, run: Run, config: dict[str, Any], options: dict[str, Any], told: str
+    ) -> None:
+        with pytest.raises(TrainError, match=told):
+            run(make_config(**config), **options)
+        assert run.reports == []
+
+    @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+    def test_no_gpu_is_told(self, make_config: MakeConfig, run: Run) -> None:
+        with pytest.raises(TrainError, match="no CUDA GPU is there .*; use --device cpu"):
+            run(make_config(), device="cuda")
+
+    def test_an_output_that_cannot_be_written_is_told_before_the_first_step(
+        self, make_config: MakeConfig, tmp_path: Path
+    ) -> None:
+        run = Run(tmp_path / "absent" / "run.pt")
+        with pytest.raises(TrainError, match=r"the folder of .*run\.pt does not exist"):
+            run(make_config())
+        assert run.reports == []
+
+    def test_a_full_disk_stops_the_run_and_keeps_the_old_checkpoint(
+        self, make_config: MakeConfig, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(_: int) -> None:
+            if run.reports:  # the first step's files were written
+                raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(files.os, "fsync", fail)
+        with pytest.raises(TrainError, match="No space left on device; free some space"):
+            run(make_config(steps=2, pairs=1), checkpoint_every=1)
+        monkeypatch.undo()
+        assert load_checkpoint(run.output).step == 1
+        assert sorted(path.name for path in run.output.parent.iterdir()) == ["run.pt", "run.state.pt"]
+
+    def test_a_preview_that_cannot_be_written_is_told(self, make_config: MakeConfig, run: Run) -> None:
+        run.output.with_name("run.previews").write_text("in the way")
+        with pytest.raises(TrainError, match=r"cannot write the preview .*; see --preview-every 0"):
+            run(make_config(steps=1, pairs=1), preview_every=1)
+
+    @pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+    def test_a_damaged_photo_in_the_middle_is_named_and_the_steps_before_it_kept(
+        self, make_config: MakeConfig, photos: Path, tmp_path: Path, run: Run, workers: int
+    ) -> None:
+        folder = tmp_path / "many"
+        folder.mkdir()
+        for index in range(17):  # more than are looked at before the first step
+            shutil.copy(photos / "a.png", folder / f"{index:02}.png")
+        broken = folder / "16.png"
+        broken.write_bytes(b"no picture")
+        config = make_config(content_path=str(folder), pairs=4, steps=5, seed=1)
+        with pytest.raises(TrainError) as caught:
+            run(config, workers=workers)
+        done = len(run.reports)
+        assert done > 0  # or choose another seed
+        assert caught.value.message == (
+            f"{broken} is not a picture; wanted JPEG, PNG, WebP, BMP or TIFF; "
+            f"the {done} steps so far are saved, go on with --resume {run.output}"
+        )
+        shutil.copy(photos / "a.png", broken)
+        assert run(config, resume=True).finished
+        assert [report.step for report in run.reports] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.skipif(not hasattr(loop.signal, "pthread_sigmask"), reason="needs signal masks")
+def test_workers_are_started_deaf_to_ctrl_c() -> None:
+    """Ctrl-C reaches the whole group, also while a worker is still importing."""
+    import signal
+    import subprocess
+    import sys
+
+    program = "import signal; print(*sorted(s.name for s in signal.pthread_sigmask(signal.SIG_BLOCK, [])))"
+    with loop._signals_held():
+        inside = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert inside.stdout.split() == ["SIGINT", "SIGTERM"]
+    assert not {signal.SIGINT, signal.SIGTERM} & signal.pthread_sigmask(signal.SIG_BLOCK, [])
