@@ -1,7 +1,7 @@
 """The manifest: what an engine file says of itself. Written by export, checked by the runtime when it opens a file."""
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
@@ -19,7 +19,8 @@ EnginePrecision = Literal["fp32", "fp16"]
 class Manifest:
     """What is in an engine file.
 
-    `height` and `width` are None where the file takes any size from `SMALLEST_SIDE` up.
+    An ONNX has `height` and `width` None where it takes any size from `SMALLEST_SIDE` up. A plan has either both of
+    them (one size) or `min_size`, `opt_size` and `max_size` (a range). The fields from `library` on are a plan's.
     """
 
     name: str
@@ -36,6 +37,16 @@ class Manifest:
     graph_sha256: str  # of the ONNX graph's bytes, so that damage is noticed
     exporter: dict[str, str] = field(default_factory=dict)  # library -> version
     format_version: int = FORMAT_VERSION
+    library: str | None = None  # that built the plan and has to run it: tensorrt or tensorrt_rtx
+    library_version: str | None = None
+    targets: list[str] = field(default_factory=list)  # "sm86" and the like, or one GPU's name
+    min_size: list[int] | None = None  # [H, W] in pixels, all three or none
+    opt_size: list[int] | None = None
+    max_size: list[int] | None = None
+    version_compatible: bool = False  # opens in later versions of its library too
+    hardware_compatible: bool = False  # opens on GPUs newer than the one it was built for
+    onnx_sha256: str | None = None  # of the whole ONNX file that the plan was built from
+    plan_sha256: str | None = None  # of the engine's bytes, so that damage is noticed
 
     def to_json(self) -> str:
         """The manifest as one JSON object."""
@@ -62,7 +73,9 @@ class Manifest:
                 f"{source} has manifest version {found}; this artmirror reads version {FORMAT_VERSION}: {again}"
             )
         known = {entry.name for entry in fields(cls)}
-        missing = sorted(known - values.keys())
+        # Fields with defaults came later, or belong to plans alone: files without them are whole.
+        wanted = {entry.name for entry in fields(cls) if entry.default is entry.default_factory is MISSING}
+        missing = sorted(wanted - values.keys())
         if missing:
             raise ArtmirrorError(f"{source} has a manifest without {', '.join(missing)}; {again}")
         if values["precision"] not in get_args(EnginePrecision):
