@@ -33,7 +33,7 @@ def read_cache(path: Path) -> bytes:
 
 
 def write_cache(path: Path, data: bytes | memoryview) -> bool:
-    """Keep `data` under a temporary name and rename it; False where the folder cannot be written, which harms nobody."""
+    """Write to a temporary name and rename it; False where the folder cannot be written, which harms nobody."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
