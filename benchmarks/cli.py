@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 @click.option(
     "--backend",
     "backends",
-    type=click.Choice(list(BACKENDS)),
+    type=click.Choice(BACKENDS),
     multiple=True,
-    default=["openvino"],
-    help="Library that runs the network; may be given more than once.",
+    help="Library that runs the network; may be given more than once.  [default: as st-run chooses]",
 )
+@click.option("--device", metavar="NAME", help="cpu, cuda or cuda:N.  [default: cuda for a .plan, else cpu]")
 @click.option("--rounds", type=click.IntRange(1, 1000), default=5, help="How often everything is measured.")
 @click.option("--frames", type=click.IntRange(1, 10_000), default=60, help="Frames of a round, after its warm-up.")
 @click.option(
@@ -66,7 +66,7 @@ def main(**options: Any) -> None:
     if json_path is not None and (json_path.is_dir() or not json_path.parent.is_dir()):
         raise click.UsageError(f"--json {json_path} cannot be written: wanted a file in a folder that exists")
     paths = [_engine_path(name) for name in options["engines"] or (DEFAULT_STYLE,)]
-    backends = tuple(dict.fromkeys(options["backends"]))
+    backends = tuple(dict.fromkeys(options["backends"])) or (None,)
     environment = read_environment()
     with ExitStack() as stack, StopOnSignals() as signals:
         candidates = _open_candidates(stack, paths, backends, options)
@@ -96,7 +96,7 @@ def _engine_path(name: str) -> Path:
 
 
 def _open_candidates(
-    stack: ExitStack, paths: Sequence[Path], backends: Sequence[str], options: dict[str, Any]
+    stack: ExitStack, paths: Sequence[Path], backends: Sequence[str | None], options: dict[str, Any]
 ) -> list["Candidate"]:
     """Open every engine with every back end; `stack` closes them."""
     from artmirror.benchmarks.measure import Candidate
@@ -110,8 +110,8 @@ def _open_candidates(
     candidates = []
     for path in paths:
         for backend in backends:
-            click.echo(f"opening {path.name} with {backend}", err=True)
-            opened = open_engine(path, size=size, backend=backend, threads=threads)
+            click.echo(f"opening {path.name}" + (f" with {backend}" if backend else ""), err=True)
+            opened = open_engine(path, size=size, backend=backend, device=options["device"], threads=threads)
             engine = stack.enter_context(closing(KeptSlots(opened)))
 
             def open_for_run(frames: int | None) -> "Source":

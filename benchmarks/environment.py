@@ -8,7 +8,10 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_LIBRARIES = ("openvino", "onnxruntime", "numpy", "opencv-python", "av")  # names on PyPI
+_LIBRARIES = (  # names on PyPI
+    *("openvino", "onnxruntime", "numpy", "opencv-python", "av"),
+    *("onnxruntime-gpu", "tensorrt", "tensorrt-rtx-cu13", "pycuda", "cuda-python"),
+)
 
 
 @dataclass(frozen=True, slots=True)

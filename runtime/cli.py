@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from artmirror.runtime.command import EXIT_INTERRUPTED, Command, SizeType, StopOnSignals, common_options
-from artmirror.runtime.engines import BACKENDS, open_engine
+from artmirror.runtime.engines import BACKENDS, open_for_show
 from artmirror.runtime.errors import ArtmirrorError
 from artmirror.runtime.gallery import DEFAULT_STYLE, bundled_manifests, find_style
 from artmirror.runtime.pipeline import Pipeline
@@ -24,7 +24,8 @@ from artmirror.runtime.sources import open_source
 from artmirror.runtime.statistics import peak_rss_bytes
 
 if TYPE_CHECKING:
-    from artmirror.runtime.engine import Engine, EngineInfo
+    from artmirror.runtime.engine import EngineInfo
+    from artmirror.runtime.engines import Opened
     from artmirror.runtime.source import Source
     from artmirror.runtime.statistics import RunStatistics
 
@@ -67,7 +68,13 @@ def _list_styles(ctx: click.Context, param: click.Parameter, value: bool) -> Non
 @click.option("--mirror", is_flag=True, help="Flip left and right, as a mirror does.")
 @click.option("--live", is_flag=True, help="Play a file at its own rate and drop frames, as if it were a camera.")
 @click.option("--max-frames", type=click.IntRange(1), metavar="N", help="Stop after N frames of the source.")
-@click.option("--backend", type=click.Choice(list(BACKENDS)), default="openvino", help="Library that runs the network.")
+@click.option(
+    "--backend",
+    type=click.Choice(BACKENDS),
+    help="Library that runs the network.  [default: tensorrt for a .plan, else openvino, or onnxruntime on a GPU]",
+)
+@click.option("--device", metavar="NAME", help="cpu, cuda or cuda:N.  [default: cuda for a .plan, else cpu]")
+@click.option("--rebuild", is_flag=True, help="Build a .plan that does not fit again, from the .onnx beside it.")
 @click.option("--threads", type=click.IntRange(1), help="Processor threads.  [default: the library chooses]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line of stdout.")
 @click.option(
@@ -98,14 +105,14 @@ def main(**options: Any) -> None:
                 )
             )
         )
-        engine = stack.enter_context(
-            closing(open_engine(engine_path, size=source.size, backend=options["backend"], threads=options["threads"]))
-        )
+        choice = {name: options[name] for name in ("backend", "device", "threads", "rebuild")}
+        opened = open_for_show(engine_path, size=source.size, **choice)
+        engine = stack.enter_context(closing(opened.engine))
         if options["strength"] != 1 and not engine.has_strength:
             raise ArtmirrorError(f"{engine_path} has no strength input; leave out --strength, or export it again")
+        statistics, failure = _run(source, opened, output_uris, options, signals)
         info = engine.describe()
-        statistics, failure = _run(source, engine, info, output_uris, options, signals)
-    _report(statistics, engine_path, info, options)
+    _report(statistics, opened.path, info, options)
     if failure is not None:
         raise failure
     if signals.asked:
@@ -132,26 +139,26 @@ def _check_usage(options: dict[str, Any]) -> tuple[str, list[str]]:
 
 def _run(
     source: "Source",
-    engine: "Engine",
-    info: "EngineInfo",
+    opened: "Opened",
     output_uris: list[str],
     options: dict[str, Any],
     signals: StopOnSignals,
 ) -> tuple["RunStatistics", ArtmirrorError | None]:
-    height, width = info.size
+    engine = opened.engine
     title = engine.manifest.title or engine.manifest.name
-    click.echo(
-        f"{title} at {width}x{height} on {info.backend} ({info.library}, {info.device}, {info.precision})", err=True
-    )
     sinks: list[Sink] = []
     try:
         for uri in output_uris:
-            sinks.append(open_sink(uri, SinkFormat(info.size, source.rate, source.frame_count, source.sound, title)))
+            sinks.append(open_sink(uri, SinkFormat(source.size, source.rate, source.frame_count, source.sound, title)))
         pipeline = Pipeline(source, engine, sinks, strength=options["strength"])
     except ArtmirrorError:
         for sink in sinks:
             sink.discard()
         raise
+    info = engine.describe()  # after the first run, which tells what the engine settled on
+    height, width = info.size
+    facts = ", ".join(filter(None, (info.library, info.device, info.precision, info.note)))
+    click.echo(f"{title} at {width}x{height} on {info.backend} ({facts}): {opened.reason}", err=True)
     with _progress(source.frame_count) as observe:
         statistics = pipeline.run(should_stop=lambda: signals.asked, observe=observe)
     return statistics, pipeline.failure

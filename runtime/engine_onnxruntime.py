@@ -68,7 +68,7 @@ class OnnxRuntimeEngine:
 
 
 def open_file(
-    path: Path, manifest: Manifest, *, size: tuple[int, int], full_precision: bool, threads: int | None
+    path: Path, manifest: Manifest, *, size: tuple[int, int], device: int, full_precision: bool, threads: int | None
 ) -> OnnxRuntimeEngine:
     """Open an ONNX file. See `engines.open_engine`; precision is always the file's own."""
     options = ort.SessionOptions()

@@ -68,7 +68,7 @@ class OpenVinoEngine:
 
 
 def open_file(
-    path: Path, manifest: Manifest, *, size: tuple[int, int], full_precision: bool, threads: int | None
+    path: Path, manifest: Manifest, *, size: tuple[int, int], device: int, full_precision: bool, threads: int | None
 ) -> OpenVinoEngine:
     """Compile an ONNX file for one size. See `engines.open_engine`."""
     core = ov.Core()

@@ -1,59 +1,177 @@
-"""Opens an engine file with the back end that suits it."""
+"""Opens an engine file with the back end that suits it, and says why that one."""
 
+import logging
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import cast
 
 from artmirror.runtime.engine import Engine
-from artmirror.runtime.errors import ArtmirrorError
-from artmirror.runtime.manifest import SMALLEST_SIDE, read_manifest
+from artmirror.runtime.errors import ArtmirrorError, CannotRunHere
+from artmirror.runtime.manifest import SMALLEST_SIDE, Manifest, read_manifest
+from artmirror.runtime.plan_file import read_plan_manifest
+from artmirror.runtime.rebuild import PlanMismatch, rebuild_command, rebuild_plan
 
-# Name -> module with an `open_file`; the first is the default. Imported when used, since each is heavy.
-BACKENDS = {
-    "openvino": "artmirror.runtime.engine_openvino",
-    "onnxruntime": "artmirror.runtime.engine_onnxruntime",
+# (name, kind of device) -> module and its function that opens a file. Imported when used, since each is heavy.
+_OPENERS = {
+    ("openvino", "cpu"): ("artmirror.runtime.engine_openvino", "open_file"),
+    ("onnxruntime", "cpu"): ("artmirror.runtime.engine_onnxruntime", "open_file"),
+    ("onnxruntime", "cuda"): ("artmirror.runtime.engine_onnxruntime_cuda", "open_file"),
+    ("onnxruntime-tensorrt", "cuda"): ("artmirror.runtime.engine_onnxruntime_cuda", "open_file_tensorrt"),
+    ("tensorrt", "cuda"): ("artmirror.runtime.engine_tensorrt", "open_file"),
 }
+BACKENDS = tuple(dict.fromkeys(name for name, _ in _OPENERS))
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which back end on which device, and why."""
+
+    backend: str
+    device: str  # cpu or cuda
+    ordinal: int  # of the GPU
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An engine that was opened for a show."""
+
+    engine: Engine
+    path: Path  # its file, which may be another one than was asked for
+    reason: str  # why this back end
 
 
 def open_engine(
     path: Path,
     *,
     size: tuple[int, int],
-    backend: str = "openvino",
+    backend: str | None = None,
+    device: str | None = None,
     full_precision: bool = False,
     threads: int | None = None,
 ) -> Engine:
-    """Check the file's manifest and compile its network.
+    """Check the file's manifest and make its network ready.
 
     Args:
         size: (H, W) of the frames to come.
-        backend: A key of `BACKENDS`.
+        backend: One of `BACKENDS`; None goes by the file and the device.
+        device: `cpu`, `cuda` or `cuda:N`; None goes by the file and the back end.
         full_precision: Compute in FP32 where the device would choose less by itself.
         threads: Processor threads; None lets the library choose.
 
     Raises:
+        CannotRunHere: the file needs another GPU, driver or library.
         ArtmirrorError: no such file, not ours, damaged, of another size, or the back end cannot run it.
     """
-    if path.suffix == ".plan":
+    return _open(path, size, choose_backend(path, backend, device), full_precision, threads)
+
+
+def open_for_show(
+    path: Path,
+    *,
+    size: tuple[int, int],
+    backend: str | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    rebuild: bool = False,
+) -> Opened:
+    """As `open_engine`, with a way out where a plan does not fit this machine.
+
+    A plan of another TensorRT or GPU is built again if `rebuild` says so. Else the ONNX of the same name beside a plan
+    is used on the CPU, with a warning, unless back end or device were asked for.
+
+    Raises:
+        ArtmirrorError: as `open_engine`, with the command that builds the plan again.
+    """
+    choice = choose_backend(path, backend, device)
+    try:
+        return Opened(_open(path, size, choice, False, threads), path, choice.reason)
+    except CannotRunHere as error:
+        command = " ".join(rebuild_command(path)) if isinstance(error, PlanMismatch) else ""
+        message = str(error.message) + (f"; this builds it again: {command}" if command else "")
+        if command and rebuild:
+            _log.warning("%s", message)
+            rebuild_plan(path)
+            return Opened(_open(path, size, choice, False, threads), path, choice.reason)
+        onnx = path.with_suffix(".onnx")
+        if onnx != path and onnx.is_file() and backend is None and device is None:
+            _log.warning("%s. Going on slower, with %s on the CPU.", message, onnx.name)
+            engine = _open(onnx, size, choose_backend(onnx, None, "cpu"), False, threads)
+            return Opened(engine, onnx, f"{path.name} cannot run here")
+        raise ArtmirrorError(message) from error
+
+
+def choose_backend(path: Path, backend: str | None, device: str | None) -> Choice:
+    """Go by what was asked for, then by the file.
+
+    Raises:
+        ArtmirrorError: what was asked for does not go together.
+    """
+    kind, ordinal = _parse_device(device)
+    is_plan = path.suffix == ".plan"
+    if is_plan and (backend not in (None, "tensorrt") or kind == "cpu"):
+        asked = f"--backend {backend}" if backend not in (None, "tensorrt") else "--device cpu"
+        raise ArtmirrorError(f"{path} is a TensorRT plan, not for {asked}; use the .onnx it was built from")
+    if backend == "tensorrt" and not is_plan:
         raise ArtmirrorError(
-            f"{path} is a TensorRT plan, for which this version has no back end; use the .onnx it was built from"
+            f"{path} is no plan, which the tensorrt back end wants: build one with st-export, or take "
+            "--backend onnxruntime-tensorrt"
         )
-    manifest = read_manifest(path)
+    if is_plan:
+        chosen, reason = "tensorrt", f"{path.name} is a TensorRT plan"
+    elif backend is not None:
+        chosen, reason = backend, f"--backend {backend}"
+    elif kind == "cuda":
+        chosen, reason = "onnxruntime", f"--device {device} and {path.name} is no TensorRT plan"
+    else:
+        chosen, reason = "openvino", "the fastest for an .onnx on a processor"
+    kinds = [possible for name, possible in _OPENERS if name == chosen]
+    if kind is None:
+        kind = kinds[0]
+    if kind not in kinds:
+        raise ArtmirrorError(
+            f"the {chosen} back end runs on {' or '.join(kinds)}, not on {device}: leave out --device or --backend"
+        )
+    return Choice(chosen, kind, ordinal, reason)
+
+
+def _open(path: Path, size: tuple[int, int], choice: Choice, full_precision: bool, threads: int | None) -> Engine:
+    manifest = read_plan_manifest(path) if path.suffix == ".plan" else read_manifest(path)
+    _check_size(path, manifest, size)
+    module_name, function = _OPENERS[choice.backend, choice.device]
+    try:
+        module = import_module(module_name)
+    except ImportError as error:
+        name = "onnxruntime-gpu" if (error.name, choice.device) == ("onnxruntime", "cuda") else error.name
+        raise ArtmirrorError(
+            f"the {choice.backend} back end needs the package {name}; install it with pip install {name}"
+        ) from None
+    engine = getattr(module, function)(
+        path, manifest, size=size, device=choice.ordinal, full_precision=full_precision, threads=threads
+    )
+    return cast(Engine, engine)
+
+
+def _check_size(path: Path, manifest: Manifest, size: tuple[int, int]) -> None:
+    frames = f"the frames are {size[1]}x{size[0]}; {path.name}"
     if min(size) < SMALLEST_SIDE:
-        raise ArtmirrorError(
-            f"the frames are {size[1]}x{size[0]}; {path.name} takes at least {SMALLEST_SIDE}x{SMALLEST_SIDE}: "
-            "use --size"
-        )
+        raise ArtmirrorError(f"{frames} takes at least {SMALLEST_SIDE}x{SMALLEST_SIDE}: use --size")
     fixed = (manifest.height or size[0], manifest.width or size[1])
     if fixed != size:
-        raise ArtmirrorError(
-            f"the frames are {size[1]}x{size[0]}; {path.name} is fixed to {fixed[1]}x{fixed[0]}: "
-            f"use --size {fixed[1]}x{fixed[0]}"
-        )
-    try:
-        module = import_module(BACKENDS[backend])
-    except ImportError as error:
-        raise ArtmirrorError(
-            f"the {backend} back end needs the package {error.name}; install it with pip install {error.name}"
-        ) from None
-    return cast(Engine, module.open_file(path, manifest, size=size, full_precision=full_precision, threads=threads))
+        raise ArtmirrorError(f"{frames} is fixed to {fixed[1]}x{fixed[0]}: use --size {fixed[1]}x{fixed[0]}")
+    least, most = manifest.min_size or size, manifest.max_size or size
+    if not all(low <= side <= high for low, side, high in zip(least, size, most, strict=True)):
+        raise ArtmirrorError(f"{frames} takes {least[1]}x{least[0]} to {most[1]}x{most[0]}: use --size")
+
+
+def _parse_device(device: str | None) -> tuple[str | None, int]:
+    """The kind, and the number of the GPU."""
+    if device is None:
+        return None, 0
+    kind, colon, number = device.partition(":")
+    if kind not in ("cpu", "cuda") or (colon and (kind == "cpu" or not number.isdecimal())):
+        raise ArtmirrorError(f"got --device {device}; wanted cpu, cuda or cuda:N")
+    return kind, int(number or 0)

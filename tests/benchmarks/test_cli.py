@@ -22,15 +22,19 @@ class Opener:
     """Stands in for `open_engine` and writes down what it was asked."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, str, int | None]] = []
+        self.asked: list[tuple[str, str | None, int | None]] = []
+        self.devices: set[str | None] = set()
         self.engines: list[FakeEngine] = []
 
-    def __call__(self, path: Path, *, size: tuple[int, int], backend: str, threads: int | None) -> FakeEngine:
+    def __call__(
+        self, path: Path, *, size: tuple[int, int], backend: str | None, device: str | None, threads: int | None
+    ) -> FakeEngine:
         assert size == SIZE
         if path.stem == "broken":
             raise ArtmirrorError(f"cannot read {path}")
         self.asked.append((str(path), backend, threads))
-        self.engines.append(FakeEngine(path.stem, backend))
+        self.devices.add(device)
+        self.engines.append(FakeEngine(path.stem, backend or "openvino"))
         return self.engines[-1]
 
 
@@ -64,7 +68,7 @@ def test_measures_engine_and_pipeline_and_writes_records(opener: Opener, tmp_pat
     path = tmp_path / "records.json"
     result = bench("night.onnx", "day.onnx", *SHORT, "--threads", "1", "--json", str(path))
     assert result.exit_code == 0, result.output
-    assert opener.asked == [("night.onnx", "openvino", 1), ("day.onnx", "openvino", 1)]
+    assert opener.asked == [("night.onnx", None, 1), ("day.onnx", None, 1)]
     assert all(engine.closed for engine in opener.engines)
     session = read_session(path)
     assert [(record.engine, record.scenario) for record in session.records] == [
@@ -88,7 +92,13 @@ def test_names_are_not_taken_for_markup(opener: Opener) -> None:
 
 def test_default_is_the_bundled_style(opener: Opener) -> None:
     assert bench(*SHORT).exit_code == 0
-    assert opener.asked == [("/styles/starry.onnx", "openvino", None)]
+    assert opener.asked == [("/styles/starry.onnx", None, None)]
+    assert opener.devices == {None}
+
+
+def test_device_is_handed_on(opener: Opener) -> None:
+    assert bench("starry", *SHORT, "--device", "cuda:1").exit_code == 0
+    assert opener.devices == {"cuda:1"}
 
 
 def test_each_backend_is_measured_once(opener: Opener) -> None:

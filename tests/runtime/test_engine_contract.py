@@ -1,27 +1,59 @@
 """One contract for every back end, the fake one included."""
 
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from artmirror.runtime import engine_onnxruntime_cuda
 from artmirror.runtime.engine import Engine, stylize
-from artmirror.runtime.engines import BACKENDS, open_engine
+from artmirror.runtime.engines import open_engine
 from artmirror.runtime.gallery import find_style
+from tests.runtime import fake_cuda
 from tests.runtime.fake_engine import FakeEngine
+from tests.runtime.fake_onnxruntime import FakeOnnxRuntime
+from tests.runtime.fake_tensorrt import FakeTensorRt, write_fake_plan
+from tests.runtime.real_gpu import build_real_plan, need_gpu
 
 SIZE = (66, 95)  # odd, and no multiple of four: the network must crop
+ON_CPU = ("openvino", "onnxruntime")
+# The GPU back ends' own code, on a simulation of CUDA and of the library behind it.
+SIMULATED = ("tensorrt", "tensorrt-graphs", "tensorrt_rtx", "onnxruntime-cuda", "onnxruntime-tensorrt")
+ON_GPU = tuple(pytest.param(name, marks=pytest.mark.gpu) for name in ("gpu-tensorrt", "gpu-onnxruntime"))
 
 
-def open_backend(name: str, size: tuple[int, int]) -> Any:
-    if name == "fake":
-        return FakeEngine(size)
-    return open_engine(find_style("starry"), size=size, backend=name)
+@pytest.fixture
+def open_backend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    def open_named(name: str, size: tuple[int, int]) -> Any:
+        if name == "fake":
+            return FakeEngine(size)
+        if name.startswith("gpu-"):
+            need_gpu()
+            if name == "gpu-tensorrt":
+                return open_engine(build_real_plan(find_style("starry"), tmp_path / "starry.plan"), size=size)
+            return open_engine(find_style("starry"), size=size, backend=name.removeprefix("gpu-"), device="cuda")
+        if name not in SIMULATED:
+            return open_engine(find_style("starry"), size=size, backend=name)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        owner = fake_cuda.install(monkeypatch, graphs=name == "tensorrt-graphs")
+        if name.startswith("onnxruntime"):
+            monkeypatch.setattr(engine_onnxruntime_cuda, "ort", FakeOnnxRuntime(owner))
+            backend = name.removesuffix("-cuda")
+            return open_engine(find_style("starry"), size=size, backend=backend, device="cuda")
+        library = name.removesuffix("-graphs")
+        monkeypatch.setitem(sys.modules, library, FakeTensorRt(owner, library))
+        write_fake_plan(tmp_path / "fake.plan", library=library)
+        return open_engine(tmp_path / "fake.plan", size=size)
+
+    return open_named
 
 
-@pytest.fixture(params=["fake", *BACKENDS])
-def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+@pytest.fixture(params=["fake", *ON_CPU, *SIMULATED, *ON_GPU])
+def engine(request: pytest.FixtureRequest, open_backend: Any) -> Iterator[Engine]:
     opened = open_backend(request.param, SIZE)
     yield opened
     opened.close()
@@ -104,15 +136,41 @@ def test_it_says_what_it_is(engine: Engine) -> None:
     assert info.device
 
 
-def test_close_twice(engine: Engine) -> None:
-    engine.allocate(1)
+def test_a_result_stays_until_the_next_submit(engine: Engine) -> None:
+    first, second = engine.allocate(2)
+    first.frame[:] = picture(4)
+    stylize(engine, first)
+    kept = first.stylized.copy()
+    for seed in range(3):
+        second.frame[:] = picture(seed)
+        first.frame[:] = picture(seed)  # the slot is ours again
+        stylize(engine, second)
+    assert (first.stylized == kept).all()
+
+
+def test_it_changes_threads_between_calls(engine: Engine) -> None:
+    """Opened and warmed up in one thread, run in another, closed in the first, as the pipeline does."""
+    slot = engine.allocate(1)[0]
+    slot.frame[:] = picture(5)
+    stylize(engine, slot)
+    expected = slot.stylized.copy()
+    slot.stylized[:] = 0
+    with ThreadPoolExecutor(1) as other:
+        other.submit(stylize, engine, slot).result()
+    assert (slot.stylized == expected).all()
+
+
+def test_close_twice_and_slots_stay_memory(engine: Engine) -> None:
+    slot = engine.allocate(1)[0]
     engine.close()
     engine.close()
+    slot.frame[:] = picture(6)  # a source that hung in its driver wakes up
+    assert (slot.frame == picture(6)).all()
 
 
 def test_back_ends_agree() -> None:
     painted = {}
-    for name in BACKENDS:
+    for name in ON_CPU:
         engine = open_engine(find_style("starry"), size=SIZE, backend=name, full_precision=True)
         slot = engine.allocate(1)[0]
         slot.frame[:] = picture(3)
@@ -123,8 +181,8 @@ def test_back_ends_agree() -> None:
 
 
 @pytest.mark.parametrize("size", [(64, 64), (64, 65), (79, 65), (123, 250)])
-@pytest.mark.parametrize("backend", list(BACKENDS))
-def test_any_size_from_64(backend: str, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("backend", [*ON_CPU, *SIMULATED, *ON_GPU])
+def test_any_size_from_64(backend: str, size: tuple[int, int], open_backend: Any) -> None:
     engine = open_backend(backend, size)
     slot = engine.allocate(1)[0]
     slot.frame[:] = np.arange(size[1], dtype=np.uint8)[None, :, None]

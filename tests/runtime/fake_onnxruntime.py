@@ -1,0 +1,77 @@
+"""What the GPU back end uses of `onnxruntime`, without a network: it inverts pixels on a simulated GPU."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from tests.runtime.fake_cuda import FakeCuda, invert
+
+
+class FakeOnnxRuntime:
+    """Stands in for the module.
+
+    Attributes:
+        providers: That this build has.
+        started: That come up when they are asked for; the others are left out, as the library does.
+    """
+
+    __version__ = "1.23.0"
+
+    class RunOptions:
+        def __init__(self) -> None:
+            self.entries: dict[str, str] = {}
+
+        def add_run_config_entry(self, key: str, value: str) -> None:
+            self.entries[key] = value
+
+    class SessionOptions:
+        log_severity_level = 2
+        intra_op_num_threads = 0
+
+        def __init__(self) -> None:
+            self.dimensions: dict[str, int] = {}
+
+        def add_free_dimension_override_by_name(self, name: str, value: int) -> None:
+            self.dimensions[name] = value
+
+    def __init__(self, owner: FakeCuda) -> None:
+        self.owner = owner
+        self.providers = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+        self.started = list(self.providers)
+        self.run_error: str | None = None
+
+    def get_available_providers(self) -> list[str]:
+        return self.providers
+
+    def InferenceSession(self, path: str, options: Any, providers: list[tuple[str, dict[str, str]]]) -> "_Session":
+        assert set(options.dimensions) == {"height", "width"}
+        return _Session(self, providers)
+
+
+class _Session:
+    def __init__(self, ort: FakeOnnxRuntime, providers: list[tuple[str, dict[str, str]]]) -> None:
+        self._ort = ort
+        self._names = [name for name, _ in providers if name in ort.started] + ["CPUExecutionProvider"]
+        self._stream = ort.owner.streams[int(providers[0][1]["user_compute_stream"])]
+
+    def get_inputs(self) -> list[str]:
+        return ["frame", "strength"]
+
+    def get_providers(self) -> list[str]:
+        return self._names
+
+    def io_binding(self) -> Any:
+        bound: dict[str, int] = {}
+
+        def bind(name: str, kind: str, ordinal: int, element_type: Any, shape: list[int], address: int) -> None:
+            assert (kind, ordinal) == ("cuda", 0)
+            assert address in self._ort.owner.memory
+            bound[name] = address
+
+        return SimpleNamespace(bound=bound, bind_input=bind, bind_output=bind)
+
+    def run_with_iobinding(self, binding: Any, options: Any) -> None:
+        assert options.entries["disable_synchronize_execution_providers"] == "1"
+        if self._ort.run_error or self._ort.owner.broken:
+            raise RuntimeError(self._ort.run_error or self._ort.owner.broken)
+        names = ("frame", "strength", "stylized")
+        self._stream.put("compute", invert(self._ort.owner, *(binding.bound[name] for name in names)))

@@ -1,0 +1,136 @@
+"""A `tensorrt` module without a network: its engine inverts pixels in the memory of a simulated GPU."""
+
+import dataclasses
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+from artmirror.runtime.manifest import Manifest
+from artmirror.runtime.plan_file import write_plan
+from tests.runtime.fake_cuda import FakeCuda, invert
+from tests.runtime.fake_engine import make_manifest
+
+ENGINE = b"an engine of no library"
+
+
+class FakeTensorRt(ModuleType):
+    """Named `tensorrt` or `tensorrt_rtx`.
+
+    Attributes:
+        deserialize_error: What is logged when a plan is opened, which then fails.
+        execute_error: What is logged when a run is started, which then fails.
+        cache: What the runtime cache was given.
+        executions: How many runs were put into a stream directly, captures included.
+    """
+
+    __version__ = "10.9.0.34"
+    TensorIOMode = SimpleNamespace(INPUT="in", OUTPUT="out")
+    DataType = SimpleNamespace(UINT8="uint8", FLOAT="float")
+    DynamicShapesKernelSpecializationStrategy = SimpleNamespace(EAGER="eager")
+
+    class ILogger:
+        ERROR = 1
+        INTERNAL_ERROR = 0
+        WARNING = 2
+
+    def __init__(self, owner: FakeCuda, name: str = "tensorrt") -> None:
+        super().__init__(name)
+        self.owner = owner
+        self.deserialize_error: str | None = None
+        self.execute_error: str | None = None
+        self.refuse_capture = False
+        self.cache: bytes | None = None
+        self.executions = 0
+        self.tensors = {"frame": ("in", "uint8"), "strength": ("in", "float"), "stylized": ("out", "uint8")}
+
+    def Runtime(self, log: Any) -> "_Runtime":
+        self.owner.call("cudaGetDevice")
+        return _Runtime(self, log)
+
+
+class _Runtime:
+    def __init__(self, trt: FakeTensorRt, log: Any) -> None:
+        self._trt, self._log = trt, log
+
+    def deserialize_cuda_engine(self, plan: memoryview) -> "_Engine | None":
+        if self._trt.deserialize_error or bytes(plan) != ENGINE:
+            self._log.log(2, "a warning comes first")
+            self._log.log(1, self._trt.deserialize_error or "magic tag does not match")
+            self._log.log(1, "deserialization failed")
+            return None
+        return _Engine(self._trt, self._log)
+
+
+class _Engine:
+    def __init__(self, trt: FakeTensorRt, log: Any) -> None:
+        self._trt, self._log = trt, log
+        self.num_io_tensors = len(trt.tensors)
+        if trt.__name__ == "tensorrt_rtx":
+            self.create_runtime_config = self._create_runtime_config
+
+    def get_tensor_name(self, index: int) -> str:
+        return list(self._trt.tensors)[index]
+
+    def get_tensor_mode(self, name: str) -> str:
+        return self._trt.tensors[name][0]
+
+    def get_tensor_dtype(self, name: str) -> str:
+        return self._trt.tensors[name][1]
+
+    def create_execution_context(self, config: Any = None) -> "_Context":
+        assert config is None or config.dynamic_shapes_kernel_specialization_strategy == "eager"
+        return _Context(self._trt, self._log)
+
+    def _create_runtime_config(self) -> Any:
+        def deserialize(kept: bytes) -> bool:
+            self._trt.cache = kept
+            return True
+
+        cache = SimpleNamespace(deserialize=deserialize, serialize=lambda: b"kernels")
+        return SimpleNamespace(
+            dynamic_shapes_kernel_specialization_strategy="lazy",
+            create_runtime_cache=lambda: cache,
+            set_runtime_cache=lambda given: given is cache,
+        )
+
+
+class _Context:
+    def __init__(self, trt: FakeTensorRt, log: Any) -> None:
+        self._trt, self._log = trt, log
+        self._addresses: dict[str, int] = {}
+
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        return name == "frame" and len(shape) == 4
+
+    def set_tensor_address(self, name: str, address: int) -> bool:
+        assert address in self._trt.owner.memory
+        self._addresses[name] = address
+        return True
+
+    def execute_async_v3(self, handle: int) -> bool:
+        owner = self._trt.owner
+        stream = owner.streams[handle]
+        self._trt.executions += 1
+        error = self._trt.execute_error or owner.broken
+        if self._trt.refuse_capture and stream.captured is not None:
+            error = "operation not permitted when stream is capturing"
+        if error:
+            self._log.log(1, error)
+            return False
+        addresses = self._addresses
+        stream.put("compute", invert(owner, addresses["frame"], addresses["strength"], addresses["stylized"]))
+        return True
+
+
+def write_fake_plan(path: Path, **changes: object) -> Manifest:
+    """A plan that `FakeTensorRt` opens at any size from 64 to 2000, for sm86."""
+    values: dict[str, Any] = {
+        "library": "tensorrt",
+        "library_version": FakeTensorRt.__version__,
+        "targets": ["sm86"],
+        "min_size": [64, 64],
+        "opt_size": [360, 640],
+        "max_size": [2000, 2000],
+        "precision": "fp16",
+    }
+    return write_plan(path, dataclasses.replace(make_manifest(), **{**values, **changes}), ENGINE)

@@ -1,0 +1,38 @@
+"""For tests on a real GPU, which skip where there is none."""
+
+from pathlib import Path
+
+import pytest
+
+from artmirror.runtime.cuda import Device, open_device
+from artmirror.runtime.errors import ArtmirrorError
+
+
+def need_gpu() -> Device:
+    """The first GPU, or skip the test."""
+    open_device.cache_clear()  # a test before this one may have put a simulation there
+    try:
+        return open_device(0)
+    except ArtmirrorError as error:
+        pytest.skip(str(error.message))
+
+
+def build_real_plan(onnx: Path, plan: Path) -> Path:
+    """A plan for any size on the GPU at hand, or skip the test."""
+    from artmirror.export.engine_from_onnx import BuildOptions, SizeRange, build_plan
+    from artmirror.export.gpu import current_gpu
+    from artmirror.export.tensorrt_library import find_library
+
+    class Silent:
+        def start(self, phase: str, parent: str | None, steps: int) -> None: ...
+        def advance(self, phase: str, step: int) -> bool:
+            return True
+
+        def finish(self, phase: str) -> None: ...
+
+    library = find_library()
+    if library is None:
+        pytest.skip("no TensorRT is installed")
+    options = BuildOptions(SizeRange((64, 64), (128, 128), (512, 512)))
+    build_plan(onnx, plan, options, library=library, gpu=current_gpu(), progress=Silent())
+    return plan
