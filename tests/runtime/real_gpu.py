@@ -17,8 +17,8 @@ def need_gpu() -> Device:
         pytest.skip(str(error.message))
 
 
-def build_real_plan(onnx: Path, plan: Path) -> Path:
-    """A plan for any size on the GPU at hand, or skip the test."""
+def build_real_plan(onnx: Path, plan: Path, target: str = "current") -> Path:
+    """A plan for sizes from 64x64 to 512x512 by the library that is installed, or skip the test."""
     from artmirror.export.engine_from_onnx import BuildOptions, SizeRange, build_plan
     from artmirror.export.gpu import current_gpu
     from artmirror.export.tensorrt_library import find_library
@@ -30,9 +30,9 @@ def build_real_plan(onnx: Path, plan: Path) -> Path:
 
         def finish(self, phase: str) -> None: ...
 
-    library = find_library()
+    library = find_library(targets=(target,))
     if library is None:
         pytest.skip("no TensorRT is installed")
-    options = BuildOptions(SizeRange((64, 64), (128, 128), (512, 512)))
+    options = BuildOptions(SizeRange((64, 64), (128, 128), (512, 512)), targets=(target,))
     build_plan(onnx, plan, options, library=library, gpu=current_gpu(), progress=Silent())
     return plan

@@ -11,21 +11,23 @@ from typing import Any
 import numpy as np
 import pytest
 
+from artmirror.export.gpu import current_gpu
 from artmirror.runtime import engine_onnxruntime_cuda
 from artmirror.runtime.cuda import open_device
 from artmirror.runtime.cuda_graph import CudaGraph, GraphRefused
 from artmirror.runtime.engine import EngineInfo, stylize
 from artmirror.runtime.engine_cuda import CudaEngine, DeviceSlot
 from artmirror.runtime.engines import open_engine
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.errors import ArtmirrorError, CannotRunHere
 from artmirror.runtime.gallery import find_style
 from artmirror.runtime.pipeline import Pipeline
+from artmirror.runtime.rebuild import PlanMismatch
 from tests.runtime import fake_cuda
 from tests.runtime.fake_cuda import FakeCuda
 from tests.runtime.fake_engine import make_manifest
 from tests.runtime.fake_onnxruntime import FakeOnnxRuntime
 from tests.runtime.fake_tensorrt import FakeTensorRt, write_fake_plan
-from tests.runtime.real_gpu import need_gpu
+from tests.runtime.real_gpu import build_real_plan, need_gpu
 from tests.runtime.test_pipeline import CollectingSink, CountingSource
 
 SIZE = (64, 96)
@@ -276,6 +278,29 @@ def test_no_driver_and_old_drivers(bench: Bench, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "pycuda.driver", None)
     with pytest.raises(ArtmirrorError, match=r"pip install 'artmirror\[cuda\]'"):
         bench.open()
+
+
+class TestRealLibrary:
+    """`tensorrt_rtx` itself on a simulated GPU: it gets as far as looking for a driver."""
+
+    @pytest.fixture
+    def plan(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+        pytest.importorskip("tensorrt_rtx")
+        if current_gpu() is not None:
+            pytest.skip("there is a GPU")
+        fake_cuda.install(monkeypatch)
+        return tmp_path / "real.plan"
+
+    def test_without_a_driver_it_is_one_line(self, plan: Path) -> None:
+        build_real_plan(find_style("starry"), plan, "sm86")
+        with pytest.raises(CannotRunHere, match=r"driver is missing or too old.*driver version is insufficient"):
+            open_engine(plan, size=SIZE)
+
+    def test_bytes_that_are_no_engine_are_refused_with_its_words(self, plan: Path) -> None:
+        version = sys.modules["tensorrt_rtx"].__version__
+        write_fake_plan(plan, library="tensorrt_rtx", library_version=version)
+        with pytest.raises(PlanMismatch, match=f"tensorrt_rtx {version} refuses the plan, the plan cannot be opened: "):
+            open_engine(plan, size=SIZE)
 
 
 class TestOnnxRuntime:
