@@ -38,9 +38,7 @@ def onnx_from_checkpoint(
     Raises:
         TrainError: the weights do not fit the network's configuration.
     """
-    model = _trace(VideoFilter(checkpoint.stylizer()))
-    choices = convert_to_fp16(model) if fp16 else []
-    onnx.checker.check_model(model, full_check=True)
+    model, choices = graph_of(VideoFilter(checkpoint.stylizer()), fp16=fp16)
     _, graph_sha256 = parse_onnx_metadata(memoryview(model.SerializeToString()))
     assert graph_sha256 is not None
     manifest = Manifest(
@@ -56,6 +54,14 @@ def onnx_from_checkpoint(
         exporter={library: version(library) for library in ("artmirror", "torch", "onnx", "onnxscript")},
     )
     model.metadata_props.add(key=METADATA_KEY, value=manifest.to_json())
+    return model, choices
+
+
+def graph_of(video_filter: VideoFilter, *, fp16: bool) -> tuple[onnx.ModelProto, list[Choice]]:
+    """The graph with free height and width, without a manifest, and the precision of its nodes with the reason."""
+    model = _trace(video_filter)
+    choices = convert_to_fp16(model) if fp16 else []
+    onnx.checker.check_model(model, full_check=True)
     return model, choices
 
 
