@@ -1,0 +1,248 @@
+"""starry.onnx -> starry.plan: one builder for every TensorRT that is in use.
+
+The network is strongly typed: its precision is what the ONNX says, FP16 around FP32 normalisation as `fp16` chose it,
+and no builder flag adds to it. After the build the precision of every convolution is read back from the plan.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from artmirror.export.errors import ExportError
+from artmirror.export.gpu import Gpu
+from artmirror.export.plan_layers import read_layers
+from artmirror.export.tensorrt_library import (
+    CURRENT,
+    INSTALL,
+    BuildProgress,
+    Library,
+    message_logger,
+    progress_monitor,
+)
+from artmirror.runtime.cache_folder import cache_file, read_cache, write_cache
+from artmirror.runtime.manifest import SMALLEST_SIDE, Manifest, read_manifest
+from artmirror.runtime.plan_file import write_plan
+
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class SizeRange:
+    """Frame sizes of a plan as (H, W) in pixels; all three equal for one size."""
+
+    smallest: tuple[int, int]
+    best: tuple[int, int]  # the size to optimise for
+    largest: tuple[int, int]
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether no side of a smaller size exceeds that of a larger."""
+        sides = zip(*self.as_tuple(), strict=True)
+        return all(low <= best <= high for low, best, high in sides)
+
+    def as_tuple(self) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+        """Smallest, best, largest."""
+        return self.smallest, self.best, self.largest
+
+    def __str__(self) -> str:
+        low, best, high = (f"{width}x{height}" for height, width in self.as_tuple())
+        return best if low == high else f"{low} to {high}, best at {best}"
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """How to build."""
+
+    sizes: SizeRange
+    targets: tuple[str, ...] = (CURRENT,)  # or names like "sm86"
+    version_compatible: bool = False
+    hardware_compatible: bool = False
+    workspace_mib: int | None = None  # device memory that a layer may use; None for the library's own limit
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What was built, and how far its precision is known."""
+
+    manifest: Manifest
+    convolutions: int
+    read_back: int  # of them, those whose precision was read from the plan
+    source: str  # of `PlanLayers`; empty where nothing was read, and only the network's own types are known
+
+
+def plan_obstacle(library: Library | None, gpu: Gpu | None, targets: tuple[str, ...]) -> str | None:
+    """One line that says why no plan can be built here and what to do, or None where one can."""
+    if library is None:
+        return f"no TensorRT is installed; for a plan, {INSTALL['tensorrt']} or {INSTALL['tensorrt_rtx']}"
+    if CURRENT in targets and gpu is None:
+        way = (
+            f"name one elsewhere by --target {', '.join(library.targets)}"
+            if library.targets
+            else f"to build for one elsewhere, {INSTALL['tensorrt_rtx']} and use --target"
+        )
+        return f"there is no GPU here to build it for; {way}"
+    return None
+
+
+def build_plan(
+    onnx_path: Path,
+    plan_path: Path,
+    options: BuildOptions,
+    *,
+    library: Library,
+    gpu: Gpu | None,
+    progress: BuildProgress,
+    verbose: bool = False,
+) -> BuildReport:
+    """Build an engine, read its precision back, and write it with its manifest.
+
+    What is verified: the network's tensors and the type of every convolution as the library parsed them, always; the
+    precision of the convolutions inside the plan where `read_layers` finds them, which `BuildReport.read_back` counts.
+
+    Args:
+        gpu: The one at hand, or None; with None, `options.targets` has to name others.
+        verbose: Print the library's messages.
+
+    Raises:
+        ArtmirrorError: the ONNX is not ours or damaged, sizes or targets do not fit, the library refuses, or FP16 was
+            asked for and FP32 came out; then nothing is written.
+    """
+    obstacle = plan_obstacle(library, gpu, options.targets)
+    if obstacle:
+        raise ExportError(obstacle)
+    manifest = read_manifest(onnx_path)
+    _check_sizes(options.sizes, manifest, onnx_path)
+    data = onnx_path.read_bytes()
+    trt = library.trt
+    logger = message_logger(trt, verbose)
+    builder = trt.Builder(logger)
+    network = _parse(data, onnx_path, builder, logger, trt)
+    convolutions = _convolutions(network, trt)
+    if manifest.precision == "fp16":
+        low = [name for name, kind in convolutions.items() if kind != trt.DataType.HALF]
+        if low:
+            raise ExportError(f"{library.name} parsed {', '.join(low)} as FP32, though {onnx_path} says FP16")
+    config = _configure(builder, network, options, library)
+    targets = [gpu.name if target == CURRENT and gpu else target for target in options.targets]
+    timing = cache_file(
+        "timing",
+        graph_sha256=manifest.graph_sha256,
+        library=library.name,
+        library_version=library.version,
+        gpu="+".join(targets),
+    )
+    cached = _use_timing_cache(config, timing, library)
+    monitor = progress_monitor(trt, progress)
+    if monitor is not None:
+        config.progress_monitor = monitor
+    serialised = builder.build_serialized_network(network, config)
+    if serialised is None:
+        reason = logger.errors[-1].splitlines()[0] if logger.errors else "it says nothing more"
+        raise ExportError(f"{library.name} {library.version} did not build {plan_path.name}: {reason}")
+    if cached:
+        write_cache(timing, config.get_timing_cache().serialize())
+    engine = bytes(serialised)
+    layers = read_layers(engine, library)
+    found = layers.precisions(list(convolutions))
+    wrong = [name for name, precision in found.items() if precision != manifest.precision]
+    if wrong:
+        raise ExportError(
+            f"{library.name} {library.version} built {len(wrong)} of {len(convolutions)} convolutions "
+            f"({wrong[0]}, ...) in {found[wrong[0]]} where {manifest.precision} was asked for; "
+            f"{plan_path} was not written"
+        )
+    written = write_plan(plan_path, _plan_manifest(manifest, data, options, targets, library), engine)
+    return BuildReport(written, len(convolutions), len(found), layers.source)
+
+
+def _check_sizes(sizes: SizeRange, manifest: Manifest, onnx_path: Path) -> None:
+    if min(sizes.smallest) < SMALLEST_SIDE:
+        raise ExportError(f"the sizes are {sizes}; at least {SMALLEST_SIDE}x{SMALLEST_SIDE} is wanted")
+    if not sizes.is_ordered:
+        raise ExportError(f"the sizes are {sizes}; wanted the smallest first, in height and in width")
+    fixed = (manifest.height, manifest.width)
+    if None not in fixed and set(sizes.as_tuple()) != {fixed}:
+        raise ExportError(f"{onnx_path} is fixed to {fixed[1]}x{fixed[0]}; a plan of it cannot be for {sizes}")
+
+
+def _parse(data: bytes, onnx_path: Path, builder: Any, logger: Any, trt: Any) -> Any:
+    flags = 0
+    # Where the flag is gone, every network is strongly typed.
+    if hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
+        flags |= 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    network = builder.create_network(flags)
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse(data):
+        error = parser.get_error(0)
+        reason = error.desc().splitlines()[0]
+        raise ExportError(f"{trt.__name__} {trt.__version__} cannot read {onnx_path}: {reason} (node {error.node()})")
+    return network
+
+
+def _convolutions(network: Any, trt: Any) -> dict[str, Any]:
+    """ONNX node of each convolution -> the type of its input, as the library parsed it."""
+    kinds = (trt.LayerType.CONVOLUTION, trt.LayerType.DECONVOLUTION)
+    layers = (network.get_layer(index) for index in range(network.num_layers))
+    return {layer.name: layer.get_input(0).dtype for layer in layers if layer.type in kinds}
+
+
+def _configure(builder: Any, network: Any, options: BuildOptions, library: Library) -> Any:
+    trt = library.trt
+    config = builder.create_builder_config()
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # else the inspector tells no types
+    config.clear_flag(trt.BuilderFlag.TF32)  # FP32 means FP32; who wants speed exports with --fp16
+    if options.workspace_mib is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib * _MIB)
+    if options.version_compatible:
+        if not hasattr(trt.BuilderFlag, "VERSION_COMPATIBLE"):
+            raise ExportError(f"{library.name} {library.version} has no version-compatible plans")
+        config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+    if options.hardware_compatible:
+        levels = getattr(trt, "HardwareCompatibilityLevel", None)
+        if levels is not None:
+            config.hardware_compatibility_level = levels.AMPERE_PLUS
+        if levels is None or config.hardware_compatibility_level != levels.AMPERE_PLUS:  # RTX takes it and forgets it
+            raise ExportError(
+                f"{library.name} {library.version} has no hardware-compatible plans; name the GPUs with --target"
+            )
+    if library.targets:
+        config.num_compute_capabilities = len(options.targets)
+        for index, target in enumerate(options.targets):
+            config.set_compute_capability(getattr(trt.ComputeCapability, target.upper()), index)
+    profile = builder.create_optimization_profile()
+    for index in range(network.num_inputs):
+        tensor = network.get_input(index)
+        if -1 in tuple(tensor.shape):
+            profile.set_shape(tensor.name, *((1, height, width, 3) for height, width in options.sizes.as_tuple()))
+    config.add_optimization_profile(profile)
+    return config
+
+
+def _use_timing_cache(config: Any, path: Path, library: Library) -> bool:
+    """Whether there is a cache to write after the build. An ahead-of-time builder times nothing on a GPU."""
+    if library.targets or not hasattr(config, "create_timing_cache"):
+        return False
+    cache = config.create_timing_cache(read_cache(path))
+    return bool(config.set_timing_cache(cache, False))
+
+
+def _plan_manifest(
+    manifest: Manifest, data: bytes, options: BuildOptions, targets: list[str], library: Library
+) -> Manifest:
+    low, best, high = options.sizes.as_tuple()
+    fixed = low == high
+    return replace(
+        manifest,
+        height=best[0] if fixed else None,
+        width=best[1] if fixed else None,
+        min_size=None if fixed else list(low),
+        opt_size=None if fixed else list(best),
+        max_size=None if fixed else list(high),
+        library=library.name,
+        library_version=library.version,
+        targets=targets,
+        version_compatible=options.version_compatible,
+        hardware_compatible=options.hardware_compatible,
+        onnx_sha256=hashlib.sha256(data).hexdigest(),
+    )

@@ -1,0 +1,124 @@
+"""A module like `tensorrt`, which cannot be had where the tests run: it records what the builder is told."""
+
+import json
+from enum import IntEnum
+from types import SimpleNamespace
+from typing import Any
+
+
+class Logger:
+    ERROR, VERBOSE = "error", "verbose"
+
+
+class ProgressMonitor:
+    pass
+
+
+class TimingCache:
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def serialize(self) -> bytes:
+        return self.data + b"+"
+
+
+class Config:
+    def __init__(self) -> None:
+        self.flags: set[str] = {"TF32"}
+        self.hardware_compatibility_level = "NONE"
+        self.limits: dict[str, int] = {}
+        self.cache: TimingCache | None = None
+        self.profiles: list[dict[str, tuple[tuple[int, ...], ...]]] = []
+
+    def set_flag(self, flag: str) -> None:
+        self.flags.add(flag)
+
+    def clear_flag(self, flag: str) -> None:
+        self.flags.discard(flag)
+
+    def set_memory_pool_limit(self, pool: str, size: int) -> None:
+        self.limits[pool] = size
+
+    def create_timing_cache(self, data: bytes) -> TimingCache:
+        return TimingCache(data)
+
+    def set_timing_cache(self, cache: TimingCache, ignore_mismatch: bool) -> bool:
+        self.cache = cache
+        return True
+
+    def get_timing_cache(self) -> TimingCache | None:
+        return self.cache
+
+    def add_optimization_profile(self, profile: Any) -> None:
+        self.profiles.append(profile.shapes)
+
+
+class Profile:
+    def __init__(self) -> None:
+        self.shapes: dict[str, tuple[tuple[int, ...], ...]] = {}
+
+    def set_shape(self, name: str, *shapes: tuple[int, ...]) -> None:
+        self.shapes[name] = shapes
+
+
+def make_tensorrt(*, strongly_typed_flag: bool, built_as: str = "Half", parsed_as: str = "HALF") -> Any:
+    """A module of a version with or without the flag, which parses and builds its one convolution as it is told."""
+    calls = SimpleNamespace(network_flags=None, config=None)
+    network = SimpleNamespace(
+        num_layers=1,
+        get_layer=lambda _: SimpleNamespace(
+            name="node_conv2d", type="CONVOLUTION", get_input=lambda _: SimpleNamespace(dtype=parsed_as)
+        ),
+        num_inputs=2,
+        get_input=lambda index: (
+            SimpleNamespace(name="frame", shape=(1, -1, -1, 3)),
+            SimpleNamespace(name="strength", shape=(1,)),
+        )[index],
+    )
+
+    class Builder:
+        def __init__(self, logger: object) -> None:
+            pass
+
+        def create_network(self, flags: int) -> Any:
+            calls.network_flags = flags
+            return network
+
+        def create_builder_config(self) -> Config:
+            calls.config = Config()
+            return calls.config
+
+        def create_optimization_profile(self) -> Profile:
+            return Profile()
+
+        def build_serialized_network(self, network: object, config: Config) -> bytes:
+            return b"an engine"
+
+    layer = {
+        "Name": "conv",
+        "LayerType": "CaskConvolution",
+        "Inputs": [{"Name": "x", "Format/Datatype": built_as}],
+        "Outputs": [{"Name": "y", "Format/Datatype": built_as}],
+        "Metadata": "[ONNX Layer: node_conv2d]",
+    }
+    inspector = SimpleNamespace(get_engine_information=lambda _: json.dumps({"Layers": [layer]}))
+    engine = SimpleNamespace(create_engine_inspector=lambda: inspector)
+    flags = IntEnum("Flags", {"STRONGLY_TYPED": 4} if strongly_typed_flag else {"SOMETHING": 0})
+    return SimpleNamespace(
+        __name__="tensorrt",
+        __version__="10.9.0",
+        calls=calls,
+        Builder=Builder,
+        OnnxParser=lambda network, logger: SimpleNamespace(parse=lambda data: True),
+        Runtime=lambda logger: SimpleNamespace(deserialize_cuda_engine=lambda data: engine),
+        ILogger=Logger,
+        IProgressMonitor=ProgressMonitor,
+        NetworkDefinitionCreationFlag=flags,
+        LayerType=SimpleNamespace(CONVOLUTION="CONVOLUTION", DECONVOLUTION="DECONVOLUTION"),
+        DataType=SimpleNamespace(HALF="HALF", FLOAT="FLOAT"),
+        BuilderFlag=SimpleNamespace(TF32="TF32", VERSION_COMPATIBLE="VERSION_COMPATIBLE"),
+        HardwareCompatibilityLevel=SimpleNamespace(AMPERE_PLUS="AMPERE_PLUS"),
+        ProfilingVerbosity=SimpleNamespace(DETAILED="DETAILED"),
+        MemoryPoolType=SimpleNamespace(WORKSPACE="WORKSPACE"),
+        LayerInformationFormat=SimpleNamespace(JSON="JSON"),
+    )

@@ -1,0 +1,306 @@
+"""Real plans built by `tensorrt_rtx`, which needs no GPU for that, and the builder's calls on a stand-in `tensorrt`."""
+
+import hashlib
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from artmirror.export import engine_from_onnx, plan_layers
+from artmirror.export.engine_from_onnx import BuildOptions, BuildReport, SizeRange, build_plan, plan_obstacle
+from artmirror.export.errors import ExportError
+from artmirror.export.gpu import Gpu, current_gpu
+from artmirror.export.onnx_from_checkpoint import onnx_from_checkpoint, save_onnx
+from artmirror.export.plan_layers import PlanLayers, layers_of_text, read_layers
+from artmirror.export.tensorrt_library import Library, find_library
+from artmirror.runtime.cache_folder import cache_folder
+from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.manifest import METADATA_KEY, Manifest
+from artmirror.runtime.plan_file import read_plan
+from artmirror.train.config import NetworkConfig
+from tests.export.conftest import make_checkpoint
+from tests.export.fake_tensorrt import make_tensorrt
+
+CONVOLUTIONS = 8  # of the network below
+RANGE = SizeRange((64, 64), (360, 640), (1080, 1920))
+H200 = Gpu("NVIDIA H200", (9, 0))
+
+
+class Steps:
+    """A build's progress, remembered; stops the build after so many steps."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.phases: list[str] = []
+        self.open: set[str] = set()
+        self.steps = 0
+        self._stop_after = stop_after
+
+    def start(self, phase: str, parent: str | None, steps: int) -> None:
+        self.phases.append(phase)
+        self.open.add(phase)
+
+    def advance(self, phase: str, step: int) -> bool:
+        self.steps += 1
+        return self._stop_after is None or self.steps < self._stop_after
+
+    def finish(self, phase: str) -> None:
+        self.open.discard(phase)
+
+
+def one(height: int, width: int) -> SizeRange:
+    return SizeRange((height, width), (height, width), (height, width))
+
+
+@pytest.fixture(scope="module")
+def rtx() -> Library:
+    pytest.importorskip("tensorrt_rtx")
+    library = find_library("tensorrt_rtx")
+    assert library is not None
+    return library
+
+
+@pytest.fixture(scope="module")
+def onnx_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("onnx")
+    checkpoint = make_checkpoint(NetworkConfig(channels=(4, 6, 8), blocks=1))
+    (folder / "x.pt").write_bytes(b"")
+    for precision in ("fp32", "fp16"):
+        model, _ = onnx_from_checkpoint(checkpoint, folder / "x.pt", fp16=precision == "fp16")
+        save_onnx(model, folder / f"{precision}.onnx")
+    return {precision: folder / f"{precision}.onnx" for precision in ("fp32", "fp16")}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def build(
+    onnx_path: Path, plan_path: Path, library: Library, options: BuildOptions, gpu: Gpu | None = None
+) -> BuildReport:
+    return build_plan(onnx_path, plan_path, options, library=library, gpu=gpu, progress=Steps())
+
+
+def tensor_of_text(engine: bytes, name: str) -> tuple[str, str]:
+    found = re.search(
+        rb'tensor=\{ [^\n]*?dims=\{ ([^}]*) \}[^\n]*? name="%s\.1"[^\n]*? type=(\w+) \}' % name.encode(), engine
+    )
+    assert found, name
+    return found[1].decode(), found[2].decode()
+
+
+@pytest.mark.parametrize(
+    ("precision", "targets", "sizes"),
+    [
+        ("fp32", ("sm75",), one(360, 640)),
+        ("fp16", ("sm86",), one(360, 640)),
+        ("fp16", ("sm89",), one(361, 643)),
+        ("fp32", ("sm120",), one(361, 643)),
+        ("fp16", ("sm75", "sm86", "sm120"), one(64, 96)),
+        ("fp16", ("sm86",), RANGE),
+        ("fp32", ("sm120",), RANGE),
+    ],
+    ids=str,
+)
+def test_plans_for_gpus_elsewhere(
+    rtx: Library,
+    onnx_files: dict[str, Path],
+    tmp_path: Path,
+    precision: str,
+    targets: tuple[str, ...],
+    sizes: SizeRange,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(plan_layers, "current_gpu", lambda: None)  # also where one of the targets is at hand
+    path = tmp_path / "x.plan"
+    report = build(onnx_files[precision], path, rtx, BuildOptions(sizes, targets))
+    manifest, data = read_plan(path)
+    assert manifest == report.manifest
+    assert (manifest.precision, manifest.targets) == (precision, list(targets))
+    assert (manifest.library, manifest.library_version) == ("tensorrt_rtx", rtx.version)
+    assert manifest.onnx_sha256 == hashlib.sha256(onnx_files[precision].read_bytes()).hexdigest()
+    fixed = sizes.smallest == sizes.largest
+    assert (manifest.height, manifest.width) == (sizes.best if fixed else (None, None))
+    ranged = (manifest.min_size, manifest.opt_size, manifest.max_size)
+    assert ranged == ((None,) * 3 if fixed else tuple(list(size) for size in sizes.as_tuple()))
+
+    engine = bytes(data)
+    for name in ("frame", "stylized"):
+        shape, kind = tensor_of_text(engine, name)
+        assert kind == "uint8"
+        if fixed:
+            assert shape == f"1 {sizes.best[0]} {sizes.best[1]} 3"
+        else:
+            assert re.fullmatch(r'1 "\w+\.1" "\w+\.1" 3', shape)
+    assert tensor_of_text(engine, "strength") == ("1", "float")
+    accelerators = re.search(rb"accelerators=\{([^}]*)\}", engine)
+    assert accelerators
+    assert set(accelerators[1].decode().split()) == set(targets)
+
+    assert (report.convolutions, report.read_back, report.source) == (CONVOLUTIONS, CONVOLUTIONS, "program text")
+    layers = layers_of_text(engine)
+    convolutions = [layer for layer in layers if layer.operation == "corrltn"]
+    assert [layer.precision for layer in convolutions] == [precision] * CONVOLUTIONS
+    assert {node for layer in layers for node in layer.nodes} >= {"node_tanh", "node_instance_norm", "node_pad"}
+
+
+def test_a_plan_in_another_precision_is_an_error(
+    rtx: Library, onnx_files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ONNX is FP32 and says FP16: what came out is told, and nothing is written."""
+    manifest = engine_from_onnx.read_manifest(onnx_files["fp32"])
+    monkeypatch.setattr(engine_from_onnx, "read_manifest", lambda path: replace(manifest, precision="fp16"))
+    path, options = tmp_path / "x.plan", BuildOptions(one(64, 96), ("sm86",))
+    with pytest.raises(ExportError, match=r"parsed node_conv2d, .* as FP32, though .*fp32\.onnx says FP16"):
+        build(onnx_files["fp32"], path, rtx, options)
+    half = rtx.trt.DataType.HALF  # as if only the engine had been changed
+    monkeypatch.setattr(engine_from_onnx, "_convolutions", lambda network, trt: {"node_conv2d": half})
+    with pytest.raises(ExportError, match=r"1 of 1 convolutions \(node_conv2d, ...\) in fp32 where fp16 was asked for"):
+        build(onnx_files["fp32"], path, rtx, options)
+    assert not path.exists()
+
+
+def test_without_a_readable_plan_nothing_is_claimed(
+    rtx: Library, onnx_files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_from_onnx, "read_layers", lambda engine, library: PlanLayers((), ""))
+    report = build(onnx_files["fp16"], tmp_path / "x.plan", rtx, BuildOptions(one(64, 96), ("sm86",)))
+    assert (report.convolutions, report.read_back, report.source) == (CONVOLUTIONS, 0, "")
+
+
+def test_progress_is_told_and_can_stop_the_build(rtx: Library, onnx_files: dict[str, Path], tmp_path: Path) -> None:
+    steps, path, options = Steps(), tmp_path / "x.plan", BuildOptions(one(64, 96), ("sm86",))
+    build_plan(onnx_files["fp16"], path, options, library=rtx, gpu=None, progress=steps)
+    assert steps.phases[0] == "Building engine"
+    assert steps.steps > 10
+    assert steps.open == set()
+    path.unlink()
+    with pytest.raises(ExportError, match=r"did not build x\.plan"):
+        build_plan(onnx_files["fp16"], path, options, library=rtx, gpu=None, progress=Steps(stop_after=20))
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (BuildOptions(one(63, 96), ("sm86",)), "at least 64x64"),
+        (BuildOptions(SizeRange((64, 64), (32, 640), (64, 640)), ("sm86",)), "smallest first"),
+        (BuildOptions(SizeRange((128, 128), (64, 64), (128, 128)), ("sm86",)), "smallest first"),
+        (BuildOptions(one(64, 96), ("sm86",), hardware_compatible=True), "no hardware-compatible plans; name the GPUs"),
+        (BuildOptions(one(720, 1280), ("sm86",), workspace_mib=1), "did not build x.plan"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    rtx: Library, onnx_files: dict[str, Path], tmp_path: Path, options: BuildOptions, complaint: str
+) -> None:
+    path = tmp_path / "x.plan"
+    with pytest.raises(ExportError, match=complaint) as caught:
+        build(onnx_files["fp16"], path, rtx, options)
+    assert "\n" not in caught.value.message
+    assert not path.exists()
+
+
+def test_no_gpu_and_no_target_is_one_line(rtx: Library, onnx_files: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="no GPU here to build it for; name one elsewhere by --target sm75"):
+        build(onnx_files["fp16"], tmp_path / "x.plan", rtx, BuildOptions(one(64, 96)))
+    assert plan_obstacle(rtx, None, ("current", "sm86"))
+    assert plan_obstacle(rtx, None, ("sm86",)) is None
+    assert "pip install tensorrt or pip install tensorrt-rtx-cu13" in str(plan_obstacle(None, H200, ("current",)))
+
+
+def test_an_onnx_of_fixed_size_takes_no_other(
+    rtx: Library, onnx_files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = replace(engine_from_onnx.read_manifest(onnx_files["fp32"]), height=360, width=640)
+    monkeypatch.setattr(engine_from_onnx, "read_manifest", lambda path: manifest)
+    with pytest.raises(ExportError, match=r"fixed to 640x360; a plan of it cannot be for 96x64"):
+        build(onnx_files["fp32"], tmp_path / "x.plan", rtx, BuildOptions(one(64, 96), ("sm86",)))
+
+
+def test_a_graph_that_the_library_cannot_read_is_one_line(rtx: Library, tmp_path: Path) -> None:
+    import onnx
+    from onnx import TensorProto, helper
+
+    from artmirror.runtime.onnx_metadata import parse_onnx_metadata
+    from tests.runtime.fake_engine import make_manifest
+
+    frame = helper.make_tensor_value_info("frame", TensorProto.UINT8, [1, "h", "w", 3])
+    out = helper.make_tensor_value_info("stylized", TensorProto.UINT8, [1, "h", "w", 3])
+    node = helper.make_node("Invented", ["frame"], ["stylized"], name="the_node", domain="somebody.else")
+    model = helper.make_model(
+        helper.make_graph([node], "g", [frame], [out]),
+        opset_imports=[helper.make_opsetid("", 20), helper.make_opsetid("somebody.else", 1)],
+    )
+    _, checksum = parse_onnx_metadata(memoryview(model.SerializeToString()))
+    model.metadata_props.add(key=METADATA_KEY, value=make_manifest(graph_sha256=checksum).to_json())
+    path = tmp_path / "odd.onnx"
+    onnx.save(model, path)
+    with pytest.raises(ExportError, match=r"cannot read .*odd\.onnx: .*") as caught:
+        build(path, tmp_path / "odd.plan", rtx, BuildOptions(one(64, 96), ("sm86",)))
+    assert "\n" not in caught.value.message
+
+
+def test_a_damaged_onnx_is_refused(rtx: Library, onnx_files: dict[str, Path], tmp_path: Path) -> None:
+    path = tmp_path / "cut.onnx"
+    path.write_bytes(onnx_files["fp16"].read_bytes()[:-300])
+    with pytest.raises(ArtmirrorError, match=r"cut\.onnx"):
+        build(path, tmp_path / "cut.plan", rtx, BuildOptions(one(64, 96), ("sm86",)))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(current_gpu() is None, reason="no GPU")
+def test_a_plan_for_the_gpu_at_hand(rtx: Library, onnx_files: dict[str, Path], tmp_path: Path) -> None:
+    gpu = current_gpu()
+    assert gpu
+    report = build(onnx_files["fp16"], tmp_path / "x.plan", rtx, BuildOptions(one(64, 96)), gpu)
+    assert report.manifest.targets == [gpu.name]
+    assert report.read_back == CONVOLUTIONS
+    assert read_layers(read_plan(tmp_path / "x.plan")[1], rtx).source == "engine inspector"
+
+
+@pytest.fixture
+def h200(monkeypatch: pytest.MonkeyPatch) -> Gpu:
+    monkeypatch.setattr(plan_layers, "current_gpu", lambda: H200)
+    return H200
+
+
+@pytest.mark.parametrize("flag", [True, False], ids=["with the flag", "strongly typed always"])
+def test_what_tensorrt_is_told(onnx_files: dict[str, Path], tmp_path: Path, h200: Gpu, flag: bool) -> None:
+    trt = make_tensorrt(strongly_typed_flag=flag)
+    library = Library("tensorrt", "10.9.0", trt)
+    options = BuildOptions(RANGE, version_compatible=True, hardware_compatible=True, workspace_mib=512)
+    report = build(onnx_files["fp16"], tmp_path / "x.plan", library, options, h200)
+    config = trt.calls.config
+    assert trt.calls.network_flags == (1 << 4 if flag else 0)
+    assert config.flags == {"VERSION_COMPATIBLE"}
+    assert config.hardware_compatibility_level == "AMPERE_PLUS"
+    assert config.limits == {"WORKSPACE": 512 << 20}
+    assert config.profiles == [{"frame": ((1, 64, 64, 3), (1, 360, 640, 3), (1, 1080, 1920, 3))}]
+    assert not hasattr(config, "num_compute_capabilities")
+    manifest: Manifest = report.manifest
+    assert (manifest.targets, manifest.version_compatible, manifest.hardware_compatible) == (
+        ["NVIDIA H200"],
+        True,
+        True,
+    )
+    assert (report.read_back, report.source) == (1, "engine inspector")
+
+
+def test_the_timing_cache_is_kept(onnx_files: dict[str, Path], tmp_path: Path, h200: Gpu) -> None:
+    library = Library("tensorrt", "10.9.0", make_tensorrt(strongly_typed_flag=True))
+    for times in (1, 2):
+        build(onnx_files["fp16"], tmp_path / "x.plan", library, BuildOptions(RANGE), h200)
+        (path,) = cache_folder().iterdir()
+        assert path.name.endswith("-tensorrt-10.9.0-NVIDIA_H200.timing")
+        assert path.read_bytes() == b"+" * times
+
+
+@pytest.mark.parametrize("description", ["Float", "Row major linear FP32", "Channel major FP32 format"])
+def test_fp32_from_the_inspector_is_an_error(
+    onnx_files: dict[str, Path], tmp_path: Path, h200: Gpu, description: str
+) -> None:
+    library = Library("tensorrt", "10.9.0", make_tensorrt(strongly_typed_flag=True, built_as=description))
+    with pytest.raises(ExportError, match="in fp32 where fp16 was asked for"):
+        build(onnx_files["fp16"], tmp_path / "x.plan", library, BuildOptions(RANGE), h200)
+    assert not (tmp_path / "x.plan").exists()
