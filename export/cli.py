@@ -1,24 +1,38 @@
-"""`st-export`: a checkpoint in, an ONNX file out, checked on real pictures."""
+"""`st-export`: a checkpoint in, an ONNX file and a TensorRT plan out; `st-export inspect`: what is in them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+from artmirror.export.build_bars import BuildBars
+from artmirror.export.default_command import DefaultCommand, DefaultGroup
+from artmirror.export.engine_from_onnx import BuildOptions, build_plan, plan_obstacle
 from artmirror.export.errors import ExportError
-from artmirror.runtime.command import Command, common_options
+from artmirror.export.gpu import current_gpu
+from artmirror.export.plan_options import build_options, plan_options
+from artmirror.export.tensorrt_library import CURRENT, Library, find_library
+from artmirror.runtime.command import EXIT_INTERRUPTED, Command, SizeType, common_options
 
 if TYPE_CHECKING:  # imports torch, which takes seconds that --help should not
     from artmirror.export.fp16 import Choice
     from artmirror.export.parity import ParityResult
 
+_SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
 
-@click.command(
-    cls=Command,
-    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
-    epilog="Example: st-export --fp16 starry.pt",
+
+@click.group(cls=DefaultGroup)
+def main() -> None:
+    """The commands; the first is meant where none is named."""
+
+
+@main.command(
+    "export",
+    cls=DefaultCommand,
+    context_settings=_SETTINGS,
+    epilog="\b\nExamples: st-export --fp16 starry.pt\n          st-export inspect starry.plan",
 )
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="ONNX file to write.  [default: NAME.onnx]")
@@ -29,28 +43,89 @@ if TYPE_CHECKING:  # imports torch, which takes seconds that --help should not
     type=click.Path(path_type=Path),
     help="Folder of pictures for the check.  [default: three that come with the package]",
 )
-@click.option("--verbose", is_flag=True, help="Print the precision of every node, and why.")
+@plan_options
+@click.option("--verbose", is_flag=True, help="Print the precision of every node, and why; and TensorRT's messages.")
 @common_options("st-export")
-def main(
-    checkpoint: Path, output: Path | None, fp16: bool, parity: bool, pictures: Path | None, verbose: bool, debug: bool
+def export(
+    checkpoint: Path,
+    output: Path | None,
+    fp16: bool,
+    parity: bool,
+    pictures: Path | None,
+    plan: bool | None,
+    trt_library: str | None,
+    verbose: bool,
+    debug: bool,
+    **options: Any,
 ) -> None:
-    """Export CHECKPOINT (NAME.pt, from st-train) to an ONNX file that st-run opens.
+    """Export CHECKPOINT (NAME.pt, from st-train) to an ONNX file that st-run opens, and to a TensorRT plan.
 
-    The file takes uint8 pictures of any size from 64x64 up, carries its own pre- and post-processing and says what it
-    is. It is compared with PyTorch in ONNX Runtime and OpenVINO, and kept under its name only if it agrees.
+    The ONNX takes uint8 pictures of any size from 64x64 up, carries its own pre- and post-processing and says what it
+    is. It is compared with PyTorch in ONNX Runtime and OpenVINO, and kept under its name only if it agrees. The plan,
+    NAME.plan beside it, is built where a TensorRT is installed, for the GPU at hand or for those of --target. With
+    NAME.onnx in place of a checkpoint, only the plan is built.
+
+    st-export inspect FILE tells what is in an ONNX or a plan.
     """
-    output = output or checkpoint.with_suffix(".onnx")
+    wanted = build_options(**options)
+    from_onnx = checkpoint.suffix == ".onnx"
+    if from_onnx and (fp16 or output or plan is False):
+        raise click.UsageError(f"of {checkpoint}, only a plan beside it can be built, in the precision that it has")
+    output = checkpoint if from_onnx else output or checkpoint.with_suffix(".onnx")
     if output.suffix != ".onnx":
         raise click.UsageError(f"the output is {output}; wanted a name that ends in .onnx")
+    library, note = None, None
+    if plan is not False:
+        library, note = _find_builder(trt_library, wanted, must=bool(plan or from_onnx))
+    if not from_onnx:
+        _export_onnx(checkpoint, output, fp16, parity, pictures, verbose)
+    if note:
+        click.echo(f"No plan was built: {note}", err=True)
+    elif library:
+        _export_plan(output, wanted, library, verbose)
+
+
+@main.command(cls=Command, context_settings=_SETTINGS, epilog="Example: st-export inspect --size 1280x720 starry.plan")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--size", type=SizeType(), help="Size to estimate for.  [default: the plan's, or 640x360]")
+@click.option("--verbose", is_flag=True, help="Print every node and every layer.")
+@common_options("st-export inspect")
+def inspect(file: Path, size: tuple[int, int] | None, verbose: bool, debug: bool) -> None:
+    """Tell what is in FILE, an ONNX or a plan of st-export: manifest, layers, precisions, sizes, cost of a frame.
+
+    Bytes and operations are estimates from the graph, with nothing fused.
+    """
+    try:
+        from artmirror.export.inspection import print_inspection
+    except ImportError as error:
+        raise _missing(error) from None
+    print_inspection(file, size, verbose, Console())
+
+
+def _find_builder(name: str | None, options: BuildOptions, *, must: bool) -> tuple[Library | None, str | None]:
+    """The TensorRT to build with, or the reason why there is none."""
+    try:
+        library = find_library(name, options.targets)
+    except ExportError as error:
+        if must or options.targets != (CURRENT,):
+            raise
+        return None, error.message
+    obstacle = plan_obstacle(library, current_gpu(), options.targets)
+    if obstacle and must:
+        raise ExportError(obstacle)
+    return library, obstacle
+
+
+def _export_onnx(
+    checkpoint: Path, output: Path, fp16: bool, parity: bool, pictures: Path | None, verbose: bool
+) -> None:
     try:
         from artmirror.export.graph import VideoFilter
         from artmirror.export.onnx_from_checkpoint import onnx_from_checkpoint, save_onnx
         from artmirror.export.parity import check_parity, own_pictures, read_pictures
         from artmirror.train.checkpoint import load_checkpoint
     except ImportError as error:
-        raise ExportError(
-            f"st-export needs the package {error.name}; install it with pip install 'artmirror[export]'"
-        ) from None
+        raise _missing(error) from None
 
     precision = "fp16" if fp16 else "fp32"
     trained = load_checkpoint(checkpoint)
@@ -78,6 +153,33 @@ def main(
         f"{output}: {trained.style.title or trained.style.name}, {trained.preset}, {precision}, "
         f"{output.stat().st_size / 1e6:.2f} MB, any size from 64x64. Next: st-run --engine {output} --camera 0"
     )
+
+
+def _export_plan(onnx_path: Path, options: BuildOptions, library: Library, verbose: bool) -> None:
+    path = onnx_path.with_suffix(".plan")
+    with BuildBars() as bars:
+        try:
+            report = build_plan(
+                onnx_path, path, options, library=library, gpu=current_gpu(), progress=bars, verbose=verbose
+            )
+        except ExportError:
+            if bars.stopped:
+                raise SystemExit(EXIT_INTERRUPTED) from None
+            raise
+    manifest = report.manifest
+    if report.read_back:
+        known = f"{report.read_back} of {report.convolutions} read back from its {report.source}"
+    else:
+        known = "as the network declares them; the plan cannot be read here"
+    click.echo(
+        f"{path}: {library.name} {library.version} for {', '.join(manifest.targets)}, {options.sizes}, "
+        f"{path.stat().st_size / 1e6:.2f} MB, {report.convolutions} convolutions in {manifest.precision} ({known}). "
+        f"Next: st-run --engine {path} --camera 0"
+    )
+
+
+def _missing(error: ImportError) -> ExportError:
+    return ExportError(f"st-export needs the package {error.name}; install it with pip install 'artmirror[export]'")
 
 
 def _print_choices(choices: list["Choice"]) -> None:

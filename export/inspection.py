@@ -1,0 +1,130 @@
+"""`st-export inspect`: an ONNX or a plan told on a terminal."""
+
+import json
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+
+import onnx
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from artmirror.export.cost import GraphCost, NodeCost, graph_cost
+from artmirror.export.errors import ExportError
+from artmirror.export.graph import VideoFilter
+from artmirror.export.onnx_from_checkpoint import graph_of
+from artmirror.export.plan_layers import PlanLayers, read_layers
+from artmirror.export.plan_options import DEFAULT_SIZES
+from artmirror.export.tensorrt_library import find_library
+from artmirror.runtime.manifest import Manifest, read_manifest
+from artmirror.runtime.plan_file import read_plan
+from artmirror.train.config import NetworkConfig
+from artmirror.train.network import Stylizer
+
+
+def print_inspection(path: Path, size: tuple[int, int] | None, verbose: bool, console: Console) -> None:
+    """Print everything that a file of ours says and that can be computed from it.
+
+    Args:
+        size: (H, W) of the frame to estimate for; None for the plan's own or the usual one.
+        verbose: Every node and every layer, not only their counts.
+
+    Raises:
+        ArtmirrorError: the file is missing, not ours, damaged, or does not take the size.
+    """
+    if path.suffix == ".plan":
+        manifest, engine = read_plan(path)
+        # A plan holds no graph; its manifest says which one it was built from.
+        stylizer = Stylizer(NetworkConfig.from_dict(manifest.network))
+        model, _ = graph_of(VideoFilter(stylizer), fp16=manifest.precision == "fp16")
+    else:
+        manifest = read_manifest(path)
+        model = onnx.load(path)
+    chosen = _check_size(path, manifest, size)
+    cost = graph_cost(model, chosen)
+    _print_manifest(path, manifest, console)
+    if path.suffix == ".plan":
+        _print_layers(read_layers(engine, find_library(manifest.library)), verbose, console)
+    _print_nodes(cost, chosen, verbose, console)
+
+
+def _check_size(path: Path, manifest: Manifest, size: tuple[int, int] | None) -> tuple[int, int]:
+    if manifest.height and manifest.width:
+        low = best = high = (manifest.height, manifest.width)
+    elif manifest.min_size and manifest.opt_size and manifest.max_size:
+        low, best, high = (
+            (height, width) for height, width in (manifest.min_size, manifest.opt_size, manifest.max_size)
+        )
+    else:
+        return size or DEFAULT_SIZES.best
+    if size and not all(a <= side <= b for a, side, b in zip(low, size, high, strict=True)):
+        raise ExportError(
+            f"{path} takes {low[1]}x{low[0]} to {high[1]}x{high[0]}, not {size[1]}x{size[0]}: use another --size"
+        )
+    return size or best
+
+
+def _print_manifest(path: Path, manifest: Manifest, console: Console) -> None:
+    table = Table("field", title=f"{path.name}, {path.stat().st_size / 1e6:.2f} MB")
+    table.add_column("value", overflow="fold")
+    for name, value in asdict(manifest).items():
+        if value is None or value is False or value == []:
+            continue
+        text = json.dumps(value) if isinstance(value, dict | list) else str(value)
+        if name.endswith("_size"):
+            name, text = f"{name} (width x height)", f"{value[1]}x{value[0]}"
+        table.add_row(name, escape(text))
+    console.print(table)
+
+
+def _print_layers(found: PlanLayers, verbose: bool, console: Console) -> None:
+    if not found.layers:
+        console.print("layers of the plan: not readable here; its library tells them on the GPU that it is for")
+        return
+    title = f"{len(found.layers)} layers of the plan, from its {found.source}"
+    if verbose:
+        table = Table("layer", "operation", "reads", "nodes inside", title=title)
+        for layer in found.layers:
+            table.add_row(escape(layer.name), layer.operation, layer.precision, escape(", ".join(layer.nodes)))
+    else:
+        table = Table("operation", "reads", "layers", title=title)
+        counts = Counter((layer.operation, layer.precision) for layer in found.layers)
+        for (operation, precision), count in counts.most_common():
+            table.add_row(operation, precision, str(count))
+    console.print(table)
+
+
+def _print_nodes(cost: GraphCost, size: tuple[int, int], verbose: bool, console: Console) -> None:
+    where = f"{size[1]}x{size[0]}"
+    if verbose:
+        table = Table("node", "operation", "reads", "shape", "MMAC", "MB read", "MB written", title=f"nodes at {where}")
+        for node in cost.nodes:
+            table.add_row(
+                escape(node.name),
+                node.op_type,
+                node.precision,
+                "x".join(map(str, node.shape)),
+                f"{node.macs / 1e6:.1f}" if node.macs else "",
+                f"{node.bytes_read / 1e6:.2f}",
+                f"{node.bytes_written / 1e6:.2f}",
+            )
+        console.print(table)
+    table = Table("operation", "reads", "nodes", "MMAC", "MB moved", title=f"graph at {where}, nothing fused")
+    groups: dict[tuple[str, str], list[NodeCost]] = {}
+    for node in cost.nodes:
+        groups.setdefault((node.op_type, node.precision), []).append(node)
+    for (op_type, precision), nodes in groups.items():
+        part = GraphCost(tuple(nodes))
+        table.add_row(
+            op_type,
+            precision,
+            str(len(nodes)),
+            f"{part.macs / 1e6:.1f}" if part.macs else "",
+            f"{part.bytes_moved / 1e6:.2f}",
+        )
+    console.print(table)
+    console.print(
+        f"one frame at {where}: {cost.macs / 1e9:.3f} GMAC ({2 * cost.macs / 1e9:.3f} GFLOP in convolutions), "
+        f"at most {cost.bytes_moved / 1e6:.1f} MB moved"
+    )
