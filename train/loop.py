@@ -154,6 +154,7 @@ def train(
         gradient_bad = config.precision != "fp16" and not math.isfinite(gradient_norm.item())
         if gradient_bad or not all(map(math.isfinite, losses_now.values())):
             raise TrainError(_not_finite(done + 1, losses_now, options.output))
+        learning_rate = float(scheduler.get_last_lr()[0])
         scaler.step(optimizer)
         scaler.update()
         scheduler.step()
@@ -168,7 +169,7 @@ def train(
         if options.preview_every and (done == config.steps or done % options.preview_every == 0):
             preview = _write_preview(network, photos, options, done)
         now_s = time.perf_counter()
-        observe(StepReport(done, config.steps, losses, float(scheduler.get_last_lr()[0]), now_s - started_s, preview))
+        observe(StepReport(done, config.steps, losses, learning_rate, now_s - started_s, preview))
         started_s = now_s
         if stop:
             return Outcome(done, False, losses)

@@ -17,8 +17,8 @@ from artmirror.train.checkpoint import StyleInfo, load_checkpoint, load_state, s
 from artmirror.train.config import LossWeights, NetworkConfig, TrainConfig
 from artmirror.train.data import MovedPhotos
 from artmirror.train.errors import TrainError
-from artmirror.train.losses import TotalVariationLoss
 from artmirror.train.loop import Outcome, RunOptions, StepReport, train
+from artmirror.train.losses import TotalVariationLoss
 
 MakeConfig = Callable[..., TrainConfig]
 STYLE = StyleInfo("stripes", "Stripes", "Nobody", "2024")
@@ -279,7 +279,7 @@ class TestBadInput:
 
     @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
     def test_no_gpu_is_told(self, make_config: MakeConfig, run: Run) -> None:
-        with pytest.raises(TrainError, match="no CUDA GPU is there .*; use --device cpu"):
+        with pytest.raises(TrainError, match=r"no CUDA GPU is there .*; use --device cpu"):
             run(make_config(), device="cuda")
 
     def test_an_output_that_cannot_be_written_is_told_before_the_first_step(
