@@ -86,12 +86,6 @@ class _Command(click.Command):
     "--temporal-weight", type=click.FloatRange(0), default=_DEFAULTS.weights.temporal, help="Higher flickers less."
 )
 @click.option(
-    "--tone-weight",
-    type=click.FloatRange(0),
-    default=_DEFAULTS.weights.tone,
-    help="Higher keeps dark places dark and light ones light.",
-)
-@click.option(
     "--noise",
     type=click.FloatRange(0, 1),
     default=_DEFAULTS.motion.noise_std,
@@ -157,7 +151,6 @@ def _configured(options: dict[str, Any]) -> tuple[TrainConfig, dict[str, str], P
             style=options["style_weight"],
             total_variation=options["tv_weight"],
             temporal=options["temporal_weight"],
-            tone=options["tone_weight"],
         ),
         motion=MotionConfig(noise_std=options["noise"]),
         steps=options["steps"],
@@ -248,7 +241,6 @@ def _bar(progress: Progress, steps: int) -> Callable[["StepReport"], None]:
             "style": "style",
             "total_variation": "tv",
             "temporal": "temporal",
-            "tone": "tone",
             "total": "total",
         }
         losses = " ".join(f"{names[name]} {value:.4g}" for name, value in report.losses.items())

@@ -65,13 +65,12 @@ NETWORK_PRESETS: dict[str, NetworkConfig] = {
 
 @dataclass(frozen=True, slots=True)
 class LossWeights:
-    """Factors of the terms, for VGG-19 activations of mean about 1 and pictures in [0, 1]."""
+    """Factors of the four terms, for VGG-19 activations of mean about 1 and pictures in [0, 1]."""
 
     content: float = 1.0
     style: float = 8.0
     total_variation: float = 0.5
     temporal: float = 300.0
-    tone: float = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,6 @@ class TrainConfig:
     pairs: int = 4  # pairs of frames a step
     crop: int = 192  # side of the square frames, pixels
     style_size: int = 384  # the painting's short side, pixels
-    clipped_share: float = 0.3  # of the photos get black shadows and white lights, as cheap cameras make them
     peak_learning_rate: float = 3e-3
     gradient_clip: float = 10.0
     precision: Precision = "bf16"
@@ -113,8 +111,6 @@ class TrainConfig:
                 f"steps {self.steps}, pairs {self.pairs}, crop {self.crop}, style size {self.style_size}: "
                 "wanted at least 1, 1, 64 and 64"
             )
-        if not 0 <= self.clipped_share <= 1:
-            raise TrainError(f"clipped share {self.clipped_share}; wanted 0 to 1")
         if not 0 < self.peak_learning_rate < math.inf or not self.gradient_clip > 0:
             raise TrainError(
                 f"learning rate {self.peak_learning_rate}, gradient clip {self.gradient_clip}: both must be above 0"

@@ -113,8 +113,6 @@ class MovedPhotos(Dataset[Pair]):
         rgb = _resized(rgb, round(side * rng.uniform(1.0, 1.5)))
         if rng.random() < 0.5:
             rgb = np.ascontiguousarray(rgb[:, ::-1])
-        if rng.random() < self.config.clipped_share:
-            rgb = _clipped(rgb, rng)
         top = rng.uniform(0, rgb.shape[0] - side)
         left = rng.uniform(0, rgb.shape[1] - side)
         y, x = np.mgrid[:side, :side].astype(np.float32)
@@ -140,15 +138,6 @@ def _resized(rgb: NDArray[np.uint8], short_side: int) -> NDArray[np.uint8]:
     size = (max(short_side, round(width * scale)), max(short_side, round(height * scale)))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(rgb, size, interpolation=method), np.uint8)
-
-
-def _clipped(rgb: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Let shadows drown in black, lights burn out to white, or both: flat areas, which photos rarely have."""
-    black, white = rng.uniform(0.0, 0.5), rng.uniform(0.5, 1.0)
-    if rng.random() < 0.5:  # one side only, at full force
-        black, white = (0.0, white) if rng.random() < 0.5 else (black, 1.0)
-    levels = (np.arange(256) / 255 - black) / max(white - black, 0.25)
-    return np.asarray(cv2.LUT(rgb, np.rint(levels.clip(0, 1) * 255).astype(np.uint8)), np.uint8)
 
 
 def _sample(rgb: NDArray[np.uint8], x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.uint8]:

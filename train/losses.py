@@ -1,4 +1,4 @@
-"""The four terms of Huang et al. 2017 and one of ours, each a module that returns a scalar, and their weighted sum."""
+"""The four terms of Huang et al. 2017, each a module that returns a scalar, and their weighted sum."""
 
 import torch
 from torch import Tensor, nn
@@ -69,37 +69,6 @@ class TemporalLoss(nn.Module):
         return (visible * (first - warp(second, flow)) ** 2).mean()
 
 
-class ToneLoss(nn.Module):
-    """Mean squared difference of coarse brightness between the painted frame and the frame on the painting's scale.
-
-    Ours, not the paper's. Activations of VGG-19 hardly tell a flat black area from a flat white one, so without this
-    term both turn into the same grey. The frame's brightness, averaged over squares of `square` pixels, is shifted and
-    stretched to the mean and spread of the painting's: what is dark stays dark, in the painting's own range.
-    """
-
-    mean: Tensor
-    spread: Tensor
-    square = 16  # pixels; wider than a stroke, so that strokes stay free
-    least_spread = 0.1  # of a frame: the noise of an even one is not blown up
-
-    def __init__(self, painting: Tensor) -> None:  # (1, 3, h, w) float32 RGB in [0, 1]
-        super().__init__()
-        luma = self._coarse_luma(painting)
-        self.register_buffer("mean", luma.mean())
-        self.register_buffer("spread", luma.std())
-
-    def forward(self, painted: Tensor, frame: Tensor) -> Tensor:  # (B, 3, H, W) float32 RGB in [0, 1], both
-        luma = self._coarse_luma(frame)
-        mean = luma.mean(dim=(1, 2, 3), keepdim=True)
-        spread = luma.std(dim=(1, 2, 3), keepdim=True).clamp(min=self.least_spread)
-        wanted = (self.mean + self.spread * (luma - mean) / spread).clamp(0, 1)
-        return F.mse_loss(self._coarse_luma(painted), wanted)
-
-    def _coarse_luma(self, rgb: Tensor) -> Tensor:
-        weights = torch.tensor((0.299, 0.587, 0.114), device=rgb.device).view(1, 3, 1, 1)  # ITU-R BT.601
-        return F.avg_pool2d((rgb * weights).sum(dim=1, keepdim=True), self.square)  # (B, 1, h, w)
-
-
 class Objective(nn.Module):
     """The sum that training minimises, and its terms.
 
@@ -116,7 +85,6 @@ class Objective(nn.Module):
             self.style = StyleLoss(features(painting))  # painting: (1, 3, h, w) float32 RGB in [0, 1]
         self.total_variation = TotalVariationLoss()
         self.temporal = TemporalLoss()
-        self.tone = ToneLoss(painting)
 
     def forward(
         self, frames: Tensor, first: Tensor, second: Tensor, flow: Tensor, visible: Tensor
@@ -141,7 +109,6 @@ class Objective(nn.Module):
             "style": self.style(found),
             "total_variation": self.total_variation(first),
             "temporal": self.temporal(first, second, flow, visible),
-            "tone": self.tone(first, frames),
         }
         terms["total"] = torch.stack([getattr(self.weights, name) * term for name, term in terms.items()]).sum()
         return terms

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from artmirror.train.config import LossWeights
 from artmirror.train.features import CONTENT_LAYER, STYLE_LAYERS, VggFeatures
-from artmirror.train.losses import ContentLoss, Objective, StyleLoss, TemporalLoss, ToneLoss, TotalVariationLoss, gram
+from artmirror.train.losses import ContentLoss, Objective, StyleLoss, TemporalLoss, TotalVariationLoss, gram
 
 
 def _random(*shape: int, seed: int = 0) -> Tensor:
@@ -109,30 +109,8 @@ def test_temporal_loss_is_zero_for_exactly_moved_frames() -> None:
     assert TemporalLoss()(second, first, flow, visible).item() > 0.01
 
 
-def test_tone_loss_in_closed_form() -> None:
-    """Two halves: mean and spread of a frame in {0, 1} are those of the painting in {0.2, 0.6} after the mapping."""
-    halves = torch.zeros(1, 3, 32, 32)
-    halves[..., 16:] = 1
-    tone = ToneLoss(0.2 + 0.4 * halves)
-    assert tone(0.2 + 0.4 * halves, halves).item() == pytest.approx(0, abs=1e-10)
-    assert tone(0.2 + 0.4 * halves, 0.5 * halves).item() == pytest.approx(0, abs=1e-10)  # contrast does not count
-    assert tone(0.3 + 0.4 * halves, halves).item() == pytest.approx(0.01, rel=1e-4)
-    assert tone(torch.full_like(halves, 0.4), halves).item() == pytest.approx(0.04, rel=1e-4)  # one grey for all
-
-
-def test_tone_loss_leaves_strokes_and_even_frames_alone() -> None:
-    painting = _random(1, 3, 64, 64)
-    tone = ToneLoss(painting)
-    even = torch.full((1, 3, 64, 64), 0.5)
-    strokes = torch.zeros(1, 3, 64, 64)
-    strokes[..., ::2] = 2 * tone.mean  # stripes, whose mean over a square is the painting's
-    assert tone(strokes, even).item() < 1e-6
-    noisy = even + 0.001 * _random(1, 3, 64, 64, seed=1)
-    assert tone(strokes, noisy).item() < 1e-3
-
-
 class TestObjective:
-    weights = LossWeights(content=2.0, style=3.0, total_variation=5.0, temporal=7.0, tone=11.0)
+    weights = LossWeights(content=2.0, style=3.0, total_variation=5.0, temporal=7.0)
     still = (torch.zeros(1, 2, 64, 64), torch.ones(1, 1, 64, 64))
 
     def test_total_is_the_weighted_sum_of_the_terms(self, random_vgg: VggFeatures) -> None:
@@ -140,9 +118,8 @@ class TestObjective:
         frames, first, second = (_random(2, 3, 64, 64, seed=seed) for seed in (2, 3, 4))
         flow, visible = _random(2, 2, 64, 64, seed=5), torch.ones(2, 1, 64, 64)
         terms = {name: term.item() for name, term in objective(frames, first, second, flow, visible).items()}
-        assert list(terms) == ["content", "style", "total_variation", "temporal", "tone", "total"]
-        weighted = ((2, "content"), (3, "style"), (5, "total_variation"), (7, "temporal"), (11, "tone"))
-        expected = sum(weight * terms[name] for weight, name in weighted)
+        assert list(terms) == ["content", "style", "total_variation", "temporal", "total"]
+        expected = 2 * terms["content"] + 3 * terms["style"] + 5 * terms["total_variation"] + 7 * terms["temporal"]
         assert terms["total"] == pytest.approx(expected, rel=1e-5)
         with torch.no_grad():
             wanted, found = random_vgg(frames), random_vgg(first)

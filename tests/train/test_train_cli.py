@@ -77,8 +77,7 @@ class TestDryRun:
         options = (
             "--style a.jpg --content b --vgg c.pth -o d/e.pt --name f --title g --artist h --year 1889 "
             "--preset johnson --steps 11 --pairs 12 --crop 113 --style-size 114 --content-weight 15 --style-weight 16 "
-            "--tv-weight 17 --temporal-weight 18 --tone-weight 18.5 --noise 0.19 --learning-rate 0.2 --precision fp16 "
-            "--seed 21"
+            "--tv-weight 17 --temporal-weight 18 --noise 0.19 --learning-rate 0.2 --precision fp16 --seed 21"
         )
         told = json.loads(invoke(*options.split(), "--dry-run").stdout)
         assert told.pop("style") == {"name": "f", "title": "g", "artist": "h", "year": "1889"}
@@ -89,7 +88,7 @@ class TestDryRun:
             vgg_path="c.pth",
             preset="johnson",
             network=NETWORK_PRESETS["johnson"],
-            weights=LossWeights(15, 16, 17, 18, 18.5),
+            weights=LossWeights(15, 16, 17, 18),
             motion=MotionConfig(noise_std=0.19),
             steps=11,
             pairs=12,
