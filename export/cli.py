@@ -186,7 +186,7 @@ def _print_choices(choices: list["Choice"]) -> None:
     table = Table("node", "operation", "precision", "why", title="precision of the nodes that compute on floats")
     for choice in choices:
         table.add_row(choice.node, choice.op_type, choice.precision, choice.reason)
-    Console().print(table)
+    Console(width=None if Console().is_terminal else 160).print(table)
 
 
 def _print_parity(results: list["ParityResult"], photos: int) -> None:

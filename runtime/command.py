@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from artmirror.runtime.errors import ArtmirrorError
+
 EXIT_INTERRUPTED = 130
 
 
@@ -21,6 +23,13 @@ class Command(click.Command):
             if ctx.params.get("debug"):
                 traceback.print_exc()
             raise
+        except (click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:  # too little memory, or a defect
+            if ctx.params.get("debug"):
+                traceback.print_exc()
+            told = " ".join(str(error).split())[:300]
+            raise ArtmirrorError(f"{type(error).__name__}: {told}; --debug shows where it happened") from error
 
 
 def common_options(prog_name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

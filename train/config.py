@@ -30,12 +30,15 @@ class NetworkConfig:
     padding: Padding = "reflect"
     norm: Norm = "instance"
     upsampling: Upsampling = "nearest"
+    grain: float = 1.5 / 255  # standard deviation of the fixed grain that is added to the frame, in [0, 1]
 
     def __post_init__(self) -> None:
         _check_choices(self)
         odd = self.end_kernel > 0 and self.end_kernel % 2 == 1
         if len(self.channels) != 3 or min(self.channels) < 1 or self.blocks < 0 or not odd:
             raise TrainError(f"{self} is no network; wanted three channel counts, blocks >= 0, an odd end kernel")
+        if not 0 <= self.grain < 1:
+            raise TrainError(f"grain {self.grain}; wanted 0 for none, or the noise's share of the full scale, below 1")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:

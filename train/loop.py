@@ -3,8 +3,8 @@
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,53 +125,55 @@ def train(
         save_state(state_path(options.output), style=style, config=config, step=done, state=state)
 
     started_s = time.perf_counter()
-    batches = _batches(photos, config, options, done)
-    while done < config.steps:
-        try:
-            pair = next(batches)
-        except TrainError as error:
-            if not losses:  # nothing new to save
-                raise
-            save()
-            go_on = f"the {done} steps so far are saved, go on with --resume {options.output}"
-            raise TrainError(f"{error.message}; {go_on}") from None
+    # Closed in any case: a process that loads photos must not outlive the run.
+    with closing(_batches(photos, config, options, done)) as batches:
+        while done < config.steps:
+            try:
+                pair = next(batches)
+            except TrainError as error:
+                if not losses:  # nothing new to save
+                    raise
+                save()
+                go_on = f"the {done} steps so far are saved, go on with --resume {options.output}"
+                raise TrainError(f"{error.message}; {go_on}") from None
 
-        # Paint both frames of every pair in one pass.
-        first, second, flow, visible = (
-            tensor.to(device, non_blocking=True, memory_format=torch.channels_last) for tensor in pair
-        )
-        with _autocast(config, device):
-            painted_first, painted_second = network(torch.cat([first, second])).chunk(2)
-            terms = objective(first, painted_first, painted_second, flow, visible)
+            # Paint both frames of every pair in one pass.
+            first, second, flow, visible = (
+                tensor.to(device, non_blocking=True, memory_format=torch.channels_last) for tensor in pair
+            )
+            with _autocast(config, device):
+                painted_first, painted_second = network(torch.cat([first, second])).chunk(2)
+                terms = objective(first, painted_first, painted_second, flow, visible)
 
-        # Walk down the gradient, unless there is none.
-        optimizer.zero_grad(set_to_none=True)
-        scaler.scale(terms["total"]).backward()
-        scaler.unscale_(optimizer)
-        gradient_norm = torch.nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip)
-        losses_now = {name: term.item() for name, term in terms.items()}
-        # With fp16 an overflowing gradient is the scaler's daily business: it skips the step and scales down.
-        gradient_bad = config.precision != "fp16" and not math.isfinite(gradient_norm.item())
-        if gradient_bad or not all(map(math.isfinite, losses_now.values())):
-            raise TrainError(_not_finite(done + 1, losses_now, options.output))
-        scaler.step(optimizer)
-        scaler.update()
-        scheduler.step()
-        done += 1
-        losses = losses_now
+            # Walk down the gradient, unless there is none.
+            optimizer.zero_grad(set_to_none=True)
+            scaler.scale(terms["total"]).backward()
+            scaler.unscale_(optimizer)
+            gradient_norm = torch.nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip)
+            losses_now = {name: term.item() for name, term in terms.items()}
+            # With fp16 an overflowing gradient is the scaler's daily business: it skips the step and scales down.
+            gradient_bad = config.precision != "fp16" and not math.isfinite(gradient_norm.item())
+            if gradient_bad or not all(map(math.isfinite, losses_now.values())):
+                raise TrainError(_not_finite(done + 1, losses_now, options.output))
+            learning_rate = float(scheduler.get_last_lr()[0])
+            scaler.step(optimizer)
+            scaler.update()
+            scheduler.step()
+            done += 1
+            losses = losses_now
 
-        # Tell, save, show.
-        stop = should_stop() and done < config.steps
-        if stop or done == config.steps or done % options.checkpoint_every == 0:
-            save()
-        preview = None
-        if options.preview_every and (done == config.steps or done % options.preview_every == 0):
-            preview = _write_preview(network, photos, options, done)
-        now_s = time.perf_counter()
-        observe(StepReport(done, config.steps, losses, float(scheduler.get_last_lr()[0]), now_s - started_s, preview))
-        started_s = now_s
-        if stop:
-            return Outcome(done, False, losses)
+            # Tell, save, show.
+            stop = should_stop() and done < config.steps
+            if stop or done == config.steps or done % options.checkpoint_every == 0:
+                save()
+            preview = None
+            if options.preview_every and (done == config.steps or done % options.preview_every == 0):
+                preview = _write_preview(network, photos, options, done)
+            now_s = time.perf_counter()
+            observe(StepReport(done, config.steps, losses, learning_rate, now_s - started_s, preview))
+            started_s = now_s
+            if stop:
+                return Outcome(done, False, losses)
     return Outcome(done, True, losses)
 
 
@@ -204,7 +206,7 @@ def _provenance(config: TrainConfig) -> dict[str, Any]:
     return values
 
 
-def _batches(photos: MovedPhotos, config: TrainConfig, options: RunOptions, done: int) -> Iterator[Pair]:
+def _batches(photos: MovedPhotos, config: TrainConfig, options: RunOptions, done: int) -> Generator[Pair, None, None]:
     rest = Subset(photos, range(done * config.pairs, config.steps * config.pairs))
     loader = DataLoader(
         rest,
@@ -217,13 +219,18 @@ def _batches(photos: MovedPhotos, config: TrainConfig, options: RunOptions, done
     )
     with _signals_held():
         batches = iter(loader)
+    failure = None
     try:
         for batch in batches:
             yield Pair(*batch)
     except TrainError as error:  # a worker's comes wrapped in its traceback
-        raise TrainError(error.message.rpartition("TrainError: ")[2].strip()) from None
+        failure = TrainError(error.message.rpartition("TrainError: ")[2].strip())
     except RuntimeError as error:
-        raise TrainError(f"a process that loads photos died: {error}; try --workers 0".replace("\n", " ")) from None
+        failure = TrainError(f"a process that loads photos died: {error}; try --workers 0".replace("\n", " "))
+    if failure is not None:
+        # Raised with nothing that holds the loader: whoever keeps the error would keep its processes alive.
+        del batches, loader
+        raise failure
 
 
 def _start_worker(_: int) -> None:

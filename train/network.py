@@ -6,6 +6,31 @@ from torch.nn import functional as F
 
 from artmirror.train.config import NetworkConfig
 
+_GRAIN_SIDE = 251  # pixels after which the grain repeats: prime, so that it never falls in step with the strides
+
+
+class Grain(nn.Module):
+    """A fixed faint noise, like the weave of a canvas, added to the frame.
+
+    Ours, not the papers': where a frame is perfectly even (black cloth, burnt-out sky) every convolution sees the same
+    everywhere and can paint but one flat colour. The grain gives brush strokes something to begin with. It does not
+    move, so neither do they.
+    """
+
+    tile: Tensor
+
+    def __init__(self, strength: float) -> None:
+        super().__init__()
+        noise = torch.randn(_GRAIN_SIDE, _GRAIN_SIDE, generator=torch.Generator().manual_seed(1889))
+        # Half precision takes half the room in an exported file; not a weight, so not in a checkpoint.
+        self.register_buffer("tile", (noise * strength).half(), persistent=False)
+
+    def forward(self, rgb: Tensor) -> Tensor:  # (B, 3, H, W) float RGB in [0, 1]
+        """Return the frame with the same grain on all three channels, same shape; may leave [0, 1] a little."""
+        rows = torch.arange(rgb.shape[2], device=rgb.device) % _GRAIN_SIDE
+        columns = torch.arange(rgb.shape[3], device=rgb.device) % _GRAIN_SIDE
+        return rgb + self.tile.index_select(0, rows).index_select(1, columns).to(rgb.dtype)
+
 
 class ConvBlock(nn.Module):
     """Padding, convolution, normalisation and, where asked for, ReLU."""
@@ -61,6 +86,7 @@ class Stylizer(nn.Module):
         super().__init__()
         self.config = config
         full, half, quarter = config.channels
+        self.grain = Grain(config.grain) if config.grain > 0 else nn.Identity()
         self.stem = nn.Sequential(
             _padded_conv(config, 3, full, kernel=config.end_kernel), _norm(config, full), nn.ReLU()
         )
@@ -71,7 +97,7 @@ class Stylizer(nn.Module):
 
     def forward(self, rgb: Tensor) -> Tensor:  # (B, 3, H, W) float RGB in [0, 1]
         """Paint a batch of frames; returns the same shape and range, float32."""
-        x = self.up(self.blocks(self.down(self.stem(rgb))))
+        x = self.up(self.blocks(self.down(self.stem(self.grain(rgb)))))
         x = self.head(x)[:, :, : rgb.shape[2], : rgb.shape[3]]
         # The paper scales tanh to the pixel range; in float32, since bf16 has too few levels for 8-bit pictures.
         return 0.5 * torch.tanh(x.float()) + 0.5  # (B, 3, H, W) float32 RGB in [0, 1]

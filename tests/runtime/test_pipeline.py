@@ -12,6 +12,7 @@ import pytest
 from artmirror.runtime.errors import ArtmirrorError
 from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.pipeline import Pipeline
+from artmirror.runtime.statistics import RunStatistics
 from tests.runtime.fake_engine import FakeEngine
 
 SIZE = (64, 96)
@@ -111,38 +112,14 @@ def test_no_tearing_under_random_delays() -> None:
     assert statistics.frames_dropped == 0
 
 
-def test_live_takes_the_newest_and_counts_drops_exactly() -> None:
-    gate = threading.Semaphore(0)
-    started = threading.Event()
+def run_live_with_gaps(gaps: list[int]) -> tuple[RunStatistics, list[int]]:
+    """Run a live source of which `gaps[i]` frames come and go while the engine works on one frame.
 
-    class Engine(FakeEngine):
-        def submit(self, slot: FrameSlot, strength: float) -> None:
-            super().submit(slot, strength)
-            if slot.id == 0:
-                started.set()
-
-    # Frame 0 is in the engine before frame 1 is captured; nine more come while it is still there.
-    source = CountingSource(11, live=True, before=lambda number: number != 1 or started.wait(5))
-    sink = CollectingSink()
-    pipeline = Pipeline(source, Engine(SIZE, gate=gate), [sink])
-
-    def open_gate() -> None:
-        assert source.read_all.wait(5)
-        gate.release(100)
-
-    opener = threading.Thread(target=open_gate)
-    opener.start()
-    statistics = pipeline.run()
-    opener.join()
-    assert sink.ids == [0, 10]
-    assert (statistics.frames_in, statistics.frames_out, statistics.frames_dropped) == (11, 2, 9)
-    assert statistics.deepest_queue == 1
-
-
-@pytest.mark.parametrize("gaps", [[1] * 20, [0, 5, 0, 0, 9, 1, 2], [30]])
-def test_live_counts_invented_gaps(gaps: list[int]) -> None:
-    """`gaps[i]` frames come and go while the engine works on one frame."""
-    gate, accepted = threading.Semaphore(0), threading.Semaphore(0)
+    Every step waits for the one before, so that the outcome does not depend on how fast the machine is.
+    """
+    gate, accepted, shown = threading.Semaphore(0), threading.Semaphore(0), threading.Semaphore(0)
+    # After how many frames of the source the frame in the engine is done.
+    done_after = [1 + int(total) for total in np.cumsum([1 + gap for gap in gaps])]
 
     class Engine(FakeEngine):
         def submit(self, slot: FrameSlot, strength: float) -> None:
@@ -150,30 +127,44 @@ def test_live_counts_invented_gaps(gaps: list[int]) -> None:
             if self._warmed_up:
                 accepted.release()
 
-    numbers_before_release = np.cumsum([1 + gap for gap in gaps])
+    class Sink(CollectingSink):
+        def write(self, slot: FrameSlot) -> bool:
+            going_on = super().write(slot)
+            shown.release()
+            return going_on
 
     def before(number: int) -> None:
-        if number == 0:
-            return
-        if number == 1 or number - 1 in numbers_before_release:
-            if number > 1:
-                gate.release()  # the frame in the engine is done; it takes the newest
-            assert accepted.acquire(timeout=5)
+        if number == 1:
+            assert accepted.acquire(timeout=30)
+        if number in done_after:
+            gate.release()
+            assert shown.acquire(timeout=30)
+            assert accepted.acquire(timeout=30)
 
-    source = CountingSource(int(numbers_before_release[-1]) + 1, live=True, before=before)
-    sink = CollectingSink()
+    source = CountingSource(done_after[-1] + 1, live=True, before=before)
+    sink = Sink()
 
     def finish() -> None:
-        source.read_all.wait(5)
-        gate.release(5)
+        assert source.read_all.wait(30)
+        gate.release()
+        assert shown.acquire(timeout=30)
+        gate.release()
 
     finisher = threading.Thread(target=finish)
     finisher.start()
     statistics = Pipeline(source, Engine(SIZE, gate=gate), [sink]).run()
     finisher.join()
-    assert sink.ids == [0, *(int(number) for number in numbers_before_release)]
+    return statistics, sink.ids
+
+
+@pytest.mark.parametrize("gaps", [[9], [1] * 20, [0, 5, 0, 0, 9, 1, 2], [30]])
+def test_live_takes_the_newest_and_counts_drops_exactly(gaps: list[int]) -> None:
+    statistics, ids = run_live_with_gaps(gaps)
+    newest = [int(total) for total in np.cumsum([1 + gap for gap in gaps])]
+    assert ids == [0, *newest, newest[-1] + 1]
     assert statistics.frames_dropped == sum(gaps)
-    assert statistics.deepest_queue <= 1
+    assert statistics.frames_in == statistics.frames_out + statistics.frames_dropped
+    assert statistics.deepest_queue == 1
 
 
 def test_live_keeps_one_frame_in_the_engine() -> None:

@@ -54,6 +54,7 @@ def random_vgg() -> VggFeatures:
     for layer in features.layers:
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight)
+            assert layer.bias is not None
             nn.init.uniform_(layer.bias, -0.1, 0.1)
     return features
 

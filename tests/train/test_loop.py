@@ -1,6 +1,10 @@
 """The training loop: it learns, saves, stops, goes on, and says why it cannot."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,14 +15,13 @@ import numpy as np
 import pytest
 import torch
 
-from artmirror.train import checkpoint as files
 from artmirror.train import loop
 from artmirror.train.checkpoint import StyleInfo, load_checkpoint, load_state, state_path
 from artmirror.train.config import LossWeights, NetworkConfig, TrainConfig
 from artmirror.train.data import MovedPhotos
 from artmirror.train.errors import TrainError
-from artmirror.train.losses import TotalVariationLoss
 from artmirror.train.loop import Outcome, RunOptions, StepReport, train
+from artmirror.train.losses import TotalVariationLoss
 
 MakeConfig = Callable[..., TrainConfig]
 STYLE = StyleInfo("stripes", "Stripes", "Nobody", "2024")
@@ -279,7 +282,7 @@ class TestBadInput:
 
     @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
     def test_no_gpu_is_told(self, make_config: MakeConfig, run: Run) -> None:
-        with pytest.raises(TrainError, match="no CUDA GPU is there .*; use --device cpu"):
+        with pytest.raises(TrainError, match=r"no CUDA GPU is there .*; use --device cpu"):
             run(make_config(), device="cuda")
 
     def test_an_output_that_cannot_be_written_is_told_before_the_first_step(
@@ -297,7 +300,7 @@ class TestBadInput:
             if run.reports:  # the first step's files were written
                 raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(files.os, "fsync", fail)
+        monkeypatch.setattr(os, "fsync", fail)
         with pytest.raises(TrainError, match="No space left on device; free some space"):
             run(make_config(steps=2, pairs=1), checkpoint_every=1)
         monkeypatch.undo()
@@ -333,13 +336,9 @@ class TestBadInput:
         assert [report.step for report in run.reports] == [1, 2, 3, 4, 5]
 
 
-@pytest.mark.skipif(not hasattr(loop.signal, "pthread_sigmask"), reason="needs signal masks")
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="needs signal masks")
 def test_workers_are_started_deaf_to_ctrl_c() -> None:
     """Ctrl-C reaches the whole group, also while a worker is still importing."""
-    import signal
-    import subprocess
-    import sys
-
     program = "import signal; print(*sorted(s.name for s in signal.pthread_sigmask(signal.SIG_BLOCK, [])))"
     with loop._signals_held():
         inside = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

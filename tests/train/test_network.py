@@ -174,3 +174,34 @@ def test_a_configuration_of_another_version_is_refused(change: dict[str, Any]) -
 def test_a_network_of_another_version_is_refused(values: dict[str, Any]) -> None:
     with pytest.raises(TrainError, match="does not fit this version"):
         NetworkConfig.from_dict(values)
+
+
+class TestGrain:
+    def test_an_even_frame_gets_strokes_that_stand_still(self) -> None:
+        torch.manual_seed(0)
+        config = NetworkConfig(channels=(4, 6, 8), blocks=1)
+        network = Stylizer(config).eval()
+        even = torch.zeros(1, 3, 96, 80)
+        with torch.no_grad():
+            painted = network(even)
+            assert painted[0, 0, 24:-24, 24:-24].std() > 1e-3
+            assert torch.equal(painted, network(even))
+            network.grain = torch.nn.Identity()
+            assert network(even)[0, 0, 24:-24, 24:-24].std() < 1e-5
+
+    def test_it_is_as_strong_as_configured_and_repeats(self) -> None:
+        stylizer = Stylizer(NetworkConfig(channels=(4, 6, 8), blocks=1, grain=0.02))
+        grain = stylizer.grain(torch.zeros(1, 3, 300, 520))
+        assert grain.std().item() == pytest.approx(0.02, rel=0.02)
+        assert torch.equal(grain[:, 0], grain[:, 1])
+        assert torch.equal(grain[..., :40, :18], grain[..., 251:291, 502:520])
+
+    def test_a_smaller_frame_has_the_same_grain(self) -> None:
+        stylizer = Stylizer(NetworkConfig(channels=(4, 6, 8), blocks=1))
+        large, small = (stylizer.grain(torch.zeros(1, 3, side, side)) for side in (300, 64))
+        assert torch.equal(large[..., :64, :64], small)
+
+    def test_it_is_no_weight_and_can_be_left_out(self) -> None:
+        plain = Stylizer(NetworkConfig(channels=(4, 6, 8), blocks=1, grain=0.0))
+        grained = Stylizer(NetworkConfig(channels=(4, 6, 8), blocks=1))
+        assert plain.state_dict().keys() == grained.state_dict().keys()

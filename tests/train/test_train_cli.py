@@ -75,9 +75,9 @@ class TestDryRun:
 
     def test_every_option_reaches_the_configuration(self, invoke: Invoke) -> None:
         options = (
-            "--style a.jpg --content b --vgg c.pth -o d/e.pt --name f --title g --artist h --year 1889 --preset johnson "
-            "--steps 11 --pairs 12 --crop 113 --style-size 114 --content-weight 15 --style-weight 16 --tv-weight 17 "
-            "--temporal-weight 18 --noise 0.19 --learning-rate 0.2 --precision fp16 --seed 21"
+            "--style a.jpg --content b --vgg c.pth -o d/e.pt --name f --title g --artist h --year 1889 "
+            "--preset johnson --steps 11 --pairs 12 --crop 113 --style-size 114 --content-weight 15 --style-weight 16 "
+            "--tv-weight 17 --temporal-weight 18 --noise 0.19 --learning-rate 0.2 --precision fp16 --seed 21"
         )
         told = json.loads(invoke(*options.split(), "--dry-run").stdout)
         assert told.pop("style") == {"name": "f", "title": "g", "artist": "h", "year": "1889"}
@@ -185,7 +185,8 @@ class TestRuntimeErrors:
         monkeypatch.setattr(loop_module, "train", fail)
         result = invoke(*tiny, *(["--debug"] if debug else []))
         assert result.exit_code == 1
-        told = "RuntimeError: [enforce fail] not enough memory: you tried to allocate 9 GB; --debug shows where it happened"
+        reason = "RuntimeError: [enforce fail] not enough memory: you tried to allocate 9 GB"
+        told = f"{reason}; --debug shows where it happened"
         if debug:
             assert "Traceback" in result.stderr
             assert result.stderr.endswith(f"Error: {told}\n")
@@ -240,12 +241,12 @@ def test_a_signal_saves_and_says_how_to_go_on(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="os.kill means something else there")
 def test_a_second_signal_stops_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught, cli._stop_on_signals() as stopping:
+    with cli._stop_on_signals() as stopping:
         assert not stopping()
         os.kill(os.getpid(), signal.SIGTERM)
         assert stopping()
-        os.kill(os.getpid(), signal.SIGINT)
-        pytest.fail("the second signal was swallowed")
+        with pytest.raises(SystemExit) as caught:
+            os.kill(os.getpid(), signal.SIGINT)
     assert caught.value.code == 130
     assert "the steps since the last checkpoint are lost" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -256,7 +257,7 @@ def test_a_second_signal_stops_at_once(capsys: pytest.CaptureFixture[str]) -> No
 def test_ctrl_c_on_a_real_run_with_a_worker(tiny: list[object], tmp_path: Path, invoke: Invoke) -> None:
     """Ctrl-C in a terminal reaches the process and its worker alike."""
     output = tmp_path / "run.pt"
-    arguments: list[Any] = [*tiny, "--steps", 40, "--workers", 1, "--checkpoint-every", 1]
+    arguments: list[Any] = [*tiny, "--steps", 25, "--workers", 1, "--checkpoint-every", 1]
     process = subprocess.Popen(
         [sys.executable, "-c", "from artmirror.train.cli import main; main()", *map(str, arguments)],
         stdout=subprocess.PIPE,
@@ -268,17 +269,17 @@ def test_ctrl_c_on_a_real_run_with_a_worker(tiny: list[object], tmp_path: Path, 
         while not state_path(output).exists() and process.poll() is None:
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=120)
+        stdout, stderr = process.communicate(timeout=300)
     finally:
         process.kill()
     assert process.returncode == 130, stderr
     assert stdout == ""
     step = load_checkpoint(output).step
-    assert 0 < step < 40
+    assert 0 < step < 25
     assert stderr.splitlines() == [
         "stopping after this step ...",
-        f"Stopped at step {step} of 40. Go on with: st-train --resume {output}",
+        f"Stopped at step {step} of 25. Go on with: st-train --resume {output}",
     ]
     resumed = invoke("--resume", output, "--workers", 0, "--preview-every", 0)
     assert resumed.exit_code == 0, resumed.output
-    assert load_checkpoint(output).step == 40
+    assert load_checkpoint(output).step == 25

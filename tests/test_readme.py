@@ -1,0 +1,50 @@
+"""What the README tells users to type is understood by the commands, and the files it names are there."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from artmirror.benchmarks.cli import main as st_bench
+from artmirror.export.cli import main as st_export
+from artmirror.runtime.cli import main as st_run
+from artmirror.train.cli import main as st_train
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+COMMANDS: dict[str, click.Command] = {
+    "st-train": st_train,
+    "st-export": st_export,
+    "st-run": st_run,
+    "st-bench": st_bench,
+}
+LINES = re.findall(r"^    (st-\w+.*)$", README.replace("\\\n", " "), re.MULTILINE)
+
+
+def test_there_are_commands_to_check() -> None:
+    assert {line.split()[0] for line in LINES} == set(COMMANDS)
+    assert len(LINES) >= 12
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_command_is_understood(line: str) -> None:
+    name, *arguments = shlex.split(line, comments=True)
+    COMMANDS[name].make_context(name, arguments)  # raises a usage error for what it does not know
+
+
+def test_options_named_in_the_text_exist() -> None:
+    known = {option for command in COMMANDS.values() for parameter in command.params for option in parameter.opts} | {
+        "--help",
+        "--version",
+    }
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", README))
+    assert named <= known, named - known
+
+
+def test_pictures_and_files_exist() -> None:
+    for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
+        assert (ROOT / path).is_file(), path
+    for path in re.findall(r"`((?:train|export|runtime|tests|benchmarks)/[\w/]+\.(?:py|pt|onnx))`", README):
+        assert (ROOT / path).is_file(), path
