@@ -11,6 +11,7 @@ from math import prod
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from artmirror.export.errors import ExportError
 
@@ -98,7 +99,7 @@ def graph_cost(model: onnx.ModelProto, size: tuple[int, int]) -> GraphCost:
 
 
 def _at_size(model: onnx.ModelProto, size: tuple[int, int]) -> onnx.ModelProto:
-    """A copy for one size, its Shape nodes replaced by their values, which shape inference does not follow."""
+    """A copy for one size. What follows from the size alone is computed: shape inference follows little of it."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     graph = copy.graph
@@ -114,6 +115,16 @@ def _at_size(model: onnx.ModelProto, size: tuple[int, int]) -> onnx.ModelProto:
         bounds = {attribute.name: attribute.i for attribute in node.attribute}
         part = np.array(shape[bounds.get("start", 0) : bounds.get("end")], np.int64)
         graph.initializer.append(numpy_helper.from_array(part, node.output[0]))
+        graph.node.remove(node)
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for node in list(graph.node):
+        if not all(name in constants for name in node.input if name):
+            continue
+        evaluator = ReferenceEvaluator(node, opsets={"": copy.opset_import[0].version})
+        found = evaluator.run(None, {name: constants[name] for name in node.input if name})
+        for name, value in zip(node.output, found, strict=True):
+            constants[name] = np.asarray(value)
+            graph.initializer.append(numpy_helper.from_array(constants[name], name))
         graph.node.remove(node)
     return copy
 

@@ -31,14 +31,22 @@ def test_there_are_commands_to_check() -> None:
 @pytest.mark.parametrize("line", LINES)
 def test_command_is_understood(line: str) -> None:
     name, *arguments = shlex.split(line, comments=True)
-    COMMANDS[name].make_context(name, arguments)  # raises a usage error for what it does not know
+    command = COMMANDS[name]
+    context = command.make_context(name, arguments)  # raises a usage error for what it does not know
+    if isinstance(command, click.Group):
+        sub_name, sub_command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+        assert sub_command is not None
+        sub_command.make_context(sub_name, rest, parent=context)
 
 
 def test_options_named_in_the_text_exist() -> None:
-    known = {option for command in COMMANDS.values() for parameter in command.params for option in parameter.opts} | {
-        "--help",
-        "--version",
-    }
+    commands = [
+        inner
+        for command in COMMANDS.values()
+        for inner in (command.commands.values() if isinstance(command, click.Group) else [command])
+    ]
+    known = {option for command in commands for parameter in command.params for option in parameter.opts}
+    known |= {"--help", "--version"}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", README))
     assert named <= known, named - known
 
