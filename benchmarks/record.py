@@ -4,14 +4,13 @@ Nothing here is computed from the values (see `statistics`), so that new statist
 """
 
 import json
-import os
-from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from artmirror.benchmarks.environment import Environment
 from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.whole_file import write_whole
 
 FORMAT_VERSION = 1
 
@@ -103,13 +102,9 @@ def write_session(session: Session, path: Path) -> None:
     Raises:
         ArtmirrorError: the file cannot be written.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        beside.write_text(session.to_json() + "\n", encoding="utf-8")
-        beside.replace(path)
+        write_whole(path, (session.to_json() + "\n").encode())
     except OSError as error:
-        with suppress(OSError):
-            beside.unlink()
         raise ArtmirrorError(f"cannot write {path}: {error.strerror}; name another file with --json") from None
 
 

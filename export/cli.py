@@ -186,7 +186,10 @@ def _print_choices(choices: list["Choice"]) -> None:
     table = Table("node", "operation", "precision", "why", title="precision of the nodes that compute on floats")
     for choice in choices:
         table.add_row(choice.node, choice.op_type, choice.precision, choice.reason)
-    Console(width=None if Console().is_terminal else 160).print(table)
+    console = Console()
+    if not console.is_terminal:
+        console.width = 160  # columns; a log has no edge to fold names at
+    console.print(table)
 
 
 def _print_parity(results: list["ParityResult"], photos: int) -> None:

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import io
 import logging
-import os
 import warnings
 from dataclasses import asdict
 from importlib.metadata import version
@@ -18,6 +17,7 @@ from artmirror.export.fp16 import Choice, convert_to_fp16
 from artmirror.export.graph import VideoFilter
 from artmirror.runtime.manifest import METADATA_KEY, SMALLEST_SIDE, Manifest
 from artmirror.runtime.onnx_metadata import parse_onnx_metadata
+from artmirror.runtime.whole_file import write_whole
 from artmirror.train.checkpoint import Checkpoint
 
 OPSET = 20
@@ -71,15 +71,9 @@ def save_onnx(model: onnx.ModelProto, path: Path) -> None:
     Raises:
         ExportError: the folder does not exist or cannot be written.
     """
-    part = path.with_name(f".{path.name}.part")
     try:
-        with part.open("wb") as file:
-            file.write(model.SerializeToString())
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        write_whole(path, model.SerializeToString(), durable=True)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise ExportError(f"cannot write {path}: {error.strerror}; name another place with -o") from None
 
 

@@ -4,6 +4,8 @@ import os
 import re
 from pathlib import Path
 
+from artmirror.runtime.whole_file import write_whole
+
 
 def cache_folder() -> Path:
     """`$XDG_CACHE_HOME/artmirror`, or `~/.cache/artmirror`. It is not made here."""
@@ -34,11 +36,9 @@ def read_cache(path: Path) -> bytes:
 
 def write_cache(path: Path, data: bytes | memoryview) -> bool:
     """Write to a temporary name and rename it; False where the folder cannot be written, which harms nobody."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-        part.replace(path)
+        write_whole(path, data)
     except OSError:
         return False
     return True

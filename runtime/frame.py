@@ -1,6 +1,6 @@
 """A frame on its way from source to sink, in memory that was allocated before the loop."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -24,5 +24,5 @@ class FrameSlot:
     captured_ns: int = 0  # time.monotonic_ns() when the source had the picture
     media_time_s: Fraction | None = None  # presentation time within a file; None for a live source
     label: str = ""  # the file's name where each picture is a file of its own, else empty
-    submitted_ns: int = field(default=0)  # time.monotonic_ns() at submit
-    stylized_ns: int = field(default=0)  # time.monotonic_ns() when the result was there
+    submitted_ns: int = 0  # time.monotonic_ns() at submit
+    stylized_ns: int = 0  # time.monotonic_ns() when the result was there

@@ -7,12 +7,12 @@ The engine is the library's own bytes: cut the head off, and trtexec opens them.
 
 import dataclasses
 import hashlib
-import os
 import struct
 from pathlib import Path
 
 from artmirror.runtime.errors import ArtmirrorError
 from artmirror.runtime.manifest import Manifest
+from artmirror.runtime.whole_file import write_whole
 
 MAGIC = b"ARTMIRROR PLAN\n"
 _LENGTH = struct.Struct("<I")
@@ -35,16 +35,9 @@ def write_plan(path: Path, manifest: Manifest, engine: bytes | memoryview) -> Ma
     """
     manifest = dataclasses.replace(manifest, plan_sha256=hashlib.sha256(engine).hexdigest())
     text = manifest.to_json().encode()
-    part = path.with_name(f".{path.name}.part")
     try:
-        with part.open("wb") as file:
-            file.write(MAGIC + _LENGTH.pack(len(text)) + text)
-            file.write(engine)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        write_whole(path, MAGIC + _LENGTH.pack(len(text)) + text, memoryview(engine), durable=True)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise ArtmirrorError(f"cannot write {path}: {error.strerror}; name another place with -o") from None
     return manifest
 

@@ -9,6 +9,7 @@ import cv2
 from artmirror.runtime.errors import ArtmirrorError
 from artmirror.runtime.frame import FrameSlot, Pixels
 from artmirror.runtime.sink import SinkFormat
+from artmirror.runtime.whole_file import write_whole
 
 _JPEG_SUFFIXES = (".jpg", ".jpeg")
 _JPEG_QUALITY = 95  # of 100
@@ -22,17 +23,14 @@ def save_picture(picture: Pixels, path: Path) -> None:
         ArtmirrorError: the picture cannot be encoded or written.
     """
     quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if path.suffix.lower() in _JPEG_SUFFIXES else []
-    part = path.with_name(f".{path.stem}.part{path.suffix}")
     try:
         done, data = cv2.imencode(path.suffix, picture, quality)
         if not done:
             raise ArtmirrorError(f"cannot write {path}: this OpenCV writes no {path.suffix}, choose .png")
-        part.write_bytes(data.data)
-        part.replace(path)
+        write_whole(path, data.data)
     except cv2.error as error:
         raise ArtmirrorError(f"cannot write {path}: {error.err}") from error
     except OSError as error:
-        _remove(part)
         raise ArtmirrorError(
             f"cannot write {path}: {error.strerror}; free some space or choose another place"
         ) from error
@@ -140,10 +138,3 @@ class FolderSink:
 
     def discard(self) -> None:
         """Leave the pictures: each is whole."""
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        return  # the failure that brought us here is the one to tell

@@ -36,6 +36,12 @@ class _Command(click.Command):
             raise
         except (click.exceptions.Exit, click.Abort):
             raise
+        except ImportError as error:
+            if ctx.params.get("debug"):
+                traceback.print_exc()
+            raise TrainError(
+                f"st-train needs the package {error.name}; install it with pip install 'artmirror[train]'"
+            ) from None
         except Exception as error:  # too little memory, or a defect
             if ctx.params.get("debug"):
                 traceback.print_exc()

@@ -148,7 +148,7 @@ def test_unwritable_json_still_prints_the_table(
     def refuse(self: Path, *arguments: object, **options: object) -> int:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "write_text", refuse)
+    monkeypatch.setattr(Path, "replace", refuse)
     result = bench("starry", *SHORT, "--json", str(tmp_path / "records.json"))
     assert result.exit_code == 1
     assert "pipeline" in result.stdout

@@ -252,6 +252,15 @@ def test_a_second_signal_stops_at_once(capsys: pytest.CaptureFixture[str]) -> No
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_without_torch_it_says_what_to_install(
+    tiny: list[object], invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    result = invoke(*tiny)
+    assert result.exit_code == 1
+    assert result.stderr == "Error: st-train needs the package torch; install it with pip install 'artmirror[train]'\n"
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs process groups")
 def test_ctrl_c_on_a_real_run_with_a_worker(tiny: list[object], tmp_path: Path, invoke: Invoke) -> None:
