@@ -8,13 +8,13 @@ from rich.console import Console
 from rich.table import Table
 
 from artmirror.export.build_bars import BuildBars
-from artmirror.export.default_command import DefaultCommand, DefaultGroup
 from artmirror.export.engine_from_onnx import BuildOptions, build_plan, plan_obstacle
 from artmirror.export.errors import ExportError
 from artmirror.export.gpu import current_gpu
 from artmirror.export.plan_options import build_options, plan_options
 from artmirror.export.tensorrt_library import CURRENT, Library, find_library
 from artmirror.runtime.command import EXIT_INTERRUPTED, Command, SizeType, common_options
+from artmirror.runtime.default_command import DefaultCommand, DefaultGroup
 
 if TYPE_CHECKING:  # imports torch, which takes seconds that --help should not
     from artmirror.export.fp16 import Choice
