@@ -3,7 +3,6 @@
 import json
 import shlex
 import signal
-import traceback
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -14,43 +13,19 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from artmirror.train.command import EXIT_INTERRUPTED, Command
 from artmirror.train.config import NETWORK_PRESETS, LossWeights, MotionConfig, TrainConfig
-from artmirror.train.errors import TrainError
 
 if TYPE_CHECKING:  # imports torch, which takes seconds that --help should not
     from artmirror.train.loop import StepReport
 
-EXIT_INTERRUPTED = 130
 _DEFAULTS = TrainConfig(style_path="", content_path="")
 
 
-class _Command(click.Command):
-    """A command whose `--debug` shows where an error came from."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except click.ClickException:
-            if ctx.params.get("debug"):
-                traceback.print_exc()
-            raise
-        except (click.exceptions.Exit, click.Abort):
-            raise
-        except ImportError as error:
-            if ctx.params.get("debug"):
-                traceback.print_exc()
-            raise TrainError(
-                f"st-train needs the package {error.name}; install it with pip install 'artmirror[train]'"
-            ) from None
-        except Exception as error:  # too little memory, or a defect
-            if ctx.params.get("debug"):
-                traceback.print_exc()
-            told = " ".join(str(error).split())
-            raise TrainError(f"{type(error).__name__}: {told[:300]}; --debug shows where it happened") from error
-
-
 @click.command(
-    cls=_Command,
+    cls=Command,
+    program="st-train",
+    extra="train",
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
     epilog="Example: st-train --style starry_night.jpg --content photos/ -o starry.pt",
 )
