@@ -12,7 +12,8 @@ from torch.utils.data import Dataset
 
 from artmirror.train.config import TrainConfig
 from artmirror.train.errors import TrainError
-from artmirror.train.motion import inside, random_flow
+from artmirror.train.flow import inside
+from artmirror.train.motion import random_flow
 
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 

@@ -1,7 +1,6 @@
-"""Motion between two frames: random smooth flow and warping. Pure functions.
+"""Motion that training makes up, and the warp of its losses: random smooth flow, differentiable sampling.
 
-Convention: a flow from frame A to frame B holds (dx, dy) in pixels at every pixel of A; the content of A at (x, y) is
-in B at (x + dx, y + dy). Warping B by that flow brings it onto A.
+Pure functions; the convention is that of `artmirror.train.flow`.
 """
 
 import cv2
@@ -35,15 +34,6 @@ def random_flow(side: int, motion: MotionConfig, rng: np.random.Generator) -> ND
     wobble = cv2.resize(knots, (side, side), interpolation=cv2.INTER_CUBIC)
     flow += wobble * np.float32(rng.uniform(0, motion.wobble_px))
     return flow  # (side, side, 2) float32 pixels
-
-
-def inside(flow: NDArray[np.float32]) -> NDArray[np.bool_]:  # (H, W, 2) float32 pixels
-    """Where the flow's end lies within the other frame: (H, W) bool."""
-    height, width = flow.shape[:2]
-    x = np.arange(width, dtype=np.float32)[None, :] + flow[..., 0]
-    y = np.arange(height, dtype=np.float32)[:, None] + flow[..., 1]
-    within: NDArray[np.bool_] = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
-    return within
 
 
 def warp(image: Tensor, flow: Tensor) -> Tensor:  # (B, C, H, W) float, (B, 2, H, W) float32 pixels

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from artmirror.train.config import MotionConfig
-from artmirror.train.motion import inside, random_flow, warp
+from artmirror.train.motion import random_flow, warp
 
 
 def _flow(dx: float, dy: float, height: int, width: int) -> torch.Tensor:
@@ -76,14 +76,3 @@ def test_wobble_is_smooth_and_of_its_amplitude() -> None:
     assert 0.5 < flows.std() < 3
     assert np.abs(flows).max() < 3 * 6  # cubic between normal knots: six standard deviations are out of reach
     assert np.abs(np.diff(flows, axis=1)).max() < 1  # no folds
-
-
-def test_inside_is_where_the_flow_ends_within_the_frame() -> None:
-    flow = np.zeros((4, 5, 2), np.float32)
-    assert inside(flow).all()
-    flow[..., 0], flow[..., 1] = 2, -1
-    expected = np.zeros((4, 5), bool)
-    expected[1:, :3] = True
-    np.testing.assert_array_equal(inside(flow), expected)
-    flow[..., 0] = 0.5
-    assert not inside(flow)[:, 4].any()
