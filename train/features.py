@@ -85,13 +85,13 @@ class VggFeatures(nn.Module):
             x = layer(x)
 
 
-def load_vgg(path: Path | None, photos: Tensor) -> VggFeatures:
+def load_vgg(path: Path | None, photos: Tensor | None) -> VggFeatures:
     """Open VGG-19 weights and normalise them on some photos.
 
     Args:
         path: A `.safetensors` file (Caffe's input scale) or torchvision's `.pth`, keys `0.weight` or
             `features.0.weight`; None for torchvision's published file, downloaded once and checked by its SHA-256.
-        photos: (B, 3, H, W) float32 RGB in [0, 1], for `VggFeatures.normalise`.
+        photos: (B, 3, H, W) float32 RGB in [0, 1], for `VggFeatures.normalise`; None takes the weights as they are.
 
     Raises:
         TrainError: no weights and no network, or a file that does not hold VGG-19.
@@ -115,7 +115,8 @@ def load_vgg(path: Path | None, photos: Tensor) -> VggFeatures:
             f"the first is {wrong[0]}; {_where_to_get_them()}"
         )
     features.layers.load_state_dict({key: state[key] for key in wanted})
-    features.normalise(photos)
+    if photos is not None:
+        features.normalise(photos)
     return features.eval()
 
 
