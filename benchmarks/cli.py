@@ -1,4 +1,4 @@
-"""`st-bench`: opens engines, measures them, prints a table and writes the records."""
+"""`st-bench`: opens engines, measures their speed, prints a table and writes the records; and its other commands."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -10,10 +10,13 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from artmirror.runtime.command import EXIT_INTERRUPTED, Command, SizeType, StopOnSignals, common_options
+from artmirror.benchmarks.engine_arguments import check_output, engine_path
+from artmirror.benchmarks.temporal_cli import temporal
+from artmirror.runtime.command import EXIT_INTERRUPTED, SizeType, StopOnSignals, common_options
+from artmirror.runtime.default_command import DefaultCommand, DefaultGroup
 from artmirror.runtime.engines import BACKENDS
 from artmirror.runtime.errors import ArtmirrorError
-from artmirror.runtime.gallery import DEFAULT_STYLE, find_style
+from artmirror.runtime.gallery import DEFAULT_STYLE
 
 if TYPE_CHECKING:
     from artmirror.benchmarks.measure import Candidate
@@ -21,8 +24,14 @@ if TYPE_CHECKING:
     from artmirror.runtime.source import Source
 
 
-@click.command(
-    cls=Command,
+@click.group(cls=DefaultGroup)
+def main() -> None:
+    """The commands; the first is meant where none is named."""
+
+
+@main.command(
+    "speed",
+    cls=DefaultCommand,
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
     epilog="Examples:  st-bench starry --size 640x360;  "
     "st-bench a.onnx b.onnx --backend openvino --backend onnxruntime --json records.json",
@@ -48,12 +57,14 @@ if TYPE_CHECKING:
 @click.option("--threads", type=click.IntRange(1), help="Processor threads.  [default: the library chooses]")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write all values there.")
 @common_options("st-bench")
-def main(**options: Any) -> None:
+def speed(**options: Any) -> None:
     """Measure how fast networks run: the engine alone, and the whole pipeline from a source to nowhere.
 
     ENGINE is a file written by st-export or the name of a bundled style; without one, the default style is measured.
 
     The engine's FPS is with the engine kept full, its latency with one frame at a time.
+
+    st-bench temporal measures how much painted clips flicker.
     """
     # Imported here, since --help and completion shall not wait for them.
     from artmirror.benchmarks.environment import read_environment
@@ -63,9 +74,8 @@ def main(**options: Any) -> None:
     from artmirror.benchmarks.scenarios import Stopped
 
     json_path: Path | None = options["json_path"]
-    if json_path is not None and (json_path.is_dir() or not json_path.parent.is_dir()):
-        raise click.UsageError(f"--json {json_path} cannot be written: wanted a file in a folder that exists")
-    paths = [_engine_path(name) for name in options["engines"] or (DEFAULT_STYLE,)]
+    check_output("--json", json_path)
+    paths = [engine_path(name) for name in options["engines"] or (DEFAULT_STYLE,)]
     backends = tuple(dict.fromkeys(options["backends"])) or (None,)
     environment = read_environment()
     with ExitStack() as stack, StopOnSignals() as signals:
@@ -89,10 +99,7 @@ def main(**options: Any) -> None:
         write_session(session, json_path)
 
 
-def _engine_path(name: str) -> Path:
-    """The file that an ENGINE argument means: whatever looks like a file is one."""
-    path = Path(name)
-    return path if path.suffix or path.is_file() else find_style(name)
+main.add_command(temporal)
 
 
 def _open_candidates(

@@ -1,0 +1,61 @@
+"""Temporal error, the one definition that every report uses. Pure functions.
+
+    e_stab = sqrt( mean over pairs of  mean over all pixels and channels of  M (O_t - W(O_t+s))^2 )
+
+O are painted frames in [0, 1], W brings the later frame onto the earlier one by the flow between them, M is 1 where
+that flow can be trusted (ReCoNet's stability error, Gao et al. 2018, in the form of Huang et al. 2017, eq. 5). The mean
+is over all pixels, those that M hides included; the one root is taken at the end: squared errors pool, roots do not.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from artmirror.runtime.frame import Pixels
+from artmirror.train.flow import inside, warp_image
+
+Flow = NDArray[
+    np.float32
+]  # (H, W, 2) pixels: the content at (x, y) of the earlier frame is at (x, y) + flow in the later
+Mask = NDArray[np.bool_]  # (H, W)
+
+
+def squared_error(earlier: Pixels, later: Pixels, flow: Flow, visible: Mask) -> float:
+    """One pair's part of e_stab: mean over all pixels and channels of M (O_t - W(O_t+s))^2.
+
+    Args:
+        earlier: (H, W, 3) uint8.
+        later: (H, W, 3) uint8.
+        flow: From the earlier to the later frame.
+        visible: M.
+
+    Returns:
+        In [0, 1], for pictures in [0, 1].
+    """
+    warped = warp_image(later.astype(np.float32) / 255, flow)
+    difference = visible[..., None] * (earlier.astype(np.float32) / 255 - warped)  # (H, W, 3) float32
+    return float(np.square(difference, dtype=np.float64).mean())
+
+
+def e_stab(squared_errors: Sequence[float]) -> float:
+    """Pool pairs: the root of the mean of their squared errors.
+
+    Raises:
+        ValueError: there is no pair, and so no error: 0 would say that nothing flickers.
+    """
+    if not squared_errors:
+        raise ValueError("no pair of frames")
+    return math.sqrt(math.fsum(squared_errors) / len(squared_errors))
+
+
+def visible_by_truth(flow: Flow, valid: Mask, occluded: Mask | None) -> Mask:
+    """M for a flow that is given: known, inside the later frame, and not covered there by something else.
+
+    Args:
+        valid: Where the flow is known.
+        occluded: Where the later frame hides what the earlier shows; None where nobody says.
+    """
+    visible: Mask = valid & inside(flow)
+    return visible if occluded is None else visible & ~occluded

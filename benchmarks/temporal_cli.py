@@ -1,0 +1,203 @@
+"""`st-bench temporal`: how much painted clips flicker, beside style, content and time."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+from artmirror.benchmarks.engine_arguments import check_output, engine_path
+from artmirror.runtime.command import EXIT_INTERRUPTED, Command, SizeType, StopOnSignals, common_options
+from artmirror.runtime.engines import BACKENDS
+from artmirror.runtime.gallery import DEFAULT_STYLE
+
+if TYPE_CHECKING:
+    from artmirror.benchmarks.distances import Judge
+    from artmirror.benchmarks.painters import Painter
+    from artmirror.benchmarks.sequences import FrameSequence, PictureSequence
+    from artmirror.benchmarks.temporal_record import Judges
+
+_CALIBRATION_PHOTOS = 16  # as training takes
+
+
+@click.command(
+    cls=Command,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+    epilog="\b\nExamples: st-bench temporal starry --sequence clips/\n"
+    "          st-bench temporal a.onnx --against theirs.onnx@255 --sequence clip.mp4 -o report.md",
+)
+@click.argument("engines", nargs=-1, type=click.Path(), metavar="[ENGINE]...")
+@click.option(
+    "--sequence",
+    "sequences",
+    multiple=True,
+    required=True,
+    metavar="PATH",
+    help="A video, a folder of frames, a folder of those, or a data set with ground-truth flow (Sintel, Middlebury, "
+    "KITTI, or .flo beside the frames); a pattern in quotes. May be given more than once.",
+)
+@click.option(
+    "--step", "steps", type=click.IntRange(1, 100), multiple=True, default=(1, 5), help="Frames between two of a pair."
+)
+@click.option("--size", type=SizeType(), help="Scale and crop to it; frames with given flow keep theirs.")
+@click.option("--max-frames", type=click.IntRange(2), help="Frames of each sequence at most.")
+@click.option(
+    "--backend",
+    "backends",
+    type=click.Choice(BACKENDS),
+    multiple=True,
+    help="Library that runs our networks; may be given more than once.  [default: as st-run chooses, and with "
+    "--against onnxruntime too]",
+)
+@click.option("--device", metavar="NAME", help="cpu, cuda or cuda:N.  [default: cuda for a .plan, else cpu]")
+@click.option("--threads", type=click.IntRange(1), default=2, help="Processor threads of every network.")
+@click.option("--full-precision", is_flag=True, help="FP32 where the processor would choose less by itself.")
+@click.option(
+    "--against",
+    multiple=True,
+    metavar="FILE[@255]",
+    help="Somebody else's network, ONNX, float NCHW; white is 1 (FILE@1) or 255 (FILE@255). Repeatable.",
+)
+@click.option("--against-range", type=click.Choice(("1", "255")), help="White of those without @.")
+@click.option("--against-order", type=click.Choice(("rgb", "bgr")), default="rgb", help="Order of their channels.")
+@click.option("--style", "painting", type=click.Path(path_type=Path), metavar="PICTURE", help="For style distance.")
+@click.option("--style-size", type=click.IntRange(64), default=384, help="Short side of the painting, pixels.")
+@click.option("--vgg", type=click.Path(path_type=Path), metavar="FILE", help="VGG-19 weights, as for st-train.")
+@click.option("--distance-every", type=click.IntRange(1), default=24, help="Judge each so many-th frame.")
+@click.option("--photos", type=click.Path(path_type=Path), metavar="FOLDER", help="Judge these photos too.")
+@click.option("--photo-count", type=click.IntRange(1), default=32, help="So many of them, spread over the folder.")
+@click.option("--photo-size", type=SizeType(), default="256x256", help="Scale and crop the photos to it.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the report as Markdown.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write all values there.")
+@common_options("st-bench temporal")
+def temporal(**options: Any) -> None:
+    """Measure how much the picture flickers: the temporal error e_stab of painted clips.
+
+    A painted frame is compared with its successor, warped back by the motion between the input frames; the input
+    itself is measured too, as the floor. A network that copies its input scores well, so look at the style distance
+    beside it: it needs --vgg and --style.
+
+    ENGINE is a file written by st-export or the name of a bundled style.
+    """
+    # Imported here, since --help and completion shall not wait for them.
+    from artmirror.benchmarks.environment import read_environment
+    from artmirror.benchmarks.peers import PeerSpec
+    from artmirror.benchmarks.scenarios import Stopped
+    from artmirror.benchmarks.sequences import open_photos, open_sequences
+    from artmirror.benchmarks.temporal_record import TemporalSession, write_temporal
+    from artmirror.benchmarks.temporal_report import markdown_temporal, render_temporal
+    from artmirror.benchmarks.temporal_run import Comparison, measure_temporal
+    from artmirror.runtime.errors import ArtmirrorError
+    from artmirror.runtime.whole_file import write_whole
+    from artmirror.train.flow import open_flow
+
+    check_output("--json", options["json_path"])
+    check_output("--output", options["output"])
+    if (options["vgg"] is None) != (options["painting"] is None) or (options["photos"] and not options["vgg"]):
+        raise click.UsageError("style and content distances need both --vgg and --style; --photos adds to them")
+    specs = [PeerSpec.parse(text, options["against_range"], options["against_order"]) for text in options["against"]]
+    paths = [engine_path(name) for name in options["engines"] or (() if specs else (DEFAULT_STYLE,))]
+    sequences = [
+        sequence
+        for name in options["sequences"]
+        for sequence in open_sequences(name, options["size"], options["max_frames"])
+    ]
+    photos = (
+        open_photos(options["photos"], options["photo_count"], options["photo_size"]) if options["photos"] else None
+    )
+    judge, judges = _open_judge(photos, options)
+    if photos is not None:
+        sequences.append(photos)
+    steps = tuple(sorted(set(options["steps"])))
+    environment = read_environment()
+
+    def open_painters(size: tuple[int, int]) -> Sequence["Painter"]:
+        return _open_painters(paths, specs, size, options)
+
+    with StopOnSignals() as signals:
+        try:
+            with _progress(sequences) as observe:
+                records, painters = measure_temporal(
+                    sequences,
+                    open_painters,
+                    Comparison(steps, open_flow("dis"), judge, options["distance_every"]),
+                    should_stop=lambda: signals.asked,
+                    observe=observe,
+                )
+        except Stopped:
+            click.echo("stopped before the last frame; nothing was written", err=True)
+            sys.exit(EXIT_INTERRUPTED)
+    if not any(record.pairs for record in records):
+        raise ArtmirrorError(
+            f"no two frames are {' or '.join(map(str, steps))} apart in what --sequence names; longer ones are wanted"
+        )
+    session = TemporalSession(environment, steps, judges, records, painters)
+    Console(markup=False, highlight=False, emoji=False).print(render_temporal(session))
+    if options["json_path"] is not None:
+        write_temporal(session, options["json_path"])
+    if options["output"] is not None:
+        write_whole(options["output"], markdown_temporal(session).encode())
+
+
+def _open_judge(photos: "PictureSequence | None", options: dict[str, Any]) -> tuple["Judge | None", "Judges | None"]:
+    from artmirror.benchmarks.distances import Judge
+    from artmirror.benchmarks.temporal_record import Judges
+
+    vgg, painting, style_size = options["vgg"], options["painting"], options["style_size"]
+    if vgg is None:
+        return None, None
+    calibration = [] if photos is None else [frame.pixels for frame in islice(photos.frames(), _CALIBRATION_PHOTOS)]
+    judge = Judge(vgg, painting, style_size, calibration)
+    return judge, Judges(vgg.name, judge.normalised_on, painting.name, style_size, options["distance_every"])
+
+
+def _open_painters(
+    paths: Sequence[Path], specs: Sequence[Any], size: tuple[int, int], options: dict[str, Any]
+) -> list["Painter"]:
+    """Ours with each back end, then the others'. Those that were opened are closed if one cannot be."""
+    from artmirror.benchmarks.painters import EnginePainter
+    from artmirror.benchmarks.peers import Peer
+
+    opened: list[Painter] = []
+    try:
+        for path in paths:
+            for backend in _backends(path, options):
+                opened.append(
+                    EnginePainter(path, size, backend, options["device"], options["threads"], options["full_precision"])
+                )
+        opened += [Peer(spec, size, options["threads"]) for spec in specs]
+    except BaseException:
+        for painter in opened:
+            painter.close()
+        raise
+    return opened
+
+
+def _backends(path: Path, options: dict[str, Any]) -> Sequence[str | None]:
+    """Those asked for; else the default, and beside peers the library that they run on, so that times compare."""
+    if options["backends"]:
+        return tuple(dict.fromkeys(options["backends"]))
+    return (None, "onnxruntime") if options["against"] and path.suffix != ".plan" else (None,)
+
+
+@contextmanager
+def _progress(sequences: Sequence["FrameSequence"]) -> Iterator[Callable[["FrameSequence"], None]]:
+    """Counts on stderr, drawn between frames only: drawing takes time from the cores that are measured."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), TextColumn("frame {task.completed:.0f}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, auto_refresh=False, disable=not console.is_terminal) as progress:
+        task = progress.add_task("opening")
+        seen: list[FrameSequence] = []
+
+        def observe(sequence: "FrameSequence") -> None:
+            if not seen or seen[-1] is not sequence:
+                seen.append(sequence)
+                progress.reset(task, description=f"{sequence.name} ({len(seen)} of {len(sequences)})")
+            progress.update(task, advance=1, refresh=True)
+
+        yield observe

@@ -1,0 +1,94 @@
+"""What the records of `st-bench temporal` say: pure functions of saved values.
+
+All return None where there is nothing to say something of: a 0 would be a claim.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from statistics import fmean, median
+
+from artmirror.benchmarks.temporal import e_stab
+from artmirror.benchmarks.temporal_record import FlowKind, PainterRecord, Pair, SequenceRecord, SequenceValues
+
+Sequences = Sequence[SequenceRecord]
+
+
+def temporal_error(
+    painter: PainterRecord,
+    sequences: Sequences,
+    step: int,
+    *,
+    flow: FlowKind | None = None,
+    only: int | None = None,
+) -> float | None:
+    """e_stab of one painter over all pairs at one step.
+
+    Args:
+        flow: Only pairs whose flow is of this kind.
+        only: Only pairs of the sequence at this index.
+    """
+    errors = [
+        error
+        for index, (sequence, values) in enumerate(zip(sequences, painter.values, strict=True))
+        if only in (None, index)
+        for pair, error in zip(sequence.pairs, values.squared_errors, strict=True)
+        if pair.step == step and flow in (None, pair.flow)
+    ]
+    return e_stab(errors) if errors else None
+
+
+def ratio(value: float | None, floor: float | None) -> float | None:
+    """How many times the floor a value is."""
+    return value / floor if value is not None and floor else None
+
+
+def pairs_at(sequences: Sequences, step: int, *, flow: FlowKind | None = None, only: int | None = None) -> list[Pair]:
+    """The pairs that `temporal_error` pools."""
+    return [
+        pair
+        for index, sequence in enumerate(sequences)
+        if only in (None, index)
+        for pair in sequence.pairs
+        if pair.step == step and flow in (None, pair.flow)
+    ]
+
+
+def mean_style(painter: PainterRecord, sequences: Sequences, *, photos: bool) -> float | None:
+    """Mean style distance over the judged frames of all clips, or over the photos."""
+    return _mean(value for values in _of_kind(painter, sequences, photos) for value in values.style)
+
+
+def mean_content(painter: PainterRecord, sequences: Sequences, *, photos: bool) -> float | None:
+    """Mean content distance over the judged frames of all clips, or over the photos."""
+    return _mean(value for values in _of_kind(painter, sequences, photos) for value in values.content)
+
+
+def timed_size(sequences: Sequences) -> tuple[int, int]:
+    """The size (H, W) that most frames have: times of different sizes are not averaged."""
+    frames: Counter[tuple[int, int]] = Counter()
+    for sequence in sequences:
+        frames[sequence.height, sequence.width] += sequence.frames
+    return frames.most_common(1)[0][0]
+
+
+def median_ms(painter: PainterRecord, sequences: Sequences) -> float | None:
+    """Median time of a frame of `timed_size`, in milliseconds."""
+    size = timed_size(sequences)
+    times_ns = [
+        value
+        for sequence, values in zip(sequences, painter.values, strict=True)
+        if (sequence.height, sequence.width) == size
+        for value in values.latency_ns
+    ]
+    return median(times_ns) / 1e6 if times_ns else None
+
+
+def _of_kind(painter: PainterRecord, sequences: Sequences, photos: bool) -> Iterator[SequenceValues]:
+    for sequence, values in zip(sequences, painter.values, strict=True):
+        if sequence.unrelated == photos:
+            yield values
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    found = list(values)
+    return fmean(found) if found else None
