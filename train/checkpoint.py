@@ -38,7 +38,7 @@ class Checkpoint:
     preset: str
     network: NetworkConfig
     weights: Mapping[str, Tensor]
-    training: dict[str, Any]  # TrainConfig.to_dict() without the paths
+    training: dict[str, Any]  # TrainConfig.to_portable_dict() and, as `start_from`, the checkpoint it began with
     step: int
     losses: dict[str, float]  # of the last step, unweighted, and their weighted sum
 
@@ -66,6 +66,8 @@ def state_path(checkpoint: Path) -> Path:
 def check_writable(path: Path) -> None:
     """See that a checkpoint can be written, before hours of training and not after.
 
+    Takes away what a process that was killed left half written.
+
     Raises:
         TrainError: it cannot.
     """
@@ -73,10 +75,10 @@ def check_writable(path: Path) -> None:
         raise TrainError(f"the folder of {path} does not exist; make it or name another with -o")
     if path.is_dir():
         raise TrainError(f"{path} is a folder; wanted the name of a file, choose it with -o")
-    part = _part(path)
     try:
-        part.touch()
-        part.unlink()
+        for part in (_part(state_path(path)), _part(path)):
+            part.touch()
+            part.unlink()
     except OSError as error:
         raise _cannot_write(path, error) from None
 
@@ -159,19 +161,28 @@ def load_state(path: Path) -> tuple[StyleInfo, TrainConfig, int, dict[str, Any]]
 def _save(path: Path, data: dict[str, Any]) -> None:
     content = io.BytesIO()  # a few MB; torch.save to a full disk would raise pages of C++ instead of an OSError
     torch.save(data, content)
-    part = _part(path)
     try:
-        try:
-            with part.open("wb") as file:
-                file.write(content.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())  # a rename may reach the disk before the bytes do
-            part.replace(path)
-        except BaseException:  # a second Ctrl-C too
-            part.unlink(missing_ok=True)
-            raise
+        write_whole(path, content.getbuffer())
     except OSError as error:
         raise _cannot_write(path, error) from None
+
+
+def write_whole(path: Path, content: bytes | memoryview) -> None:
+    """Write a file that is there whole or not at all: under a temporary name, to the disk, and renamed.
+
+    Raises:
+        OSError: it cannot be written; then nothing is left behind.
+    """
+    part = _part(path)
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # a rename may reach the disk before the bytes do
+        part.replace(path)
+    except BaseException:  # a second Ctrl-C too
+        part.unlink(missing_ok=True)
+        raise
 
 
 def _part(path: Path) -> Path:

@@ -4,22 +4,25 @@ import json
 import shlex
 import signal
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from artmirror.train.command import EXIT_INTERRUPTED, Command
-from artmirror.train.config import NETWORK_PRESETS, LossWeights, MotionConfig, TrainConfig
+from artmirror.train.config import NETWORK_PRESETS, FlowSource, LossWeights, MotionConfig, Precision, TrainConfig
+from artmirror.train.errors import PeerError
 
 if TYPE_CHECKING:  # imports torch, which takes seconds that --help should not
     from artmirror.train.loop import StepReport
 
 _DEFAULTS = TrainConfig(style_path="", content_path="")
+_OPTIONAL_PATHS = ("content_path", "clips_path", "flow_weights_path", "vgg_path")
 
 
 @click.command(
@@ -32,6 +35,39 @@ _DEFAULTS = TrainConfig(style_path="", content_path="")
 @click.option("--style", "style_path", type=click.Path(path_type=Path), help="The painting, a picture file.")
 @click.option(
     "--content", "content_path", type=click.Path(path_type=Path), help="Folder of photos, searched below too."
+)
+@click.option(
+    "--clips",
+    "clips_path",
+    type=click.Path(path_type=Path),
+    metavar="DATASET",
+    help="Clips, a folder that st-data prepare wrote; beside --content or in its place.",
+)
+@click.option(
+    "--clip-share",
+    type=click.FloatRange(0, 1),
+    default=_DEFAULTS.clip_share,
+    help="Share of clips in the pairs, where photos and clips are given.",
+)
+@click.option(
+    "--gap",
+    "gaps",
+    type=click.IntRange(1),
+    multiple=True,
+    default=_DEFAULTS.gaps,
+    help="Frames from one of a pair to the other, in clips; several are drawn evenly.",
+)
+@click.option(
+    "--flow",
+    type=click.Choice(get_args(FlowSource)),
+    default=_DEFAULTS.flow,
+    help="Motion in clips: estimated as they are loaded, or stored by st-data prepare.",
+)
+@click.option(
+    "--flow-weights",
+    "flow_weights_path",
+    type=click.Path(path_type=Path),
+    help="Weights for --flow raft, torchvision's .pth.  [default: torchvision's, fetched once]",
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Checkpoint to write.  [default: NAME.pt]")
 @click.option(
@@ -47,7 +83,7 @@ _DEFAULTS = TrainConfig(style_path="", content_path="")
 @click.option("--year", default="", help="The painting's year.", show_default=False)
 @click.option("--preset", type=click.Choice(sorted(NETWORK_PRESETS)), default=_DEFAULTS.preset, help="Network.")
 @click.option("--steps", type=click.IntRange(1), default=_DEFAULTS.steps)
-@click.option("--pairs", type=click.IntRange(1), default=_DEFAULTS.pairs, help="Photos a step, each with a moved twin.")
+@click.option("--pairs", type=click.IntRange(1), default=_DEFAULTS.pairs, help="Pairs of frames a step.")
 @click.option("--crop", type=click.IntRange(64), default=_DEFAULTS.crop, help="Side of the training frames, pixels.")
 @click.option(
     "--style-size",
@@ -79,7 +115,18 @@ _DEFAULTS = TrainConfig(style_path="", content_path="")
     help="Peak of the one-cycle schedule.",
 )
 @click.option(
-    "--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default=_DEFAULTS.precision, help="fp16 needs a GPU."
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+    default="auto",
+    help="auto: bf16 where the hardware has it, else fp16 on a GPU and fp32 on a CPU.",
+)
+@click.option(
+    "--ema",
+    "ema_decay",
+    type=click.FloatRange(0, 1, max_open=True),
+    metavar="DECAY",
+    default=_DEFAULTS.ema_decay,
+    help="Keep a running average of the weights, for instance 0.99; 0 for none.",
 )
 @click.option("--seed", type=click.IntRange(0, (1 << 32) - 1), default=_DEFAULTS.seed)
 @click.option("--device", default="auto", help="cpu, cuda, cuda:1, ... or auto.")
@@ -87,6 +134,9 @@ _DEFAULTS = TrainConfig(style_path="", content_path="")
 @click.option("--checkpoint-every", type=click.IntRange(1), default=250, help="Steps between checkpoints.")
 @click.option(
     "--preview-every", type=click.IntRange(0), default=250, help="Steps between preview pictures; 0 for none."
+)
+@click.option(
+    "--tensorboard", type=click.Path(path_type=Path), metavar="FOLDER", help="Write what TensorBoard shows there."
 )
 @click.option("--start-from", type=click.Path(path_type=Path), help="Begin with the weights of another checkpoint.")
 @click.option(
@@ -103,7 +153,7 @@ def main(ctx: click.Context, /, **options: Any) -> None:
     """Train a painting into a small network that paints live video, without flicker.
 
     Writes the checkpoint (NAME.pt), the state to resume from (NAME.state.pt) and preview pictures (NAME.previews/).
-    Ctrl-C saves and says how to go on.
+    Ctrl-C saves and says how to go on. Several GPUs: torchrun --nproc-per-node 2 --no-python st-train ...
     """
     config, style, output = _resumed(ctx, options) if options["resume"] else _configured(options)
     if options["dry_run"]:
@@ -113,18 +163,25 @@ def main(ctx: click.Context, /, **options: Any) -> None:
 
 
 def _configured(options: dict[str, Any]) -> tuple[TrainConfig, dict[str, str], Path]:
-    missing = [flag for flag, key in (("--style", "style_path"), ("--content", "content_path")) if not options[key]]
+    wanted = {
+        "--style": options["style_path"],
+        "--content or --clips": options["content_path"] or options["clips_path"],
+    }
+    missing = [flag for flag, given in wanted.items() if not given]
     if missing:
         raise click.UsageError(
-            f"{' and '.join(missing)} missing; wanted a painting and a folder of photos, or --resume CHECKPOINT"
+            f"{' and '.join(missing)} missing; wanted a painting, and a folder of photos or a dataset of clips; "
+            "or --resume CHECKPOINT"
         )
     output = options["output"] or Path(f"{options['name'] or options['style_path'].stem}.pt")
     if output.suffix != ".pt":
         raise click.UsageError(f"the output is {output}; wanted a name that ends in .pt")
     config = TrainConfig(
         style_path=str(options["style_path"]),
-        content_path=str(options["content_path"]),
-        vgg_path=None if options["vgg_path"] is None else str(options["vgg_path"]),
+        **{key: None if options[key] is None else str(options[key]) for key in _OPTIONAL_PATHS},
+        clip_share=options["clip_share"],
+        gaps=options["gaps"],
+        flow=options["flow"],
         preset=options["preset"],
         network=NETWORK_PRESETS[options["preset"]],
         weights=LossWeights(
@@ -139,17 +196,27 @@ def _configured(options: dict[str, Any]) -> tuple[TrainConfig, dict[str, str], P
         crop=options["crop"],
         style_size=options["style_size"],
         peak_learning_rate=options["learning_rate"],
-        precision=options["precision"],
+        precision=_precision(options),
+        ema_decay=options["ema_decay"],
         seed=options["seed"],
     )
     style = {"name": options["name"] or output.stem, **{key: options[key] for key in ("title", "artist", "year")}}
     return config, style, output
 
 
+def _precision(options: dict[str, Any]) -> Precision:
+    if options["precision"] != "auto":
+        precision: Precision = options["precision"]
+        return precision
+    from artmirror.train.device import best_precision, find_device
+
+    return best_precision(find_device(options["device"]))
+
+
 def _resumed(ctx: click.Context, options: dict[str, Any]) -> tuple[TrainConfig, dict[str, str], Path]:
     from artmirror.train.checkpoint import load_state, state_path
 
-    allowed = {"resume", "device", "workers", "checkpoint_every", "preview_every", "dry_run", "debug"}
+    allowed = {"resume", "device", "workers", "checkpoint_every", "preview_every", "tensorboard", "dry_run", "debug"}
     given = [
         parameter.opts[-1]
         for parameter in ctx.command.params
@@ -164,32 +231,44 @@ def _resumed(ctx: click.Context, options: dict[str, Any]) -> tuple[TrainConfig, 
 
 
 def _run(config: TrainConfig, style: dict[str, str], output: Path, options: dict[str, Any]) -> None:
-    import torch
-
     from artmirror.train.checkpoint import StyleInfo
+    from artmirror.train.distributed import is_first_process
+    from artmirror.train.event_log import EventLog
     from artmirror.train.loop import RunOptions, train
 
-    device = options["device"]
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     run = RunOptions(
         output=output,
-        device=device,
+        device=options["device"],
         workers=options["workers"],
         checkpoint_every=options["checkpoint_every"],
         preview_every=options["preview_every"],
     )
-    console = Console(stderr=True)
-    with _stop_on_signals() as stopping, _progress(console) as progress:
-        outcome = train(
-            config,
-            StyleInfo(**style),
-            run,
-            resume=bool(options["resume"]),
-            start_from=options["start_from"],
-            observe=_bar(progress, config.steps),
-            should_stop=stopping,
-        )
+    console = Console(stderr=True, quiet=not is_first_process(), soft_wrap=True, highlight=False, markup=False)
+    with ExitStack() as stack:
+        progress = stack.enter_context(_progress(console))
+        stopping = stack.enter_context(_stop_on_signals(console))
+        observers: list[Callable[[StepReport], None]] = [_bar(progress, config.steps)]
+        if options["tensorboard"]:
+            observers.append(stack.enter_context(closing(EventLog(options["tensorboard"], config.weights))))
+
+        def tell_all(report: "StepReport") -> None:
+            for observe in observers:
+                observe(report)
+
+        try:
+            outcome = train(
+                config,
+                StyleInfo(**style),
+                run,
+                resume=bool(options["resume"]),
+                start_from=options["start_from"],
+                observe=tell_all,
+                should_stop=stopping,
+            )
+        except PeerError:  # told by the process that failed, which torchrun would end as soon as this one fails too
+            raise SystemExit(0) from None
+    if console.quiet:
+        return
     if not outcome.finished:
         again = f"st-train --resume {shlex.quote(str(output))}"
         click.echo(f"Stopped at step {outcome.step} of {config.steps}. Go on with: {again}", err=True)
@@ -217,17 +296,11 @@ def _bar(progress: Progress, steps: int) -> Callable[["StepReport"], None]:
     plain = not progress.console.is_terminal
 
     def observe(report: "StepReport") -> None:
-        names = {
-            "content": "content",
-            "style": "style",
-            "total_variation": "tv",
-            "temporal": "temporal",
-            "total": "total",
-        }
-        losses = " ".join(f"{names[name]} {value:.4g}" for name, value in report.losses.items())
+        short = {"total_variation": "tv"}
+        losses = " ".join(f"{short.get(name, name)} {value:.4g}" for name, value in report.losses.items())
         progress.update(task, completed=report.step, losses=losses)
         if plain and (report.step % 50 == 0 or report.step == report.steps):  # a log file gets lines, not a bar
-            click.echo(f"step {report.step}/{report.steps} {losses} {report.step_s:.2f} s/step", err=True)
+            progress.console.print(f"step {report.step}/{report.steps} {losses} {report.step_s:.2f} s/step")
 
     return observe
 
@@ -235,8 +308,11 @@ def _bar(progress: Progress, steps: int) -> Callable[["StepReport"], None]:
 class _stop_on_signals:
     """While open, Ctrl-C and SIGTERM ask the loop to stop after the current step; a second one stops at once."""
 
-    def __enter__(self) -> Callable[[], bool]:
+    def __init__(self, console: Console) -> None:
+        self._console = console  # that of the progress bar, so that a line does not land on it
         self._asked = False
+
+    def __enter__(self) -> Callable[[], bool]:
         self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
         return lambda: self._asked
 
@@ -246,7 +322,11 @@ class _stop_on_signals:
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self._asked:
-            click.echo("stopped at once; the steps since the last checkpoint are lost", err=True)
+            self._console.print("stopped at once; the steps since the last checkpoint are lost")
             raise SystemExit(EXIT_INTERRUPTED)
         self._asked = True
-        click.echo("stopping after this step ...", err=True)
+        self._console.print("stopping after this step ...")
+
+
+if __name__ == "__main__":
+    main()

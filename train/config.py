@@ -1,7 +1,8 @@
 """Everything that decides what a training run gives, as frozen data; the presets of the network."""
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, Self, get_args, get_type_hints
 
 from artmirror.train.errors import TrainError
@@ -10,6 +11,7 @@ Padding = Literal["reflect", "replicate", "zeros"]
 Norm = Literal["instance", "batch"]
 Upsampling = Literal["nearest", "deconv"]
 Precision = Literal["fp32", "bf16", "fp16"]
+FlowSource = Literal["dis", "farneback", "raft", "stored"]
 
 
 def _check_choices(config: object) -> None:
@@ -87,12 +89,20 @@ class MotionConfig:
     noise_std: float = 0.01  # Gaussian noise on the second frame, pictures in [0, 1]
 
 
+_PATHS = ("style_path", "content_path", "clips_path", "flow_weights_path", "vgg_path")  # of TrainConfig
+
+
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
     """One training run. Two runs with equal configurations on one machine have equal losses."""
 
     style_path: str
-    content_path: str
+    content_path: str | None = None  # folder of photos
+    clips_path: str | None = None  # dataset of clips
+    clip_share: float = 0.5  # of the pairs, where both are given
+    gaps: tuple[int, ...] = (1,)  # frames from the first to the second of a pair from clips; drawn evenly
+    flow: FlowSource = "dis"  # of pairs from clips: estimated on their crops, or as the dataset has it
+    flow_weights_path: str | None = None  # for raft; None: torchvision's published file
     vgg_path: str | None = None  # None: torchvision's published file, from the cache or the network
     preset: str = "huang"
     network: NetworkConfig = field(default_factory=NetworkConfig)
@@ -104,7 +114,8 @@ class TrainConfig:
     style_size: int = 384  # the painting's short side, pixels
     peak_learning_rate: float = 3e-3
     gradient_clip: float = 10.0
-    precision: Precision = "bf16"
+    precision: Precision = "fp32"
+    ema_decay: float = 0.0  # of the running average of the weights that is kept in their place; 0 for none
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -118,12 +129,33 @@ class TrainConfig:
             raise TrainError(
                 f"learning rate {self.peak_learning_rate}, gradient clip {self.gradient_clip}: both must be above 0"
             )
+        if not 0 <= self.ema_decay < 1:
+            raise TrainError(f"decay of the average {self.ema_decay}; wanted 0 for none, or below 1, for instance 0.99")
+        if self.content_path is None and self.clips_path is None:
+            raise TrainError("nothing to train on; name a folder of photos with --content or a dataset with --clips")
+        if not 0 <= self.clip_share <= 1:
+            raise TrainError(f"share of clips {self.clip_share}; wanted 0 to 1")
+        if not self.gaps or min(self.gaps) < 1:
+            raise TrainError(f"gaps {self.gaps}; wanted at least one, each of one frame or more")
         if not 0 <= self.seed < 1 << 32:
             raise TrainError(f"seed {self.seed}; wanted 0 to {(1 << 32) - 1}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as JSON and checkpoints hold it."""
         return asdict(self)
+
+    def with_absolute_paths(self) -> Self:
+        """The same run as any folder knows it."""
+        paths: dict[str, Any] = {name: str(Path(path).absolute()) for name, path in self._paths().items()}
+        return replace(self, **paths)
+
+    def to_portable_dict(self) -> dict[str, Any]:
+        """Plain data with file names in place of paths: a checkpoint travels, folders do not."""
+        return {**self.to_dict(), **{name: Path(path).name for name, path in self._paths().items()}}
+
+    def _paths(self) -> dict[str, Any]:
+        paths = {name: getattr(self, name) for name in _PATHS}
+        return {name: path for name, path in paths.items() if path is not None}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -139,6 +171,7 @@ class TrainConfig:
                     "network": NetworkConfig.from_dict(values["network"]),
                     "weights": LossWeights(**values["weights"]),
                     "motion": MotionConfig(**values["motion"]),
+                    "gaps": tuple(values["gaps"]),
                 }
             )
         except (TypeError, KeyError) as error:

@@ -96,7 +96,7 @@ def load_vgg(path: Path | None, photos: Tensor | None) -> VggFeatures:
     Raises:
         TrainError: no weights and no network, or a file that does not hold VGG-19.
     """
-    path = _published_weights() if path is None else path
+    path = published_weights() if path is None else path
     if not path.is_file():
         raise TrainError(f"VGG-19 weights {path} do not exist; {_where_to_get_them()}")
     try:
@@ -120,7 +120,12 @@ def load_vgg(path: Path | None, photos: Tensor | None) -> VggFeatures:
     return features.eval()
 
 
-def _published_weights() -> Path:
+def published_weights() -> Path:
+    """Torchvision's published file, downloaded once and checked by its SHA-256.
+
+    Raises:
+        TrainError: it is not there and cannot be fetched.
+    """
     if not CACHED_WEIGHTS.is_file():
         try:
             CACHED_WEIGHTS.parent.mkdir(parents=True, exist_ok=True)

@@ -12,10 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from artmirror.train import data
+from artmirror.train.batches import batches
 from artmirror.train.config import MotionConfig, TrainConfig
 from artmirror.train.data import MovedPhotos, Pair, read_painting, read_picture
+from artmirror.train.distributed import Group
 from artmirror.train.errors import TrainError
-from artmirror.train.loop import RunOptions, _batches
 from artmirror.train.motion import warp
 
 MakeConfig = Callable[..., TrainConfig]
@@ -104,10 +105,10 @@ class TestMovedPhotos:
         assert (noisy.second - clean.second).std().item() == pytest.approx(0.02, rel=0.05)
 
     def test_a_resumed_stream_is_the_rest_of_the_whole(self, photos: Path, make_config: MakeConfig) -> None:
-        config, options = make_config(steps=4), RunOptions(Path("unused.pt"), workers=0)
+        config, alone = make_config(steps=4), Group(torch.device("cpu"))
         stream = MovedPhotos(photos, config)
-        whole = list(_batches(stream, config, options, done=0))
-        rest = list(_batches(stream, config, options, done=3))
+        whole = list(batches(stream, config, alone, workers=0, done=0))
+        rest = list(batches(stream, config, alone, workers=0, done=3))
         assert len(whole) == 4
         assert whole[0].first.shape == (2, 3, 64, 64)
         assert len(rest) == 1

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from artmirror.train import loop
+from artmirror.train import batches
 from artmirror.train.checkpoint import StyleInfo, load_checkpoint, load_state, state_path
 from artmirror.train.config import LossWeights, NetworkConfig, TrainConfig
 from artmirror.train.data import MovedPhotos
@@ -95,7 +95,8 @@ def test_reports_and_checkpoint_tell_what_was_done(unbroken: tuple[TrainConfig, 
     assert saved.network == config.network
     assert saved.losses == run.losses[6]
     expected = {**config.to_dict(), "style_path": "stripes.png", "vgg_path": "random.safetensors"}
-    assert saved.training == {**expected, "content_path": Path(config.content_path).name}  # no folders
+    expected |= {"content_path": Path(config.content_path or "").name, "start_from": None}
+    assert saved.training == expected  # no folders
     assert sorted(path.name for path in run.output.parent.iterdir()) == ["run.pt", "run.state.pt"]
 
 
@@ -340,7 +341,7 @@ class TestBadInput:
 def test_workers_are_started_deaf_to_ctrl_c() -> None:
     """Ctrl-C reaches the whole group, also while a worker is still importing."""
     program = "import signal; print(*sorted(s.name for s in signal.pthread_sigmask(signal.SIG_BLOCK, [])))"
-    with loop._signals_held():
+    with batches._signals_held():
         inside = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert inside.stdout.split() == ["SIGINT", "SIGTERM"]
     assert not {signal.SIGINT, signal.SIGTERM} & signal.pthread_sigmask(signal.SIG_BLOCK, [])

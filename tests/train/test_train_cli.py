@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from artmirror.train import cli
 from artmirror.train import loop as loop_module
 from artmirror.train.checkpoint import load_checkpoint, load_state, state_path
 from artmirror.train.config import NETWORK_PRESETS, LossWeights, MotionConfig, TrainConfig
+from artmirror.train.device import best_precision
 from artmirror.train.loop import StepReport
 
 Invoke = Callable[..., Result]
@@ -71,13 +74,16 @@ class TestDryRun:
         told = json.loads(result.stdout)
         assert told.pop("style") == {"name": "starry", "title": "", "artist": "", "year": ""}
         assert told.pop("output") == "starry.pt"
+        assert told["precision"] == best_precision(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        told["precision"] = "fp32"
         assert TrainConfig.from_dict(told) == TrainConfig(style_path="art/starry.jpg", content_path="photos")
 
     def test_every_option_reaches_the_configuration(self, invoke: Invoke) -> None:
         options = (
-            "--style a.jpg --content b --vgg c.pth -o d/e.pt --name f --title g --artist h --year 1889 "
+            "--style a.jpg --content b --clips k --clip-share 0.3 --gap 2 --gap 5 --flow raft --flow-weights r.pth "
+            "--vgg c.pth -o d/e.pt --name f --title g --artist h --year 1889 "
             "--preset johnson --steps 11 --pairs 12 --crop 113 --style-size 114 --content-weight 15 --style-weight 16 "
-            "--tv-weight 17 --temporal-weight 18 --noise 0.19 --learning-rate 0.2 --precision fp16 --seed 21"
+            "--tv-weight 17 --temporal-weight 18 --noise 0.19 --learning-rate 0.2 --precision fp16 --ema 0.9 --seed 21"
         )
         told = json.loads(invoke(*options.split(), "--dry-run").stdout)
         assert told.pop("style") == {"name": "f", "title": "g", "artist": "h", "year": "1889"}
@@ -85,6 +91,11 @@ class TestDryRun:
         assert TrainConfig.from_dict(told) == TrainConfig(
             style_path="a.jpg",
             content_path="b",
+            clips_path="k",
+            clip_share=0.3,
+            gaps=(2, 5),
+            flow="raft",
+            flow_weights_path="r.pth",
             vgg_path="c.pth",
             preset="johnson",
             network=NETWORK_PRESETS["johnson"],
@@ -96,6 +107,7 @@ class TestDryRun:
             style_size=114,
             peak_learning_rate=0.2,
             precision="fp16",
+            ema_decay=0.9,
             seed=21,
         )
 
@@ -107,8 +119,10 @@ class TestDryRun:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ("", "--style and --content missing; wanted a painting and a folder of photos"),
-        ("--style a.jpg", "--content missing"),
+        ("", "--style and --content or --clips missing; wanted a painting, and a folder of photos or a dataset of clips"),
+        ("--style a.jpg", "--content or --clips missing"),
+        ("--style a.jpg --clips b --gap 0", "'--gap': 0 is not in the range x>=1"),
+        ("--style a.jpg --clips b --flow lucas", "'--flow': 'lucas' is not one of 'dis', 'farneback', 'raft', 'stored'"),
         ("--style a.jpg --content b -o c.onnx", "the output is c.onnx; wanted a name that ends in .pt"),
         ("--steps 0", "'--steps': 0 is not in the range x>=1"),
         ("--crop 63", "'--crop': 63 is not in the range"),
@@ -241,7 +255,7 @@ def test_a_signal_saves_and_says_how_to_go_on(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="os.kill means something else there")
 def test_a_second_signal_stops_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    with cli._stop_on_signals() as stopping:
+    with cli._stop_on_signals(Console(stderr=True)) as stopping:
         assert not stopping()
         os.kill(os.getpid(), signal.SIGTERM)
         assert stopping()

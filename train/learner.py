@@ -1,0 +1,112 @@
+"""The network that learns and all that teaches it: one training step, and the state to go on from."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from artmirror.train.config import TrainConfig
+from artmirror.train.data import Pair
+from artmirror.train.distributed import Group
+from artmirror.train.losses import Objective
+from artmirror.train.network import Stylizer
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one training step found, the mean over all processes."""
+
+    losses: dict[str, float]  # unweighted terms and their weighted `total`
+    gradient_norm: float  # before clipping
+    learning_rate: float
+    finite: bool  # False: the losses or the gradient were not, and the weights were left alone
+
+
+class Learner:
+    """A network, its optimizer, its learning rate and, where asked for, the average of its weights.
+
+    Args:
+        weights: To begin with; None for random ones.
+    """
+
+    def __init__(
+        self, config: TrainConfig, objective: Objective, group: Group, weights: Mapping[str, Tensor] | None = None
+    ) -> None:
+        self._config, self._objective, self._group = config, objective, group
+        self._network = Stylizer(config.network)
+        if weights is not None:
+            self._network.load_state_dict(dict(weights))
+        self._network.to(group.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._model = group.parallel(self._network)
+        # Polyak's average with exponentially fading weights; the library begins it with the weights after step one.
+        self._average = None
+        if config.ema_decay:
+            self._average = AveragedModel(self._network, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))  # type: ignore[no-untyped-call]
+        self._optimizer = torch.optim.Adam(self._network.parameters(), lr=config.peak_learning_rate)
+        self._scheduler = torch.optim.lr_scheduler.OneCycleLR(
+            self._optimizer, config.peak_learning_rate, total_steps=config.steps
+        )
+        self._scaler = torch.amp.GradScaler(group.device.type, enabled=config.precision == "fp16")
+
+    def step(self, pair: Pair) -> Step:
+        """Learn from a batch of pairs on the CPU; every process brings its own."""
+        first, second, flow, visible = (
+            tensor.to(self._group.device, non_blocking=True, memory_format=torch.channels_last) for tensor in pair
+        )
+        # Paint both frames of every pair in one pass.
+        with self._autocast():
+            painted_first, painted_second = self._model(torch.cat([first, second])).chunk(2)
+            terms = self._objective(first, painted_first, painted_second, flow, visible)
+
+        # Find the gradient; with several processes this is where theirs are averaged.
+        self._optimizer.zero_grad(set_to_none=True)
+        self._scaler.scale(terms["total"]).backward()
+        self._scaler.unscale_(self._optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._config.gradient_clip)
+        # Fetched in one piece: the only time in a step that the CPU waits for a GPU.
+        *values, gradient_norm = self._group.mean(torch.stack([*terms.values(), norm.to(first.device)]).tolist())
+        # With fp16 an overflowing gradient is the scaler's daily business: it skips the step and scales down.
+        finite = all(map(math.isfinite, values)) and (self._scaler.is_enabled() or math.isfinite(gradient_norm))
+        step = Step(dict(zip(terms, values, strict=True)), gradient_norm, float(self._scheduler.get_last_lr()[0]), finite)
+
+        # Walk down the gradient.
+        if finite:
+            self._scaler.step(self._optimizer)
+            self._scaler.update()
+            self._scheduler.step()
+            if self._average is not None:
+                self._average.update_parameters(self._network)
+        return step
+
+    @property
+    def result(self) -> Stylizer:
+        """The network to show and to keep: the average where there is one."""
+        network = self._network if self._average is None else self._average.module
+        assert isinstance(network, Stylizer)
+        return network
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next step depends on."""
+        return {name: owner.state_dict() for name, owner in self._stateful().items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for name, owner in self._stateful().items():
+            owner.load_state_dict(state[name])
+
+    def _stateful(self) -> dict[str, Any]:
+        owners = {
+            "network": self._network,
+            "average": self._average,
+            "optimizer": self._optimizer,
+            "scheduler": self._scheduler,
+            "scaler": self._scaler,
+        }
+        return {name: owner for name, owner in owners.items() if owner is not None}
+
+    def _autocast(self) -> torch.autocast:
+        dtype = torch.float16 if self._config.precision == "fp16" else torch.bfloat16
+        return torch.autocast(self._group.device.type, dtype=dtype, enabled=self._config.precision != "fp32")
