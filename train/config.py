@@ -70,10 +70,13 @@ NETWORK_PRESETS: dict[str, NetworkConfig] = {
 
 @dataclass(frozen=True, slots=True)
 class LossWeights:
-    """Factors of the four terms, for VGG-19 activations of mean about 1 and pictures in [0, 1]."""
+    """Factors of the four terms, for VGG-19 activations of mean about 1 and pictures in [0, 1].
+
+    Style counts in units of an unpainted photo's (`losses.Objective`), so that one weight serves all paintings.
+    """
 
     content: float = 1.0
-    style: float = 8.0
+    style: float = 70.0
     total_variation: float = 0.5
     temporal: float = 300.0
 

@@ -162,10 +162,11 @@ def _check(config: TrainConfig, files: RunFiles, group: Group) -> None:
 
 def _objective(config: TrainConfig, pairs: PairStream, group: Group) -> Objective:
     vgg_path = None if config.vgg_path is None else Path(config.vgg_path)
-    features = load_vgg(vgg_path, pairs.calibration_photos())
+    photos = pairs.calibration_photos()
+    features = load_vgg(vgg_path, photos)
     features.to(group.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     painting = read_painting(Path(config.style_path), config.style_size).to(group.device)
-    return Objective(features, painting, config.weights).to(group.device)
+    return Objective(features, painting, photos.to(group.device), config.weights).to(group.device)
 
 
 def _not_finite(step: int, losses: dict[str, float], files: RunFiles) -> str:

@@ -112,9 +112,11 @@ def test_temporal_loss_is_zero_for_exactly_moved_frames() -> None:
 class TestObjective:
     weights = LossWeights(content=2.0, style=3.0, total_variation=5.0, temporal=7.0)
     still = (torch.zeros(1, 2, 64, 64), torch.ones(1, 1, 64, 64))
+    photos = _random(2, 3, 64, 64, seed=7)
 
     def test_total_is_the_weighted_sum_of_the_terms(self, random_vgg: VggFeatures) -> None:
-        objective = Objective(random_vgg, _random(1, 3, 64, 80, seed=1), self.weights)
+        photos = _random(3, 3, 64, 64, seed=6)
+        objective = Objective(random_vgg, _random(1, 3, 64, 80, seed=1), photos, self.weights)
         frames, first, second = (_random(2, 3, 64, 64, seed=seed) for seed in (2, 3, 4))
         flow, visible = _random(2, 2, 64, 64, seed=5), torch.ones(2, 1, 64, 64)
         terms = {name: term.item() for name, term in objective(frames, first, second, flow, visible).items()}
@@ -123,7 +125,8 @@ class TestObjective:
         assert terms["total"] == pytest.approx(expected, rel=1e-5)
         with torch.no_grad():
             wanted, found = random_vgg(frames), random_vgg(first)
-            style = StyleLoss(random_vgg(_random(1, 3, 64, 80, seed=1)))(found)
+            style_loss = StyleLoss(random_vgg(_random(1, 3, 64, 80, seed=1)))
+            style = style_loss(found) / style_loss(random_vgg(photos))
         assert terms["content"] == pytest.approx(ContentLoss()(found, wanted).item(), rel=1e-5)
         assert terms["style"] == pytest.approx(style.item(), rel=1e-5)
         assert terms["total_variation"] == pytest.approx(TotalVariationLoss()(first).item(), rel=1e-5)
@@ -131,19 +134,25 @@ class TestObjective:
 
     def test_the_painting_itself_has_no_style_loss(self, random_vgg: VggFeatures) -> None:
         painting = _random(1, 3, 64, 64, seed=1)
-        objective = Objective(random_vgg, painting, self.weights)
+        objective = Objective(random_vgg, painting, self.photos, self.weights)
         other = _random(1, 3, 64, 64, seed=2) ** 3
         assert objective(other, painting, painting, *self.still)["style"].item() < 1e-9
         assert objective(other, other, other, *self.still)["style"].item() > 1e-3
 
+    def test_unpainted_photos_have_a_style_loss_of_one(self, random_vgg: VggFeatures) -> None:
+        objective = Objective(random_vgg, _random(1, 3, 64, 64, seed=1) ** 2, self.photos, self.weights)
+        found = [objective(photo, photo, photo, *self.still)["style"].item() for photo in self.photos.split(1)]
+        assert np.mean(found) == pytest.approx(1, rel=1e-4)
+        assert found[0] != found[1]
+
     def test_the_frame_itself_has_no_content_loss(self, random_vgg: VggFeatures) -> None:
-        objective = Objective(random_vgg, _random(1, 3, 64, 64, seed=1), self.weights)
+        objective = Objective(random_vgg, _random(1, 3, 64, 64, seed=1), self.photos, self.weights)
         frame, other = _random(1, 3, 64, 64, seed=2), _random(1, 3, 64, 64, seed=3)
         assert objective(frame, frame, frame, *self.still)["content"].item() == 0
         assert objective(frame, other, other, *self.still)["content"].item() > 1e-3
 
     def test_gradients_reach_both_painted_frames_and_no_judge(self, random_vgg: VggFeatures) -> None:
-        objective = Objective(random_vgg, _random(1, 3, 64, 64, seed=1), self.weights)
+        objective = Objective(random_vgg, _random(1, 3, 64, 64, seed=1), self.photos, self.weights)
         frame = _random(1, 3, 64, 64, seed=2)
         first, second = (_random(1, 3, 64, 64, seed=seed).requires_grad_() for seed in (3, 4))
         objective(frame, first, second, *self.still)["total"].backward()
