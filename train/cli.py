@@ -176,9 +176,10 @@ def _configured(options: dict[str, Any]) -> tuple[TrainConfig, dict[str, str], P
     output = options["output"] or Path(f"{options['name'] or options['style_path'].stem}.pt")
     if output.suffix != ".pt":
         raise click.UsageError(f"the output is {output}; wanted a name that ends in .pt")
+    paths: dict[str, Any] = {key: None if options[key] is None else str(options[key]) for key in _OPTIONAL_PATHS}
     config = TrainConfig(
         style_path=str(options["style_path"]),
-        **{key: None if options[key] is None else str(options[key]) for key in _OPTIONAL_PATHS},
+        **paths,
         clip_share=options["clip_share"],
         gaps=options["gaps"],
         flow=options["flow"],

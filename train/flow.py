@@ -130,6 +130,17 @@ def warp_image(image: NDArray[Pixel], flow: Flow) -> NDArray[Pixel]:
     return np.asarray(cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), image.dtype)
 
 
+def resized_flow(flow: Flow, valid: Mask, size: tuple[int, int]) -> tuple[Flow, Mask]:
+    """Return the flow of the same frames at another size (height, width), and where it is made of valid flow alone."""
+    height, width = flow.shape[:2]
+    shrunk = size[0] < height
+    method = cv2.INTER_AREA if shrunk else cv2.INTER_LINEAR
+    stretch = np.array([size[1] / width, size[0] / height], np.float32)
+    scaled = np.asarray(cv2.resize(flow, size[::-1], interpolation=method), np.float32) * stretch
+    share = cv2.resize(valid.astype(np.float32), size[::-1], interpolation=method)
+    return scaled, np.asarray(share > 0.999, np.bool_)
+
+
 def endpoint_error(flow: Flow, truth: Flow) -> NDArray[np.float32]:
     """Distance between where two flows end: (H, W) pixels."""
     return np.sqrt(_squared(flow - truth))
