@@ -1,0 +1,165 @@
+"""What a folder of collected clips holds, and what is on its way there: `collected.json`."""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from artmirror.train.errors import TrainError
+
+MANIFEST_NAME = "collected.json"
+PART_SUFFIX = ".part"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PartialClip:
+    """A download that has begun; its bytes are in `FILE.part`."""
+
+    url: str
+    file: str
+    bytes_expected: int | None  # None where the server does not tell
+    etag: str
+    last_modified: str
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class CollectedClip:
+    """A whole clip, and where it came from."""
+
+    url: str
+    file: str
+    bytes: int
+    sha256: str
+    etag: str
+    last_modified: str
+    content_type: str
+    collected_at: str  # ISO 8601, UTC
+    licence: str = "unknown"
+
+
+Entry = TypeVar("Entry", PartialClip, CollectedClip)
+
+
+class Collection:
+    """The clips in a folder, by URL. Every change is written at once, whole."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the manifest of `folder`; without one, or without the folder, it is empty.
+
+        Raises:
+            TrainError: the manifest cannot be read.
+        """
+        self.folder = folder
+        self.clips: dict[str, CollectedClip] = {}
+        self.partial: dict[str, PartialClip] = {}
+        path = folder / MANIFEST_NAME
+        try:
+            data = json.loads(path.read_text("utf-8"))
+            if data["format_version"] != FORMAT_VERSION:
+                raise TrainError(
+                    f"{path} has format version {data['format_version']}; this artmirror reads version {FORMAT_VERSION}"
+                )
+            for entry in data["clips"]:
+                self.clips[entry["url"]] = _checked(CollectedClip, entry)
+            for entry in data["partial"]:
+                self.partial[entry["url"]] = _checked(PartialClip, entry)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise TrainError(f"cannot read {path}: {error.strerror}; name another folder with -o") from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise TrainError(
+                f"{path} is damaged ({type(error).__name__}: {error}); move it away, and the clips are collected anew"
+            ) from None
+
+    def prepare(self) -> None:
+        """Make the folder, and see that it can be written to.
+
+        Raises:
+            TrainError: it cannot.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self.cannot_write(error) from None
+        self._save()
+
+    def is_there(self, url: str) -> bool:
+        """Tell whether the clip of `url` lies in the folder; finish what was interrupted just before the end.
+
+        Raises:
+            TrainError: the folder cannot be written to.
+        """
+        clip = self.clips.get(url)
+        if clip is None:
+            return False
+        path = self.folder / clip.file
+        part = self.part_path(clip.file)
+        try:
+            if not path.exists() and part.exists() and part.stat().st_size == clip.bytes:
+                part.replace(path)
+            return path.exists() and path.stat().st_size == clip.bytes
+        except OSError as error:
+            raise self.cannot_write(error) from None
+
+    def part_path(self, file: str) -> Path:
+        """Where the beginning of `file` lies until it is whole."""
+        return self.folder / f"{file}{PART_SUFFIX}"
+
+    def begin(self, partial: PartialClip) -> None:
+        """Note a download, before its first byte is written."""
+        self.partial[partial.url] = partial
+        self.clips.pop(partial.url, None)  # it was there once, and is no longer
+        self._save()
+
+    def finish(self, clip: CollectedClip) -> None:
+        """Note that `FILE.part` is whole and good, and give it its name. Killed in between, `is_there` goes on."""
+        self.partial.pop(clip.url, None)
+        self.clips[clip.url] = clip
+        self._save()
+        self.part_path(clip.file).replace(self.folder / clip.file)
+
+    def drop(self, url: str) -> None:
+        """Forget a download, and remove what came of it."""
+        partial = self.partial.pop(url, None)
+        if partial is not None:
+            self.part_path(partial.file).unlink(missing_ok=True)
+            self._save()
+
+    def free_name(self, wanted: str, url: str) -> str:
+        """Return `wanted`, with a number where another URL's clip has that name; upper and lower case are one name."""
+        taken = {clip.file.lower() for clip in self.clips.values() if clip.url != url}
+        taken |= {partial.file.lower() for partial in self.partial.values() if partial.url != url}
+        taken |= {path.name.lower().removesuffix(PART_SUFFIX) for path in self.folder.iterdir()}
+        stem, suffix = Path(wanted).stem, Path(wanted).suffix
+        name, number = wanted, 1
+        while name.lower() in taken:
+            number += 1
+            name = f"{stem}-{number}{suffix}"
+        return name
+
+    def cannot_write(self, error: OSError) -> TrainError:
+        """Return what to tell a user when something in the folder cannot be written."""
+        return TrainError(f"cannot write to {self.folder}: {error.strerror}; free some space or name another with -o")
+
+    def _save(self) -> None:
+        data = {
+            "format_version": FORMAT_VERSION,
+            "clips": [asdict(clip) for clip in self.clips.values()],
+            "partial": [asdict(partial) for partial in self.partial.values()],
+        }
+        path = self.folder / MANIFEST_NAME
+        new = path.with_name(f".{MANIFEST_NAME}{PART_SUFFIX}")
+        try:
+            new.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", "utf-8")
+            new.replace(path)
+        except OSError as error:
+            raise self.cannot_write(error) from None
+
+
+def _checked(kind: type[Entry], entry: dict[str, Any]) -> Entry:
+    if Path(entry["file"]).name != entry["file"] or entry["file"].startswith("."):
+        raise ValueError(f"{entry['file']!r} is not the name of a clip")
+    return kind(**{field.name: entry[field.name] for field in fields(kind)})
