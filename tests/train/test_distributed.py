@@ -1,0 +1,224 @@
+"""Several processes train as one: gloo on the CPU, two real processes."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from artmirror.train.checkpoint import StyleInfo, load_checkpoint, load_state, state_path
+from artmirror.train.config import NetworkConfig, TrainConfig
+from artmirror.train.distributed import Group, is_first_process, open_group
+from artmirror.train.errors import TrainError
+from artmirror.train.loop import RunOptions, StepReport, train
+
+MakeConfig = Callable[..., TrainConfig]
+STYLE = StyleInfo("stripes")
+STOP_AT = 3
+
+# Each process does the same runs; the second one alone is asked to stop, and has no photos in the last.
+PROGRAM = f"""
+import itertools, json, os, sys
+from dataclasses import replace
+from pathlib import Path
+from artmirror.train.checkpoint import StyleInfo
+from artmirror.train.config import TrainConfig
+from artmirror.train.errors import TrainError
+from artmirror.train.loop import RunOptions, train
+
+folder, config, ports = Path(sys.argv[1]), TrainConfig.from_dict(json.loads(sys.argv[2])), json.loads(sys.argv[3])
+second = os.environ["RANK"] == "1"
+found = {{}}
+
+def run(name, config, should_stop=lambda: False, **options):
+    reports = []
+    os.environ["MASTER_PORT"] = str(ports.pop())  # so that nobody meets the run before
+    try:
+        outcome = train(config, StyleInfo("stripes"), RunOptions(folder / f"{{name}}.pt", workers=0, **options),
+                        observe=reports.append, should_stop=should_stop)
+        ended = [outcome.step, outcome.finished]
+    except TrainError as error:
+        ended = [type(error).__name__, error.message]
+    found[name] = {{"ended": ended, "losses": [report.losses for report in reports]}}
+
+run("whole", config, preview_every=3)
+steps = itertools.count(1)
+run("stopped", config, lambda: next(steps) == {STOP_AT} and second, preview_every=0)
+run("odd", replace(config, pairs=3))
+run("failed", replace(config, content_path="/absent" if second else config.content_path))
+print(json.dumps(found))
+"""
+
+
+@dataclass
+class Ran:
+    config: TrainConfig
+    folder: Path
+    found: list[dict[str, Any]]  # by process
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory, photos: Path, painting: Path, vgg_file: Path) -> Ran:
+    """Do the runs of PROGRAM in two processes."""
+    config = TrainConfig(
+        style_path=str(painting),
+        content_path=str(photos),
+        vgg_path=str(vgg_file),
+        network=NetworkConfig(channels=(4, 6, 8), blocks=1),
+        steps=6,
+        pairs=2,
+        crop=64,
+        style_size=64,
+        ema_decay=0.5,
+    )
+    folder = tmp_path_factory.mktemp("two")
+    ports = _free_ports(4)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(folder), json.dumps(config.to_dict()), json.dumps(ports)],
+            env={
+                **os.environ,
+                "RANK": str(rank),
+                "LOCAL_RANK": str(rank),
+                "WORLD_SIZE": "2",
+                "OMP_NUM_THREADS": "1",
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": "0",
+            },
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        printed = [process.communicate(timeout=1800)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return Ran(config, folder, [json.loads(text) for text in printed])
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def _train(ran: Ran, output: Path, **options: Any) -> list[dict[str, float]]:
+    """Train in this process alone; return the losses of each step."""
+    reports: list[StepReport] = []
+    train(ran.config, STYLE, RunOptions(output, workers=0, preview_every=0), observe=reports.append, **options)
+    return [report.losses for report in reports]
+
+
+def _assert_equal_losses(found: list[dict[str, float]], expected: list[dict[str, float]]) -> None:
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        assert one == pytest.approx(other, rel=1e-4)
+
+
+@pytest.mark.slow
+class TestTwoProcesses:
+    def test_the_loss_curve_is_that_of_one_process(self, ran: Ran, tmp_path: Path) -> None:
+        alone = _train(ran, tmp_path / "alone.pt")
+        _assert_equal_losses(ran.found[0]["whole"]["losses"], alone)
+        two, one = (load_checkpoint(path).weights for path in (ran.folder / "whole.pt", tmp_path / "alone.pt"))
+        for key in one:
+            torch.testing.assert_close(two[key], one[key], rtol=1e-3, atol=1e-4)
+
+    def test_the_first_alone_writes_and_observes(self, ran: Ran) -> None:
+        assert [found["whole"]["ended"] for found in ran.found] == [[6, True]] * 2
+        assert [len(found["whole"]["losses"]) for found in ran.found] == [6, 0]
+        names = sorted(path.name for path in ran.folder.rglob("*"))
+        previews = ["step_000003.png", "step_000006.png", "whole.previews"]
+        assert names == sorted(["whole.pt", "whole.state.pt", "stopped.pt", "stopped.state.pt", *previews])
+
+    def test_a_stop_asked_of_one_stops_all_and_one_process_goes_on(self, ran: Ran) -> None:
+        assert [found["stopped"]["ended"] for found in ran.found] == [[STOP_AT, False]] * 2
+        output = ran.folder / "stopped.pt"
+        assert load_checkpoint(output).step == load_state(state_path(output))[2] == STOP_AT
+        losses = ran.found[0]["stopped"]["losses"] + _train(ran, output, resume=True)
+        _assert_equal_losses(losses, ran.found[0]["whole"]["losses"])
+
+    def test_pairs_that_cannot_be_shared_are_told_once(self, ran: Ran) -> None:
+        told = "3 pairs a step for 2 processes; wanted a multiple of 2: change --pairs"
+        assert ran.found[0]["odd"]["ended"] == ["TrainError", told]
+        assert ran.found[1]["odd"]["ended"][0] == "PeerError"
+
+    def test_a_failure_of_one_ends_all(self, ran: Ran) -> None:
+        assert ran.found[0]["failed"]["ended"] == ["PeerError", "process 1 of this run failed, and says why"]
+        assert ran.found[1]["failed"]["ended"][0] == "TrainError"
+        assert "/absent does not exist" in ran.found[1]["failed"]["ended"][1]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGTERM")
+def test_torchrun_starts_st_train_and_a_signal_stops_it(
+    make_config: MakeConfig, tmp_path: Path, photos: Path, painting: Path, vgg_file: Path
+) -> None:
+    programs, output = Path(sys.executable).parent, tmp_path / "run.pt"
+    launch = [programs / "torchrun", "--standalone", "--nproc-per-node", 2, "--no-python", programs / "st-train"]
+    files = ["--style", painting, "--content", photos, "--vgg", vgg_file, "-o", output]
+    sizes = ["--crop", 64, "--style-size", 64, "--pairs", 2, "--steps", 1000, "--precision", "fp32"]
+    more = ["--workers", 0, "--preview-every", 0, "--checkpoint-every", 1]
+    process = subprocess.Popen(
+        [str(word) for word in (*launch, *files, *sizes, *more)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    try:
+        while not output.exists() and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        stdout, stderr = process.communicate(timeout=1800)
+    finally:
+        process.kill()
+    assert stdout == ""
+    step = load_checkpoint(output).step
+    assert 0 < step < 1000, stderr
+    assert load_state(state_path(output))[2] == step
+    assert stderr.count("stopping after this step ...\n") == 1, stderr
+    assert stderr.count(f"Stopped at step {step} of 1000. Go on with: st-train --resume {output}\n") == 1, stderr
+
+
+class TestOneProcess:
+    def test_without_torchrun_there_is_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("RANK", raising=False)
+        assert is_first_process()
+        with open_group("cpu") as group:
+            assert group == Group(torch.device("cpu"))
+            assert group.first
+            assert group.mean([1, 2.5]) == [1, 2.5]
+            assert not group.any(False)
+            assert group.any(True)
+            network = torch.nn.Identity()
+            assert group.parallel(network) is network
+
+    def test_its_errors_are_its_own(self) -> None:
+        with pytest.raises(TrainError, match="as it was"), Group(torch.device("cpu")).together():
+            raise TrainError("as it was")
+
+    def test_one_device_for_many_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+            monkeypatch.setenv(name, "1")
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        assert not is_first_process()
+        with (
+            pytest.raises(TrainError, match="2 processes cannot share cuda:1; use --device cuda"),
+            open_group("cuda:1"),
+        ):
+            pass
