@@ -80,7 +80,7 @@ def _links_from_web(client: PoliteClient, source: str) -> list[str]:
             if not is_page and not kind.startswith("text/"):
                 if is_video_type(content_type):
                     return links_in_list(source)
-                raise RefusedError(f"it is {content_type}, neither a page nor a list")
+                raise RefusedError(f"it is {content_type!a}, neither a page nor a list")
             content, whole = read_up_to(response, _MAX_PAGE_BYTES)
             if not whole:
                 raise RefusedError(f"it is larger than {decimal(_MAX_PAGE_BYTES)}")

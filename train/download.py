@@ -126,7 +126,7 @@ def _fetch(
 def _begin(response: httpx.Response, url: str, collection: Collection, expected: int | None) -> PartialClip:
     content_type = response.headers.get("content-type", "")
     if not is_video_type(content_type):
-        raise RefusedError(f"{response.url.host} says it is {content_type}; wanted a video")
+        raise RefusedError(f"{response.url.host} says it is {content_type!a}; wanted a video")
     partial = PartialClip(
         url=url,
         file=collection.free_name(_file_name(url, response), url),
@@ -181,5 +181,6 @@ def _file_name(url: str, response: httpx.Response) -> str:
         guessed = mimetypes.guess_extension(response.headers.get("content-type", "").partition(";")[0].strip())
         suffixes = (PurePosixPath(response.url.path).suffix.lower(), guessed, ".mp4")
         suffix = next(s for s in suffixes if s in VIDEO_LINK_SUFFIXES)
+    stem = "".join(letter for letter in stem if letter.isprintable())
     stem = stem.encode()[:_LONGEST_STEM_BYTES].decode(errors="ignore").strip(" .-")
     return f"{stem or 'clip'}{suffix}"

@@ -1,9 +1,10 @@
 """Links to video files, from a web page or from a list."""
 
+import warnings
 from pathlib import PurePosixPath
 
 import httpx
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, UnusualUsageWarning
 
 VIDEO_LINK_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ogv", ".ts")
 
@@ -25,7 +26,8 @@ def links_on_page(html: bytes, url: str, charset: str | None = None) -> list[str
         url: Its address, which relative links start from unless the page names another in `<base>`.
         charset: Its encoding, where the server told; else the page's own word is taken.
     """
-    page = BeautifulSoup(html, "html.parser", from_encoding=charset)
+    with warnings.catch_warnings(action="ignore", category=UnusualUsageWarning):  # XHTML is read as HTML on purpose
+        page = BeautifulSoup(html, "html.parser", from_encoding=charset)
     base = page.select_one("base[href]")
     start = (_joined(url, str(base["href"])) if base else None) or url
     order = {id(element): position for position, element in enumerate(page.find_all(True))}
@@ -44,7 +46,7 @@ def links_in_list(text: str, url: str | None = None) -> list[str]:
     """
     lines = [line.strip() for line in text.splitlines()]
     lines = [line for line in lines if line and not line.startswith("#")]
-    return _once([_joined(url or "", line) or line for line in lines])
+    return _once([_joined(url or "", line) or _printable(line) for line in lines])
 
 
 def is_video_url(url: str) -> bool:
@@ -61,6 +63,10 @@ def _joined(base: str, link: str) -> str | None:
         return str(httpx.URL(base).join(link.strip()).copy_with(fragment=None))
     except httpx.InvalidURL:
         return None
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text)  # it will be shown on a terminal
 
 
 def _once(links: list[str]) -> list[str]:

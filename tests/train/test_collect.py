@@ -115,9 +115,15 @@ class TestLinks:
         page = '<meta charset="latin-1"><a href="/K\u00fcste.mp4">'.encode("latin-1")
         assert links_on_page(page, "http://h.example/") == ["http://h.example/K%C3%BCste.mp4"]
 
+    def test_xhtml(self, recwarn: pytest.WarningsRecorder) -> None:
+        page = b'<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"><a href="a.mp4"/></html>'
+        assert links_on_page(page, "http://h.example/") == ["http://h.example/a.mp4"]
+        assert not recwarn.list
+
     def test_of_a_list(self) -> None:
         text = "# films\r\nhttp://h.example/a.mp4\n\n  http://h.example/b?id=3  \nhttp://h.example/a.mp4\nnonsense\n"
         assert links_in_list(text) == ["http://h.example/a.mp4", "http://h.example/b?id=3", "nonsense"]
+        assert links_in_list("http://[\x1b[31m") == ["http://[?[31m"]
         assert links_in_list("b.mp4", "http://h.example/list.txt") == ["http://h.example/b.mp4"]
 
 
@@ -145,7 +151,7 @@ class TestSource:
         ("resource", "reason"),
         [
             (Resource(b"<p>no films", "text/html"), "has no links to video files"),
-            (Resource(b"{}", "application/json"), "it is application/json, neither a page nor a list"),
+            (Resource(b"{}", "application/json"), "it is 'application/json', neither a page nor a list"),
             (Resource(b"gone", "text/html", 404), "127.0.0.1 answers 404 Not Found"),
             (Resource(status=302, headers={"Location": "ftp://h.example/"}), "not an http or https address"),
             (Resource(status=302, headers={"Location": "/page"}), "more than 10 redirects"),
@@ -241,7 +247,7 @@ class TestDownload:
     @pytest.mark.parametrize(
         ("resource", "reason"),
         [
-            (Resource(b"not found, dressed up", "text/html"), "127.0.0.1 says it is text/html; wanted a video"),
+            (Resource(b"not found, dressed up", "text/html"), "127.0.0.1 says it is 'text/html'; wanted a video"),
             (Resource(b"I am text. " * 1000), "the file is not a video that can be decoded"),
             (Resource(b""), "the file is not a video that can be decoded"),
             (Resource(status=404), "127.0.0.1 answers 404 Not Found"),
@@ -543,7 +549,7 @@ class TestNames:
             ("/..%2f..%2f..%2fescape.mp4", "escape.mp4"),
             ("/..%5c..%5cescape.mp4", "escape.mp4"),
             ("/.hidden.mp4", "hidden.mp4"),
-            ("/%00a%0Ab%3Ac.mp4", "abc.mp4"),
+            ("/%00a%0Ab%3Ac%C2%9B.mp4", "abc.mp4"),
             ("/con.mp4", "con_.mp4"),
             ("/K%C3%BCste%20am%20Abend.MP4", "K\u00fcste am Abend.MP4"),
             (f"/{'long' * 100}.mp4", f"{('long' * 100)[:150]}.mp4"),
