@@ -54,7 +54,7 @@ class ClipPairs(PairStream):
 
     def __getitem__(self, index: int) -> Pair:
         seed = self.config.seed
-        chunk = self._chunk(index)
+        chunk = self.chunk_of(index)
         for draw in range(DRAWS):
             rng = np.random.default_rng((seed, _PAIR, index, draw))
             if draw:
@@ -71,8 +71,8 @@ class ClipPairs(PairStream):
         firsts = [chunks[0] for chunks in self.shots[::step][:count]]
         return torch.stack([to_tensor(middle(_frames(chunk, [0])[0], self.config.crop)) for chunk in firsts])
 
-    def _chunk(self, index: int) -> Chunk:
-        """Whose turn it is."""
+    def chunk_of(self, index: int) -> Chunk:
+        """The chunk whose turn it is at an index."""
         epoch, place = divmod(index, len(self.shots))
         shot = int(np.random.default_rng((self.config.seed, _SHOTS, epoch)).permutation(len(self.shots))[place])
         chunks = self.shots[shot]

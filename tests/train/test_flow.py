@@ -30,21 +30,12 @@ from artmirror.train.flow import (
     write_flow,
 )
 from artmirror.train.motion import warp
+from tests.train.clip_dataset import texture
 
 TRUTH = Path(__file__).parents[2].parent / "shared" / "data" / "flow_gt"
 
 Rgb = NDArray[np.uint8]
 Flow = NDArray[np.float32]
-
-
-def texture(height: int, width: int, seed: int) -> Rgb:
-    """Return a picture with detail at several scales, as flow needs it."""
-    rng = np.random.default_rng(seed)
-    picture = np.full((height, width, 3), 128, np.float32)
-    for cells in (4, 10, 25, 60):
-        knots = rng.uniform(-30, 30, (cells, cells, 3)).astype(np.float32)
-        picture += cv2.resize(knots, (width, height), interpolation=cv2.INTER_CUBIC)
-    return picture.clip(0, 255).astype(np.uint8)
 
 
 def moved(ground: Rgb, flow_at: Callable[[Flow, Flow], tuple[Flow, Flow]], side: int) -> tuple[Rgb, Rgb, Flow]:
