@@ -49,7 +49,7 @@ class EnginePainter:
         size: tuple[int, int],
         backend: str | None,
         device: str | None,
-        threads: int | None,
+        threads: int,
         full_precision: bool,
     ) -> None:
         """Open the engine for frames of `size` (H, W). See `engines.open_engine`.

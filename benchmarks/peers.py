@@ -55,7 +55,7 @@ class Peer:
     timed, not the conversion to floats and back, which our files do inside.
     """
 
-    def __init__(self, spec: PeerSpec, size: tuple[int, int], threads: int | None) -> None:
+    def __init__(self, spec: PeerSpec, size: tuple[int, int], threads: int) -> None:
         """Open the file for frames of `size` (H, W).
 
         Raises:
@@ -73,8 +73,7 @@ class Peer:
         self._found_size = size
         options = ort.SessionOptions()
         options.log_severity_level = 3
-        if threads is not None:
-            options.intra_op_num_threads = threads
+        options.intra_op_num_threads = threads
         try:
             self._sha256 = hashlib.sha256(spec.path.read_bytes()).hexdigest()
             self._session: Any = ort.InferenceSession(str(spec.path), options, providers=["CPUExecutionProvider"])
@@ -118,6 +117,10 @@ class Peer:
         latency_ns = time.monotonic_ns() - started_ns
         if found.ndim != 4 or found.shape[:2] != (1, 3):
             raise ArtmirrorError(f"{self._spec.path.name} gave {list(found.shape)}; wanted [1, 3, H, W]")
+        if not np.isfinite(found).all():
+            raise ArtmirrorError(
+                f"{self._spec.path.name} gave values that are no numbers; is its range declared right?"
+            )
         self._found_size = found.shape[2], found.shape[3]
         return Painted(_fitted(from_planes(found, self._spec), self._size), latency_ns)
 

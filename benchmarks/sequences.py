@@ -160,11 +160,17 @@ def open_sequences(name: str, size: tuple[int, int] | None, max_frames: int | No
     """
     path = Path(name).expanduser()
     if path.exists():
-        return _sequences_at(path, size, max_frames)
-    found = natural_order(list(path.parent.glob(path.name))) if re.search(r"[*?\[]", path.name) else []
-    if not found:
+        paths = [path]
+    elif re.search(r"[*?\[]", path.name):
+        paths = natural_order(list(path.parent.glob(path.name)))
+    else:
+        paths = []
+    if not paths:
         raise ArtmirrorError(f"{name} does not exist; name a video, a folder of frames or a pattern with --sequence")
-    return [sequence for match in found for sequence in _sequences_at(match, size, max_frames)]
+    found = [sequence for path in paths for sequence in _sequences_at(path, size, max_frames)]
+    if not found:
+        raise ArtmirrorError(f"{name} holds neither frames nor videos; name a folder that does with --sequence")
+    return found
 
 
 def open_photos(folder: Path, count: int, size: tuple[int, int]) -> PictureSequence:
@@ -192,7 +198,4 @@ def _sequences_at(path: Path, size: tuple[int, int] | None, max_frames: int | No
     videos = [entry for entry in inside if entry.suffix.lower() in VIDEO_SUFFIXES]
     if videos:
         return [VideoSequence(video, size, max_frames) for video in videos]
-    below = [sequence for entry in inside if entry.is_dir() for sequence in _sequences_at(entry, size, max_frames)]
-    if not below:
-        raise ArtmirrorError(f"{path} holds neither frames nor videos; name a folder that does with --sequence")
-    return below
+    return [sequence for entry in inside if entry.is_dir() for sequence in _sequences_at(entry, size, max_frames)]

@@ -38,8 +38,8 @@ _CALIBRATION_PHOTOS = 16  # as training takes
     multiple=True,
     required=True,
     metavar="PATH",
-    help="A video, a folder of frames, a folder of those, or a data set with ground-truth flow (Sintel, Middlebury, "
-    "KITTI, or .flo beside the frames); a pattern in quotes. May be given more than once.",
+    help="One shot: a video or a folder of frames. Or a folder of those, a pattern in quotes, a data set with "
+    "ground-truth flow (Sintel, Middlebury, KITTI, or .flo beside the frames). Repeatable.",
 )
 @click.option(
     "--step", "steps", type=click.IntRange(1, 100), multiple=True, default=(1, 5), help="Frames between two of a pair."
@@ -141,7 +141,12 @@ def temporal(**options: Any) -> None:
     if options["json_path"] is not None:
         write_temporal(session, options["json_path"])
     if options["output"] is not None:
-        write_whole(options["output"], markdown_temporal(session).encode())
+        try:
+            write_whole(options["output"], markdown_temporal(session).encode())
+        except OSError as error:
+            raise ArtmirrorError(
+                f"cannot write {options['output']}: {error.strerror}; name another file with --output"
+            ) from None
 
 
 def _open_judge(photos: "PictureSequence | None", options: dict[str, Any]) -> tuple["Judge | None", "Judges | None"]:

@@ -32,7 +32,7 @@ class PainterInfo:
     library: str | None = None  # name and version
     device: str | None = None
     precision: str | None = None  # in which it computes
-    threads: int | None = None  # None where the library chose
+    threads: int | None = None  # as asked for
     note: str = ""
 
 

@@ -20,6 +20,8 @@ from artmirror.benchmarks.temporal_statistics import (
 )
 
 _PAINTERS_PER_TABLE = 8  # besides the input, so that a table fits 100 columns
+_HALF_SEEN = 0.5
+_NAMED = 10  # sequences in a note
 _FLOWS: dict[FlowKind, str] = {"truth": "truth", "dis": "DIS"}
 
 
@@ -99,7 +101,8 @@ def _summary(session: TemporalSession) -> Grid:
 def _details(session: TemporalSession, chosen: Sequence[int], heads: Sequence[str]) -> Grid:
     shown = [session.painters[index] for index in chosen]
     rows = []
-    for name, only in [*((sequence.name, index) for index, sequence in enumerate(session.sequences)), ("all", None)]:
+    parts: list[tuple[str, int | None]] = [(sequence.name, index) for index, sequence in enumerate(session.sequences)]
+    for name, only in [*parts, ("all", None)] if len(parts) > 1 else parts:
         for step in session.steps:
             for flow in _FLOWS:
                 pairs = pairs_at(session.sequences, step, flow=flow, only=only)
@@ -131,16 +134,24 @@ def _notes(session: TemporalSession) -> Iterator[str]:
         yield "DIS: flow estimated on the input frames, masked where forward and backward disagree and at motion edges"
     if "truth" in flows:
         yield "truth: flow given with the frames, for neighbours only; larger steps take DIS"
-    if len(flows) > 1:
+    if any(len({pair.flow for pair in pairs_at(sequences, step)}) > 1 for step in session.steps):
         yield "errors by given and by estimated flow do not compare with each other; the first table pools both"
     uncovered = sum(not pair.occlusions for sequence in sequences for pair in sequence.pairs)
     if uncovered:
         yield f"{uncovered} pairs have given flow but no occlusion mask: hidden places count as errors there"
-    for sequence in sequences:
-        missing = [step for step in session.steps if sequence.frames <= step]
-        if missing and not sequence.unrelated:
-            steps = " and ".join(str(step) for step in missing)
-            yield f"{sequence.name} has {sequence.frames} frames: no pair at step {steps}"
+    blind = sum(pair.visible < _HALF_SEEN for sequence in sequences for pair in sequence.pairs)
+    if blind:
+        yield (
+            f"in {blind} pairs less than half of the pixels count (a cut, fast motion, sparse truth): "
+            "a low error there says little"
+        )
+    for step in session.steps:
+        short = [
+            f"{entry.name} ({entry.frames})" for entry in sequences if not entry.unrelated and entry.frames <= step
+        ]
+        if short:
+            more = f" and {len(short) - _NAMED} more" if len(short) > _NAMED else ""
+            yield f"too short for a pair at step {step} (frames): {', '.join(short[:_NAMED])}{more}"
     if judges is None:
         yield "no style and content distance: --vgg and --style were not given"
     else:
@@ -155,9 +166,8 @@ def _notes(session: TemporalSession) -> Iterator[str]:
             if sequence.unrelated
         )
     height, width = timed_size(sequences)
-    threads = {painter.info.threads for painter in session.painters[1:]}
-    told = ", ".join("the library's choice of" if count is None else str(count) for count in threads)
-    yield f"ms: median of a {width}x{height} frame with {told} threads, networks in turn; peers without conversion"
+    threads = session.painters[-1].info.threads  # one option for all
+    yield f"ms: median of a {width}x{height} frame with {threads} threads, networks in turn; peers without conversion"
     for painter in session.painters:
         if painter.info.note:
             yield f"{painter.info.label} {painter.info.note}"

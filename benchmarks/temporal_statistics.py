@@ -64,10 +64,11 @@ def mean_content(painter: PainterRecord, sequences: Sequences, *, photos: bool) 
 
 
 def timed_size(sequences: Sequences) -> tuple[int, int]:
-    """The size (H, W) that most frames have: times of different sizes are not averaged."""
+    """The size (H, W) that most frames of clips have: times of different sizes are not averaged."""
     frames: Counter[tuple[int, int]] = Counter()
     for sequence in sequences:
-        frames[sequence.height, sequence.width] += sequence.frames
+        if not sequence.unrelated:
+            frames[sequence.height, sequence.width] += sequence.frames
     return frames.most_common(1)[0][0]
 
 
