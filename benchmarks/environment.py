@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 _LIBRARIES = (  # names on PyPI
-    *("openvino", "onnxruntime", "numpy", "opencv-python", "av"),
+    *("openvino", "onnxruntime", "numpy", "opencv-python", "av", "torch"),
     *("onnxruntime-gpu", "tensorrt", "tensorrt-rtx-cu13", "pycuda", "cuda-python"),
 )
 
