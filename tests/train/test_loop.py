@@ -1,5 +1,6 @@
 """The training loop: it learns, saves, stops, goes on, and says why it cannot."""
 
+import hashlib
 import os
 import shutil
 import signal
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import cv2
 import numpy as np
@@ -138,6 +140,36 @@ def test_a_finished_run_may_be_resumed(unbroken: tuple[TrainConfig, Run]) -> Non
     assert again.reports == []
 
 
+def test_a_checkpoint_that_is_missing_or_older_than_the_state_is_written_anew(
+    unbroken: tuple[TrainConfig, Run], run: Run
+) -> None:
+    config, whole = unbroken
+    run(config, stop_at=2)
+    older = run.output.read_bytes()
+    run(config, resume=True)
+    for left in (older, None):  # as after a kill between the two last files
+        run.output.unlink()
+        if left is not None:
+            run.output.write_bytes(left)
+        assert run(config, resume=True) == Outcome(6, True, whole.losses[6])
+        assert _same_weights(run.output, whole.output)
+        assert load_checkpoint(run.output) == replace(load_checkpoint(whole.output), weights=ANY)
+
+
+def test_a_run_is_resumed_from_another_folder(
+    unbroken: tuple[TrainConfig, Run], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, whole = unbroken
+    painting = Path(config.style_path)
+    monkeypatch.chdir(painting.parent)
+    begun = replace(config, style_path=painting.name)
+    run(begun, stop_at=3)
+    monkeypatch.chdir(tmp_path)
+    assert load_state(state_path(run.output))[1] == config
+    run(load_state(state_path(run.output))[1], resume=True)
+    assert run.losses == whole.losses
+
+
 def test_another_configuration_is_not_resumed(unbroken: tuple[TrainConfig, Run]) -> None:
     config, whole = unbroken
     with pytest.raises(TrainError, match=r"run\.state\.pt was written with another configuration"):
@@ -176,6 +208,40 @@ def test_the_learning_rate_rises_to_its_peak_and_falls(make_config: MakeConfig, 
     assert rates[0] < 1e-2
 
 
+class TestAverage:
+    def test_the_checkpoint_holds_the_average_and_the_training_goes_its_way(
+        self, unbroken: tuple[TrainConfig, Run], run: Run
+    ) -> None:
+        config, whole = unbroken
+        weights: list[dict[str, torch.Tensor]] = []
+
+        def keep(report: StepReport) -> None:
+            run.reports.append(report)
+            weights.append(load_state(state_path(run.output))[3]["network"])
+
+        options = RunOptions(run.output, workers=0, checkpoint_every=1, preview_every=0)
+        train(replace(config, ema_decay=0.75), STYLE, options, observe=keep)
+        assert run.losses == whole.losses
+        saved = load_checkpoint(run.output).weights
+        assert list(saved) == list(weights[0])
+        for key, value in saved.items():
+            expected = weights[0][key]
+            for later in weights[1:]:
+                expected = 0.75 * expected + 0.25 * later[key]
+            torch.testing.assert_close(value, expected)
+            assert not torch.equal(value, weights[-1][key])
+
+    def test_a_stopped_run_goes_on_with_its_average(
+        self, unbroken: tuple[TrainConfig, Run], run: Run, tmp_path: Path
+    ) -> None:
+        config, whole = replace(unbroken[0], ema_decay=0.75), Run(tmp_path / "whole.pt")
+        whole(config)
+        run(config, stop_at=3)
+        run(config, resume=True)
+        assert run.losses == whole.losses
+        assert _same_weights(run.output, whole.output)
+
+
 @pytest.mark.parametrize("preset_change", [{"norm": "batch"}, {"upsampling": "deconv"}])
 def test_bf16_trains_too(make_config: MakeConfig, run: Run, preset_change: dict[str, Any]) -> None:
     network = NetworkConfig(channels=(4, 6, 8), blocks=1, **preset_change)
@@ -183,8 +249,11 @@ def test_bf16_trains_too(make_config: MakeConfig, run: Run, preset_change: dict[
     assert all(weights.dtype != torch.bfloat16 for weights in load_checkpoint(run.output).weights.values())
 
 
-def test_previews_show_photos_above_their_paintings(make_config: MakeConfig, run: Run) -> None:
-    config = make_config(steps=3, pairs=1)
+@pytest.mark.parametrize("ema_decay", [0, 0.9])
+def test_previews_show_photos_above_what_the_checkpoint_paints(
+    make_config: MakeConfig, run: Run, ema_decay: float
+) -> None:
+    config = make_config(steps=3, pairs=1, ema_decay=ema_decay)
     run(config, preview_every=2)
     folder = run.output.with_name("run.previews")
     assert [report.preview for report in run.reports] == [None, folder / "step_000002.png", folder / "step_000003.png"]
@@ -211,6 +280,14 @@ class TestStartFrom:
         run(replace(config, steps=1, peak_learning_rate=1e-30), start_from=whole.output)
         assert _same_weights(run.output, whole.output)
         assert run.losses[1] != whole.losses[1]
+
+    def test_it_is_told_where_they_came_from(self, unbroken: tuple[TrainConfig, Run], run: Run) -> None:
+        config, whole = unbroken
+        origin = {"name": "run.pt", "sha256": hashlib.sha256(whole.output.read_bytes()).hexdigest()}
+        run(replace(config, steps=2), start_from=whole.output, stop_at=1)
+        assert load_checkpoint(run.output).training["start_from"] == origin
+        run(replace(config, steps=2), resume=True)
+        assert load_checkpoint(run.output).training["start_from"] == origin
 
     def test_another_network_is_told(self, unbroken: tuple[TrainConfig, Run], run: Run) -> None:
         config, whole = unbroken

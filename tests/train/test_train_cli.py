@@ -119,10 +119,16 @@ class TestDryRun:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ("", "--style and --content or --clips missing; wanted a painting, and a folder of photos or a dataset of clips"),
+        (
+            "",
+            "--style and --content or --clips missing; wanted a painting, and a folder of photos or a dataset of clips",
+        ),
         ("--style a.jpg", "--content or --clips missing"),
         ("--style a.jpg --clips b --gap 0", "'--gap': 0 is not in the range x>=1"),
-        ("--style a.jpg --clips b --flow lucas", "'--flow': 'lucas' is not one of 'dis', 'farneback', 'raft', 'stored'"),
+        (
+            "--style a.jpg --clips b --flow lucas",
+            "'--flow': 'lucas' is not one of 'dis', 'farneback', 'raft', 'stored'",
+        ),
         ("--style a.jpg --content b -o c.onnx", "the output is c.onnx; wanted a name that ends in .pt"),
         ("--steps 0", "'--steps': 0 is not in the range x>=1"),
         ("--crop 63", "'--crop': 63 is not in the range"),
@@ -209,15 +215,17 @@ class TestRuntimeErrors:
 
 
 def test_a_run_writes_its_files_and_says_what_comes_next(invoke: Invoke, tiny: list[object], tmp_path: Path) -> None:
-    result = invoke(*tiny, "--preview-every", 2, "--steps", 2, "--title", "Stripes")
+    events = tmp_path / "events"
+    result = invoke(*tiny, "--preview-every", 2, "--steps", 2, "--title", "Stripes", "--tensorboard", events)
     assert result.exit_code == 0, result.output
     output = tmp_path / "run.pt"
     assert f"{output}: 2 steps; content " in result.stdout
     assert result.stdout.endswith(f"Next: st-export --fp16 {output}\n")
     assert "step 2/2 content " in result.stderr
     assert "s/step" in result.stderr
-    written = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.p*") if path.is_file())
-    assert written == ["run.previews/step_000002.png", "run.pt", "run.state.pt"]
+    written = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.p*") if path.parent != events)
+    assert len(list(events.iterdir())) == 1
+    assert written == ["run.previews", "run.previews/step_000002.png", "run.pt", "run.state.pt"]
     saved = load_checkpoint(output)
     assert (saved.style.name, saved.style.title, saved.preset, saved.step) == ("run", "Stripes", "huang", 2)
     again = invoke("--resume", output)
