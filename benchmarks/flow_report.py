@@ -126,7 +126,7 @@ _COLUMNS: tuple[tuple[str, Callable[[PairScore], str]], ...] = (
 
 def render(rows: Sequence[Row]) -> Table:
     """A table for the terminal."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, padding=0)  # has to fit 80 columns
     table.add_column("scene", overflow="fold")
     table.add_column("method", no_wrap=True)
     for name, _ in _COLUMNS:
