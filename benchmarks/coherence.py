@@ -104,6 +104,8 @@ def main(
             continue
         checkpoint = folder / f"{run.name}.pt"
         command = sources.command(run, checkpoint)
+        if checkpoint.with_suffix(".state.pt").exists():  # it was interrupted
+            command = ["st-train", "--resume", str(checkpoint)]
         click.echo(shlex.join(command), err=True)
         _call(command)
         _call(["st-export", "--no-parity", str(checkpoint), "-o", str(checkpoint.with_suffix(".onnx"))])
@@ -114,7 +116,7 @@ def main(
     arguments = [str(folder / f"{run.name}.onnx") for run in there]
     for sequence in sequences:
         arguments += ["--sequence", sequence]
-    judged = ["--style", str(style), "--vgg", str(vgg), "--photos", str(photos)]
+    judged = ["--style", str(style), "--vgg", str(vgg)]
     _call(["st-bench", "temporal", *arguments, *judged, "--full-precision", "--json", str(record)])
     page = markdown(there, read_temporal(record))
     if output is None:
@@ -143,9 +145,9 @@ def markdown(runs: Sequence[Run], session: TemporalSession) -> str:
             error = temporal_error(painters[name], session.sequences, step)
             off = temporal_error(painters[_OFF], session.sequences, step) if _OFF in painters else None
             cells += [_figure(error, 4), _figure(ratio(error, off), 2)]
-        style = mean_style(painters[name], session.sequences, photos=True)
-        off = mean_style(painters[_OFF], session.sequences, photos=True) if _OFF in painters else None
-        content = mean_content(painters[name], session.sequences, photos=True)
+        style = mean_style(painters[name], session.sequences, photos=False)
+        off = mean_style(painters[_OFF], session.sequences, photos=False) if _OFF in painters else None
+        content = mean_content(painters[name], session.sequences, photos=False)
         lines.append([*cells, _figure(style, 3), _figure(ratio(style, off), 2), _figure(content, 2)])
     rows = ["| " + " | ".join(cells) + " |" for cells in lines]
     names = ", ".join(sequence.name for sequence in session.sequences)

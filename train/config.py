@@ -78,7 +78,7 @@ class LossWeights:
     content: float = 1.0
     style: float = 70.0
     total_variation: float = 0.5
-    temporal: float = 300.0
+    temporal: float = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class MotionConfig:
     scale: float = 0.04  # relative growth or shrinkage
     shift: float = 0.03  # of the crop's side
     wobble_px: float = 3.0  # amplitude of the smooth noise field
-    noise_std: float = 0.01  # Gaussian noise on the second frame, pictures in [0, 1]
+    noise_std: float = 0.02  # Gaussian noise on the second frame, pictures in [0, 1]
 
 
 _PATHS = ("style_path", "content_path", "clips_path", "flow_weights_path", "vgg_path")  # of TrainConfig
