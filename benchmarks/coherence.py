@@ -50,6 +50,9 @@ RUNS = (
     Run("clips-farneback", "a worse flow", "--flow farneback", "clips"),
     Run("clips-gaps", "frames farther apart", "--gap 1 --gap 3 --gap 5", "clips"),
     Run("mixed", "photos and clips, half each", "", "photos clips"),
+    Run("no-grain", "grain in the network", "--network grain=0"),
+    Run("batch-norm", "instance norm", "--network norm=batch"),
+    Run("linear-output", "saturation of tanh", "--network output=linear"),
     Run("steps-2000", "longer training", "--steps 2000"),
 )
 

@@ -15,7 +15,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from artmirror.train.command import EXIT_INTERRUPTED, Command
-from artmirror.train.config import NETWORK_PRESETS, FlowSource, LossWeights, MotionConfig, Precision, TrainConfig
+from artmirror.train.config import (
+    NETWORK_PRESETS,
+    FlowSource,
+    LossWeights,
+    MotionConfig,
+    Precision,
+    TrainConfig,
+    parse_network,
+)
 from artmirror.train.errors import PeerError
 
 if TYPE_CHECKING:  # imports torch, which takes seconds that --help should not
@@ -82,6 +90,13 @@ _OPTIONAL_PATHS = ("content_path", "clips_path", "flow_weights_path", "vgg_path"
 @click.option("--artist", default="", help="The painter.", show_default=False)
 @click.option("--year", default="", help="The painting's year.", show_default=False)
 @click.option("--preset", type=click.Choice(sorted(NETWORK_PRESETS)), default=_DEFAULTS.preset, help="Network.")
+@click.option(
+    "--network",
+    "network_changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a number of the preset, as channels=16,24,32 or norm=batch. Repeatable.",
+)
 @click.option("--steps", type=click.IntRange(1), default=_DEFAULTS.steps)
 @click.option("--pairs", type=click.IntRange(1), default=_DEFAULTS.pairs, help="Pairs of frames a step.")
 @click.option("--crop", type=click.IntRange(64), default=_DEFAULTS.crop, help="Side of the training frames, pixels.")
@@ -184,7 +199,7 @@ def _configured(options: dict[str, Any]) -> tuple[TrainConfig, dict[str, str], P
         gaps=options["gaps"],
         flow=options["flow"],
         preset=options["preset"],
-        network=NETWORK_PRESETS[options["preset"]],
+        network=parse_network(options["preset"], options["network_changes"]),
         weights=LossWeights(
             content=options["content_weight"],
             style=options["style_weight"],

@@ -1,6 +1,7 @@
 """Everything that decides what a training run gives, as frozen data; the presets of the network."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self, get_args, get_type_hints
@@ -10,6 +11,7 @@ from artmirror.train.errors import TrainError
 Padding = Literal["reflect", "replicate", "zeros"]
 Norm = Literal["instance", "batch"]
 Upsampling = Literal["nearest", "deconv"]
+Output = Literal["tanh", "linear"]
 Precision = Literal["fp32", "bf16", "fp16"]
 FlowSource = Literal["dis", "farneback", "raft", "stored"]
 
@@ -32,6 +34,7 @@ class NetworkConfig:
     padding: Padding = "reflect"
     norm: Norm = "instance"
     upsampling: Upsampling = "nearest"
+    output: Output = "tanh"  # what brings the head's values into [0, 1]; linear ones are cut off at show time
     grain: float = 1.5 / 255  # standard deviation of the fixed grain that is added to the frame, in [0, 1]
 
     def __post_init__(self) -> None:
@@ -66,6 +69,25 @@ NETWORK_PRESETS: dict[str, NetworkConfig] = {
     "johnson": NetworkConfig(channels=(32, 64, 128), end_kernel=9),
     "reconet": NetworkConfig(channels=(48, 96, 192), blocks=4, end_kernel=9),
 }
+
+
+def parse_network(preset: str, changes: Iterable[str]) -> NetworkConfig:
+    """A preset with some fields changed, each as KEY=VALUE; several numbers as 16,24,32.
+
+    Raises:
+        TrainError: there is no such field, or it cannot have that value.
+    """
+    values = asdict(NETWORK_PRESETS[preset])
+    for change in changes:
+        key, _, text = change.partition("=")
+        if key not in values:
+            raise TrainError(f"a network has no {key!r}; it has {', '.join(values)}: write --network KEY=VALUE")
+        kind = type(values[key])
+        try:
+            values[key] = tuple(map(int, text.split(","))) if kind is tuple else kind(text)
+        except ValueError:
+            raise TrainError(f"{key} of a network is {text!r}; wanted a value like {values[key]}") from None
+    return NetworkConfig.from_dict(values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,20 @@
 """The stylizer's shapes and sizes, and the configurations that describe it."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from artmirror.train.config import NETWORK_PRESETS, LossWeights, MotionConfig, NetworkConfig, TrainConfig
+from artmirror.train.config import (
+    NETWORK_PRESETS,
+    LossWeights,
+    MotionConfig,
+    NetworkConfig,
+    TrainConfig,
+    parse_network,
+)
 from artmirror.train.errors import TrainError
 from artmirror.train.network import Stylizer
 
@@ -205,3 +212,35 @@ class TestGrain:
         plain = Stylizer(NetworkConfig(channels=(4, 6, 8), blocks=1, grain=0.0))
         grained = Stylizer(NetworkConfig(channels=(4, 6, 8), blocks=1))
         assert plain.state_dict().keys() == grained.state_dict().keys()
+
+
+def test_linear_output_is_cut_off_at_show_time_only() -> None:
+    torch.manual_seed(0)
+    network = Stylizer(replace(TINY, output="linear"))
+    frame = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        network.head.weight *= 50
+        free, shown = network.train()(frame), network.eval()(frame)
+    assert free.min() < 0 < 1 < free.max()
+    torch.testing.assert_close(shown, free.clamp(0, 1))
+
+
+def test_a_preset_with_changes() -> None:
+    changed = parse_network("huang", ["channels=8,12,16", "norm=batch", "blocks=2", "grain=0"])
+    assert changed == NetworkConfig(channels=(8, 12, 16), norm="batch", blocks=2, grain=0.0)
+    assert parse_network("johnson", []) == NETWORK_PRESETS["johnson"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("depth=3", "a network has no 'depth'; it has channels"),
+        ("blocks=many", "blocks of a network is 'many'; wanted a value like 5"),
+        ("channels=8,12", "is no network"),
+        ("norm=layer", "norm is 'layer'; wanted one of instance, batch"),
+        ("blocks", "blocks of a network is ''"),
+    ],
+)
+def test_changes_that_make_no_network_are_refused(change: str, told: str) -> None:
+    with pytest.raises(TrainError, match=told):
+        parse_network("huang", [change])
