@@ -47,6 +47,20 @@ class BytesType(click.ParamType[int]):
         return int(float(match[1]) * unit)
 
 
+class FrameSizeType(click.ParamType[tuple[int, int]]):
+    """Width and height of frames: 640x360."""
+
+    name = "WxH"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", str(value).strip(), re.ASCII)
+        if match is None or min(int(match[1]), int(match[2])) < 64:
+            self.fail(f"got {value!r}; wanted width and height of 64 pixels or more, as in 640x360", param, ctx)
+        return int(match[1]), int(match[2])
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(package_name="artmirror", prog_name="st-data")
 def main() -> None:
@@ -129,3 +143,96 @@ def _summarise(outcomes: "list[Outcome]") -> None:
     got = f"{len(kinds['wanted'])} to fetch" if kinds["wanted"] else f"{len(kinds['collected'])} collected"
     size = f" ({decimal(sum(o.bytes for o in kinds['collected']))})" if kinds["collected"] else ""
     click.echo(f"{got}{size}, {len(kinds['there'])} already there, {len(kinds['refused'])} refused")
+
+
+@main.command(
+    cls=Command,
+    program="st-data",
+    extra="data",
+    epilog="Example: st-data prepare clips/ film.mkv -o dataset/ --holdout 0.1",
+)
+@click.argument("clips", metavar="CLIPS...", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the dataset."
+)
+@click.option("--size", type=FrameSizeType(), default="640x360", help="Of all frames; scaled and cropped to fill.")
+@click.option("--frames-per-chunk", type=click.IntRange(2, 99), default=16, help="Consecutive frames of a sample.")
+@click.option("--holdout", type=click.FloatRange(0, 0.9), default=0.0, help="Share of frames for DATASET/holdout.")
+@click.option("--store-flow", is_flag=True, help="Store flow beside the frames.")
+@click.option("--flow", type=click.Choice(["dis", "farneback"]), default="dis", help="Which flow is stored.")
+@click.option(
+    "--flow-gap",
+    "flow_gaps",
+    type=click.IntRange(1, 98),
+    multiple=True,
+    default=[1],
+    help="Frames from the first to the second of a pair; may be given several times.",
+)
+@click.option("--min-frames", type=click.IntRange(8), default=16, help="Shorter shots are dropped.")
+@click.option(
+    "--max-shot-frames", type=click.IntRange(8), default=240, help="Of longer shots, spread chunks are taken."
+)
+@click.option("--min-luma", type=click.FloatRange(0, 255), default=16.0, help="Darker frames are left out.")
+@click.option("--min-contrast", type=click.FloatRange(0, 127), default=6.0, help="Standard deviation of luma.")
+@click.option(
+    "--still-px", type=click.FloatRange(0), default=0.1, help="Less motion a frame, on average, is stillness."
+)
+@click.option("--max-still-frames", type=click.IntRange(1), default=24, help="Longer still stretches are cut out.")
+@click.option("--max-enlarging", type=click.FloatRange(1), default=1.5, help="Smaller pictures are dropped.")
+@click.option("--max-motion-px", type=click.FloatRange(0), default=40.0, help="Faster shots are dropped.")
+@click.option("--min-trust", type=click.FloatRange(0, 1), default=0.5, help="Share of the flow that is consistent.")
+@click.option("--min-sharpness", type=click.FloatRange(0), default=0.002, help="Laplacian's variance over luma's.")
+@click.option("--shard-size", type=BytesType(), default="256MB", help="A shard ends when it is this large.")
+@click.option("--workers", type=click.IntRange(1), default=1, help="Threads that measure and encode.")
+@click.option("--dry-run", is_flag=True, help="Measure and report, but write no shards.")
+@click.option("--overwrite", is_flag=True, help="Replace a dataset of other settings or clips.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def prepare(
+    clips: tuple[Path, ...], output: Path, workers: int, dry_run: bool, overwrite: bool, **options: Any
+) -> None:
+    """Cut video files into shots, drop those that teach nothing, and write the rest as a dataset.
+
+    CLIPS are video files, and folders that are searched below. The dataset is a folder of WebDataset shards with
+    dataset.json; report.md says what became of every shot, contact_sheet.jpg and contact_sheet_dropped.jpg show them.
+    Ctrl-C and being killed are no harm: the same command goes on.
+    """
+    from dataclasses import fields
+
+    from rich.console import Console
+
+    from artmirror.train.dataset_folder import PrepareConfig
+    from artmirror.train.prepare import prepare as prepare_dataset
+    from artmirror.train.prepare_progress import PrepareProgress
+    from artmirror.train.shards import StoredFlow
+    from artmirror.train.shots import Rules
+    from artmirror.train.video import Size
+
+    gaps = tuple(sorted(set(options["flow_gaps"])))
+    if gaps[-1] >= options["frames_per_chunk"]:
+        raise click.UsageError(
+            f"--flow-gap {gaps[-1]} does not fit into {options['frames_per_chunk']} frames per chunk"
+        )
+    config = PrepareConfig(
+        size=Size(*options["size"]),
+        frames_per_chunk=options["frames_per_chunk"],
+        rules=Rules(**{rule.name: options[rule.name] for rule in fields(Rules)}),
+        flow=StoredFlow(options["flow"], gaps) if options["store_flow"] else None,
+        shard_bytes=options["shard_size"],
+        holdout=options["holdout"],
+    )
+    terminated = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with PrepareProgress() as progress:
+            report = prepare_dataset(
+                clips, output, config, workers=workers, dry_run=dry_run, overwrite=overwrite, observe=progress.observe
+            )
+    except KeyboardInterrupt:
+        again = shlex.join(["st-data", *(word for word in sys.argv[1:] if word != "--overwrite")])
+        click.echo(f"Stopped; finished measurements and shards are kept. Go on with: {again}", err=True)
+        raise SystemExit(EXIT_INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGTERM, terminated)
+    for name, remark in report.remarks():
+        click.echo(f"{name}: {remark}", err=True)
+    Console().print(report.table())
+    click.echo(f"{output}: {'measured only' if dry_run else 'finished'}; look at {output / 'contact_sheet.jpg'}")

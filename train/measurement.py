@@ -24,6 +24,7 @@ TRUST_EVERY, SHARPNESS_EVERY, HASH_EVERY = 8, 4, 2  # frames; these change slowl
 HASH_SIDE = 16  # 256 bits
 CUT_WINDOW = 2  # frames to both sides that the detector compares with; it sees no cut nearer to the file's ends
 BAR_LUMA = 20  # a bar's brightest pixel; black is 0, noise and ringing stay below
+_ROUNDING = 20 / 12  # the Laplacian's variance on what rounding to whole numbers adds (its squares sum to 20)
 _MAX_THUMBNAILS = 32  # of a shot that goes on; every other one is forgotten when there are more
 _THUMBNAIL_SIDE = 192
 
@@ -236,7 +237,8 @@ def _bars(grey: Pixels) -> tuple[int, int, int, int]:
 def _sharpness(picture: Pixels) -> float:
     grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
     variance = float(grey.var())
-    return float(cv2.Laplacian(grey, cv2.CV_32F).var()) / variance if variance else 0.0
+    rough = float(cv2.Laplacian(grey, cv2.CV_32F).var()) - _ROUNDING
+    return max(0.0, rough) / variance if variance else 0.0
 
 
 def _hash(small: Pixels) -> NDArray[np.uint8]:

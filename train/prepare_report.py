@@ -122,8 +122,8 @@ class Report:
             data = json.loads(path.read_bytes())
             return cls(
                 settings=data["settings"],
-                sources=[Source(**{**entry, "remarks": tuple(entry["remarks"])}) for entry in data["sources"]],
-                shots=[ShotReport(**entry) for entry in data["shots"]],
+                sources=[Source(**_with_tuples(entry)) for entry in data["sources"]],
+                shots=[ShotReport(**_with_tuples(entry)) for entry in data["shots"]],
                 bytes_written=data["summary"]["bytes"],
                 frames_held_out=data["summary"]["frames_held_out"],
             )
@@ -172,6 +172,10 @@ class Report:
         }
         return json.dumps(content, indent=1)
 
+    def remarks(self) -> list[tuple[str, str]]:
+        """Files with faults, and their faults."""
+        return [(source.name, text) for source in self.sources for text in (source.error, *source.remarks) if text]
+
     def rows(self) -> list[tuple[str, str]]:
         """The summary as words."""
         figures = self.summary()
@@ -203,7 +207,7 @@ class Report:
         """The report to read: summary, files with remarks, every shot."""
         lines = ["# Clips", "", "| | |", "| --- | ---: |"]
         lines += [f"| {name.strip()} | {value} |" for name, value in self.rows()]
-        remarks = [(source.name, text) for source in self.sources for text in (source.error, *source.remarks) if text]
+        remarks = self.remarks()
         if remarks:
             lines += ["", "## Files with faults", "", "| file | |", "| --- | --- |"]
             lines += [f"| {_cell(name)} | {_cell(text)} |" for name, text in remarks]
@@ -246,6 +250,11 @@ def write_report(output: Path, report: Report, shots: Sequence[Shot]) -> None:
             write_whole(output / f"{name}{f'-{number}' if number > 1 else ''}.jpg", encoded_page(page))
     write_whole(output / "report.md", report.markdown().encode())
     write_whole(output / REPORT_FILE, report.json().encode())
+
+
+def _with_tuples(entry: dict[str, Any]) -> dict[str, Any]:
+    """Turn lists back into the tuples that they were before JSON."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
 
 
 def _known(value: float) -> float | None:

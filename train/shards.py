@@ -144,10 +144,16 @@ class ShardFolder:
                 mode=0o644,
                 mtime=0,
             )
-            for sample in samples:
-                writer.write(sample)
-                observe(before + writer.total)
-            writer.close()  # only here: after an error it would pass off half a shard as finished
+            try:
+                for sample in samples:
+                    writer.write(sample)
+                    observe(before + writer.total)
+                writer.close()
+            except BaseException:
+                writer.post = None  # or half a shard would pass for a finished one
+                with suppress(OSError):
+                    writer.close()
+                raise
         except OSError as error:
             raise cannot_write(self._folder, error) from None
         finally:

@@ -2,13 +2,13 @@
 
 Every rule has a number, and what it drops is told with the number found. In their order:
 
-    dark       a frame's mean luma is below `min_luma`            } frames that are left out;
-    flat       its standard deviation is below `min_contrast`     } a shot without others is dropped
-    still      more than `max_still_frames` in a row move less than `still_px`: so many are left out, the rest stays
-    short      no stretch of `min_frames` is left
-    small      the picture would have to be enlarged more than `max_enlarging` times
-    static     the shot moves less than `still_px` on average
-    fast       it moves more than `max_motion_px`
+    dark       a frame's mean luma is below `min_luma`: left out; a shot is dropped if most of its frames are
+    flat       the same for the standard deviation of luma and `min_contrast`
+    short      the shot has less than `min_frames`, or no stretch of so many is left
+    static     it moves less than `still_px` a frame on average; of other shots, stretches of more than
+               `max_still_frames` that move less are left out
+    small      its picture would have to be enlarged more than `max_enlarging` times
+    fast       it moves more than `max_motion_px` a frame
     untrusted  forward and backward flow agree on less than `min_trust` of the picture: no flow, no temporal loss
     blurred    the variance of the Laplacian is below `min_sharpness` of the picture's variance
     duplicate  a longer shot, or an earlier one of the same length, shows the same, or shows it mirrored
