@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from artmirror.benchmarks.compare_cli import compare
 from artmirror.benchmarks.engine_arguments import check_output, engine_path
 from artmirror.benchmarks.temporal_cli import temporal
 from artmirror.runtime.command import EXIT_INTERRUPTED, SizeType, StopOnSignals, common_options
@@ -64,7 +65,7 @@ def speed(**options: Any) -> None:
 
     The engine's FPS is with the engine kept full, its latency with one frame at a time.
 
-    st-bench temporal measures how much painted clips flicker.
+    st-bench temporal measures how much painted clips flicker; st-bench compare tells two records apart.
     """
     # Imported here, since --help and completion shall not wait for them.
     from artmirror.benchmarks.environment import read_environment
@@ -100,6 +101,7 @@ def speed(**options: Any) -> None:
 
 
 main.add_command(temporal)
+main.add_command(compare)
 
 
 def _open_candidates(

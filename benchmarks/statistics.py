@@ -40,6 +40,11 @@ def fps(one_round: Round) -> float:
     return len(completed_ns) / completed_ns[-1] * 1e9
 
 
+def latency_ms(one_round: Round) -> float:
+    """Median latency of a round, in milliseconds."""
+    return median(one_round.measured.latency_ns) / 1e6
+
+
 def latency_percentiles_ms(record: Record, percentiles: Sequence[float] = (50, 95, 99)) -> list[float]:
     """Percentiles of the latency of all frames of all rounds, in milliseconds, interpolated as NumPy does."""
     latency_ns = [value for one_round in record.rounds for value in one_round.measured.latency_ns]

@@ -87,13 +87,13 @@ def temporal(**options: Any) -> None:
     # Imported here, since --help and completion shall not wait for them.
     from artmirror.benchmarks.environment import read_environment
     from artmirror.benchmarks.peers import PeerSpec
+    from artmirror.benchmarks.report_files import write_report
     from artmirror.benchmarks.scenarios import Stopped
     from artmirror.benchmarks.sequences import open_photos, open_sequences
     from artmirror.benchmarks.temporal_record import TemporalSession, write_temporal
     from artmirror.benchmarks.temporal_report import markdown_temporal, render_temporal
     from artmirror.benchmarks.temporal_run import Comparison, measure_temporal
     from artmirror.runtime.errors import ArtmirrorError
-    from artmirror.runtime.whole_file import write_whole
     from artmirror.train.flow import open_flow
 
     check_output("--json", options["json_path"])
@@ -141,12 +141,7 @@ def temporal(**options: Any) -> None:
     if options["json_path"] is not None:
         write_temporal(session, options["json_path"])
     if options["output"] is not None:
-        try:
-            write_whole(options["output"], markdown_temporal(session).encode())
-        except OSError as error:
-            raise ArtmirrorError(
-                f"cannot write {options['output']}: {error.strerror}; name another file with --output"
-            ) from None
+        write_report(options["output"], markdown_temporal(session))
 
 
 def _open_judge(photos: "PictureSequence | None", options: dict[str, Any]) -> tuple["Judge | None", "Judges | None"]:

@@ -1,13 +1,11 @@
 """Shows a session of `st-bench temporal`: pure functions from records to tables, for the terminal and as Markdown."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from statistics import fmean
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
-from rich.table import Table
 
+from artmirror.benchmarks.grid import Grid, markdown_grid, rich_grid
 from artmirror.benchmarks.temporal_record import FlowKind, PainterRecord, TemporalSession
 from artmirror.benchmarks.temporal_statistics import (
     mean_content,
@@ -25,26 +23,16 @@ _NAMED = 10  # sequences in a note
 _FLOWS: dict[FlowKind, str] = {"truth": "truth", "dis": "DIS"}
 
 
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """A table of text."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    texts: int  # so many columns on the left are words, the others numbers
-
-
 def render_temporal(session: TemporalSession) -> RenderableType:
     """Title, tables and notes for a terminal."""
-    return Group(title(session), *(_rich(grid) for grid in grids(session, numbers=True)), *notes(session))
+    return Group(title(session), *(rich_grid(grid) for grid in grids(session, numbers=True)), *notes(session))
 
 
 def markdown_temporal(session: TemporalSession) -> str:
     """The same as a Markdown page."""
     lines = ["# Temporal error", "", title(session), ""]
     for grid in grids(session, numbers=False):
-        lines += [f"## {grid.title}", "", *_markdown(grid), ""]
+        lines += [f"## {grid.title}", "", *markdown_grid(grid), ""]
     lines += [f"- {note}" for note in notes(session)]
     libraries = ", ".join(f"{name} {version}" for name, version in session.environment.libraries.items())
     place = session.environment
@@ -198,21 +186,3 @@ def _distance(value: float | None) -> str:
 
 def _ms(value: float | None) -> str:
     return "" if value is None else f"{value:.1f}"
-
-
-def _rich(grid: Grid) -> Table:
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for index, name in enumerate(grid.header):
-        if index < grid.texts:
-            table.add_column(name, overflow="fold")
-        else:
-            table.add_column(name, justify="right", overflow="fold")
-    for row in grid.rows:
-        table.add_row(*row)
-    return table
-
-
-def _markdown(grid: Grid) -> list[str]:
-    marks = ["---" if index < grid.texts else "---:" for index in range(len(grid.header))]
-    header = [name.replace("\n", " ") for name in grid.header]
-    return ["| " + " | ".join(cells) + " |" for cells in (header, marks, *grid.rows)]

@@ -1,0 +1,29 @@
+"""Opens a file of records of either kind: of `st-bench`, or of `st-bench temporal`."""
+
+import json
+from pathlib import Path
+
+from artmirror.benchmarks.record import Session
+from artmirror.benchmarks.temporal_record import KIND, TemporalSession
+from artmirror.runtime.errors import ArtmirrorError
+
+
+def read_records(path: Path) -> Session | TemporalSession:
+    """Read a file by what it says it is.
+
+    Raises:
+        ArtmirrorError: the file is missing, damaged, or no record of st-bench.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArtmirrorError(f"cannot read {path}: {error}; name a file written by st-bench --json") from None
+    return TemporalSession.from_json(text, str(path)) if _kind(text) == KIND else Session.from_json(text, str(path))
+
+
+def _kind(text: str) -> object:
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError:
+        return None  # whoever reads it says what is wrong
+    return values.get("kind") if isinstance(values, dict) else None
