@@ -1,10 +1,12 @@
 """From video files to a dataset and back: which shots stay, why others go, and runs that are killed and go on."""
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +19,7 @@ import numpy as np
 import pytest
 import webdataset
 from click.testing import CliRunner
+from rich.console import Console
 
 from artmirror.train.clip_files import find_videos
 from artmirror.train.data_cli import main
@@ -25,6 +28,7 @@ from artmirror.train.errors import TrainError
 from artmirror.train.flow import decode_flow_png
 from artmirror.train.measurement import Measurement, measure
 from artmirror.train.prepare import prepare
+from artmirror.train.prepare_progress import PrepareProgress
 from artmirror.train.prepare_report import Report
 from artmirror.train.shards import StoredFlow
 from artmirror.train.shots import Rules
@@ -391,6 +395,28 @@ class TestCommand:
         assert done.exit_code == 2
         assert told in done.output
         assert not (tmp_path / "dataset").exists()
+
+
+class TestProgress:
+    def test_without_a_terminal_lines_come_now_and_then(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        now_s = [100.0]
+        monkeypatch.setattr(time, "monotonic", lambda: now_s[0])
+        told = io.StringIO()
+        with PrepareProgress(Console(file=told)) as progress:
+            for done in range(0, 100, 4):
+                now_s[0] += 1
+                progress.observe("measuring frames", done, 100)
+        assert told.getvalue() == "measuring frames: 36 of 100\nmeasuring frames: 76 of 100\n"
+
+    def test_a_terminal_gets_a_bar_for_each_stage(self) -> None:
+        told = io.StringIO()
+        with PrepareProgress(Console(file=told, force_terminal=True, width=80)) as progress:
+            progress.observe("measuring frames", 7, 10)
+            progress.observe("measuring frames", 10, 10)
+            progress.observe("writing chunks", 3, 4)
+        assert "10/10" in told.getvalue()
+        assert "writing chunks" in told.getvalue()
+        assert "3/4" in told.getvalue()
 
 
 @pytest.mark.shared
