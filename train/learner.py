@@ -71,7 +71,9 @@ class Learner:
         *values, gradient_norm = self._group.mean(torch.stack([*terms.values(), norm.to(first.device)]).tolist())
         # With fp16 an overflowing gradient is the scaler's daily business: it skips the step and scales down.
         finite = all(map(math.isfinite, values)) and (self._scaler.is_enabled() or math.isfinite(gradient_norm))
-        step = Step(dict(zip(terms, values, strict=True)), gradient_norm, float(self._scheduler.get_last_lr()[0]), finite)
+        step = Step(
+            dict(zip(terms, values, strict=True)), gradient_norm, float(self._scheduler.get_last_lr()[0]), finite
+        )
 
         # Walk down the gradient.
         if finite:
