@@ -24,6 +24,7 @@ TRUST_EVERY, SHARPNESS_EVERY, HASH_EVERY = 8, 4, 2  # frames; these change slowl
 HASH_SIDE = 16  # 256 bits
 CUT_WINDOW = 2  # frames to both sides that the detector compares with; it sees no cut nearer to the file's ends
 BAR_LUMA = 20  # a bar's brightest pixel; black is 0, noise and ringing stay below
+_VERSION = 1  # of what is measured and how; figures of another version are measured again
 _ROUNDING = 20 / 12  # the Laplacian's variance on what rounding to whole numbers adds (its squares sum to 20)
 _MAX_THUMBNAILS = 32  # of a shot that goes on; every other one is forgotten when there are more
 _THUMBNAIL_SIDE = 192
@@ -51,6 +52,7 @@ class Measurement:
     def to_bytes(self) -> bytes:
         """All of it as an npz file."""
         header = {
+            "version": _VERSION,
             "size": self.size,
             "small": self.small,
             "fps": self.fps,
@@ -67,9 +69,11 @@ class Measurement:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Measurement":
-        """Open what `to_bytes` gave; a damaged file raises ValueError, KeyError, OSError or zipfile.BadZipFile."""
+        """Open what `to_bytes` gave; another file raises ValueError, KeyError, OSError or zipfile.BadZipFile."""
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             header: dict[str, Any] = json.loads(file["header"].tobytes())
+            if header["version"] != _VERSION:
+                raise ValueError(f"version {header['version']}")
             ends = np.cumsum([0, *header["thumbnails"]])
             jpegs = file["jpegs"].tobytes()
             return cls(

@@ -35,14 +35,7 @@ from artmirror.train.dataset_folder import (
 from artmirror.train.errors import TrainError
 from artmirror.train.measurement import Measurement, measure
 from artmirror.train.prepare_report import Report, Source, write_report
-from artmirror.train.shards import (
-    FORMAT_VERSION,
-    Sample,
-    ShardFolder,
-    cannot_write,
-    encoded_chunk,
-    write_whole,
-)
+from artmirror.train.shards import FORMAT_VERSION, Sample, ShardFolder, cannot_write, encoded_chunk, write_whole
 from artmirror.train.shots import Chunk, Shot, chunks_of, find_shots, hold_out, without_duplicates
 from artmirror.train.video import Pixels, Size, VideoReader, filled
 
@@ -73,9 +66,10 @@ def prepare(
     identity = identify(files, config)
     if overwrite:
         clear(output)
-    if is_complete(output, identity):
-        return Report.read(output)
     state = output / STATE_FOLDER
+    if is_complete(output, identity):
+        shutil.rmtree(state, ignore_errors=True)  # a run that was killed at its very end has left it
+        return Report.read(output)
     try:
         state.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -231,8 +231,11 @@ class TestAgain:
         prepare(good, tmp_path, CONFIG)
         assert len(read_samples(tmp_path)) == 2
 
-    def test_a_lost_shard_is_told(self, clips: Path, tmp_path: Path) -> None:
+    def test_killed_at_the_very_end_it_is_finished_and_a_lost_shard_is_told(self, clips: Path, tmp_path: Path) -> None:
         prepare([clips / "g_good.avi"], tmp_path, CONFIG)
+        (tmp_path / ".prepare" / "train").mkdir(parents=True)
+        prepare([clips / "g_good.avi"], tmp_path, CONFIG)
+        assert not (tmp_path / ".prepare").exists()
         (tmp_path / "shard-000000.tar").unlink()
         with pytest.raises(TrainError, match=r"lacks shard-000000\.tar; --overwrite"):
             prepare([clips / "g_good.avi"], tmp_path, CONFIG)
