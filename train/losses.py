@@ -94,7 +94,7 @@ class Objective(nn.Module):
         self.content = ContentLoss()
         with torch.no_grad():
             self.style = StyleLoss(features(painting))
-            unpainted = [self.style(features(photo)) for photo in photos.split(1)]  # one by one: large ones fit too
+            unpainted = [self.style(features(photo[None])) for photo in photos]  # one by one: large ones fit too
             self.register_buffer("style_unit", torch.stack(unpainted).mean().clamp(min=1e-6))
         self.total_variation = TotalVariationLoss()
         self.temporal = TemporalLoss()

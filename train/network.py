@@ -99,12 +99,12 @@ class Stylizer(nn.Module):
         """Paint a batch of frames; returns the same shape and range, float32."""
         x = self.up(self.blocks(self.down(self.stem(self.grain(rgb)))))
         x = self.head(x)[:, :, : rgb.shape[2], : rgb.shape[3]]
-        x = x.float()  # bf16 has too few levels for 8-bit pictures
+        shade: Tensor = x.float()  # bf16 has too few levels for 8-bit pictures
         if self.config.output == "tanh":  # the paper's
-            x = torch.tanh(x)
+            shade = torch.tanh(shade)
         elif not self.training:  # in training the losses see, and pull back, what is out of range
-            x = x.clamp(-1, 1)
-        return 0.5 * x + 0.5  # (B, 3, H, W) float32 RGB in [0, 1]
+            shade = shade.clamp(-1, 1)
+        return 0.5 * shade + 0.5  # (B, 3, H, W) float32 RGB in [0, 1]
 
 
 def _padded_conv(config: NetworkConfig, inputs: int, outputs: int, *, kernel: int, stride: int = 1) -> nn.Conv2d:
