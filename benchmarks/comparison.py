@@ -100,7 +100,7 @@ def _environment_differences(old: Environment, new: Environment) -> list[str]:
     """What is not the same, a line each; times and loads are never the same and left out."""
     pairs: list[tuple[str, object, object]] = [
         (name, getattr(old, name), getattr(new, name))
-        for name in ("cpu", "cores", "os", "python", "artmirror", "commit")
+        for name in ("cpu", "cores", "core_limit", "virtual", "governor", "gpus", "os", "python", "artmirror", "commit")
     ]
     names = dict.fromkeys((*old.libraries, *new.libraries))
     pairs += [(name, old.libraries.get(name), new.libraries.get(name)) for name in names]
@@ -237,7 +237,7 @@ def _environment_notes(old: Environment, new: Environment) -> Iterator[str]:
 
 
 def _machine(environment: Environment) -> tuple[object, ...]:
-    return environment.cpu, environment.cores
+    return environment.cpu, environment.cores, environment.core_limit
 
 
 def _word(value: object) -> str:

@@ -1,10 +1,11 @@
 """Measures candidates against each other in interleaved rounds."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from artmirror.benchmarks.record import Record, Round
 from artmirror.benchmarks.scenarios import Scenario
+from artmirror.benchmarks.sensors import Sensors
 from artmirror.runtime.engine import Engine
 from artmirror.runtime.statistics import peak_rss_bytes
 
@@ -47,9 +48,12 @@ def measure(
     runs: list[tuple[Candidate, Scenario, list[Round]]] = [
         (candidate, scenario, []) for candidate in candidates for scenario in candidate.scenarios
     ]
+    sensors = Sensors()
     for _ in range(rounds):
         for _, scenario, done in runs:
-            done.append(scenario.run(frames, should_stop))
+            before = sensors.read()
+            measured = scenario.run(frames, should_stop)
+            done.append(replace(measured, sensed=sensors.between(before, sensors.read())))
             observe()
     return tuple(_record(candidate, scenario, done) for candidate, scenario, done in runs)
 

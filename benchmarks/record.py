@@ -12,7 +12,9 @@ from artmirror.benchmarks.environment import Environment
 from artmirror.runtime.errors import ArtmirrorError
 from artmirror.runtime.whole_file import write_whole
 
-FORMAT_VERSION = 1
+KIND = "speed"  # tells these files from those of `temporal_record`
+FORMAT_VERSION = 2  # 2: sensors, roofs, costs, more of the environment
+_READ_VERSIONS = (1, 2)  # what an earlier version lacks is None
 
 ScenarioName = Literal["engine", "pipeline"]
 
@@ -27,6 +29,15 @@ class Samples:
 
 
 @dataclass(frozen=True, slots=True)
+class Sensed:
+    """What the machine's sensors said of one run, its warm-up included."""
+
+    duration_ns: int
+    energy_j: float | None  # of all processor packages; None where the system does not tell
+    hottest_c: float | None  # of the processor, at the end; None where the system does not tell
+
+
+@dataclass(frozen=True, slots=True)
 class Round:
     """One run of one scenario.
 
@@ -36,6 +47,7 @@ class Round:
     warmup: Samples
     measured: Samples
     frames_dropped: int = 0  # by a live source's pipeline, or under way at its end; warm-up included
+    sensed: Sensed | None = None  # None in records of version 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +81,7 @@ class Session:
 
     def to_json(self) -> str:
         """The session as one JSON object."""
-        return json.dumps({"format_version": FORMAT_VERSION, **asdict(self)})
+        return json.dumps({"format_version": FORMAT_VERSION, "kind": KIND, **asdict(self)})
 
     @classmethod
     def from_json(cls, text: str, source: str) -> Self:
@@ -85,13 +97,20 @@ class Session:
             values = json.loads(text)
         except json.JSONDecodeError as error:
             raise ArtmirrorError(f"{source} is no record of st-bench ({error}); measure again with --json") from None
-        version = values.get("format_version") if isinstance(values, dict) else None
-        if version != FORMAT_VERSION:
+        if not isinstance(values, dict) or "format_version" not in values:
+            raise ArtmirrorError(f"{source} is no record of st-bench; measure again with --json")
+        if values.get("kind", KIND) != KIND:
+            raise ArtmirrorError(f"{source} is a record of kind {values['kind']}; one of speed is wanted")
+        version = values["format_version"]
+        if version not in _READ_VERSIONS:
             raise ArtmirrorError(
-                f"{source} has record version {version}; this artmirror reads version {FORMAT_VERSION}: measure again"
+                f"{source} has record version {version}; this artmirror reads versions "
+                f"{' and '.join(map(str, _READ_VERSIONS))}: measure again"
             )
         try:
-            return cls(Environment(**values["environment"]), tuple(_record(record) for record in values["records"]))
+            return cls(
+                Environment.from_json(values["environment"]), tuple(_record(record) for record in values["records"])
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise ArtmirrorError(f"{source} is a damaged record of st-bench ({error}); measure again") from None
 
@@ -128,7 +147,13 @@ def _record(values: dict[str, Any]) -> Record:
 
 
 def _round(values: dict[str, Any]) -> Round:
-    return Round(_samples(values["warmup"]), _samples(values["measured"]), values["frames_dropped"])
+    sensed = values.get("sensed")
+    return Round(
+        _samples(values["warmup"]),
+        _samples(values["measured"]),
+        values["frames_dropped"],
+        None if sensed is None else Sensed(**sensed),
+    )
 
 
 def _samples(values: dict[str, Any]) -> Samples:

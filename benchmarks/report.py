@@ -7,7 +7,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from artmirror.benchmarks.record import Record, Session
-from artmirror.benchmarks.statistics import BUSY_SPREAD, engine_record_of, pipeline_ratio, summarize
+from artmirror.benchmarks.statistics import (
+    BUSY_SPREAD,
+    engine_record_of,
+    hottest_c,
+    pipeline_ratio,
+    power_w,
+    summarize,
+)
 
 
 def render_session(session: Session) -> RenderableType:
@@ -16,7 +23,7 @@ def render_session(session: Session) -> RenderableType:
     # The size is no column: a session has one, and the table has to fit 80 columns.
     sizes = ", ".join(dict.fromkeys(f"{record.width}x{record.height}" for record in session.records))
     title = f"{sizes} on {place.cpu} ({place.cores} cores), artmirror {place.artmirror}"
-    return Group(title, records_table(session.records), *notes(session.records))
+    return Group(title, records_table(session.records), *notes(session.records), *sensor_notes(session.records))
 
 
 def records_table(records: Sequence[Record]) -> Table:
@@ -58,6 +65,20 @@ def notes(records: Sequence[Record]) -> list[str]:
         shared = f", one process with {engines} engines" if engines > 1 else ""
         lines.append(f"peak memory {max(peaks) / 1e6:.0f} MB{shared}")
     return lines
+
+
+def sensor_notes(records: Sequence[Record]) -> list[str]:
+    """Power and temperature, a line for each record, or that nobody tells."""
+    if all(one_round.sensed is None for record in records for one_round in record.rounds):
+        return []  # of a version that did not ask
+    lines = []
+    for record in records:
+        power, hottest = power_w(record), hottest_c(record)
+        told = [f"{power:.1f} W" if power is not None else "", f"{hottest:.0f} °C" if hottest is not None else ""]
+        if any(told):
+            name = f"{record.engine} {record.backend} {record.precision} {record.scenario}"
+            lines.append(f"processor with {name}: {', '.join(filter(None, told))}")
+    return lines or ["this system tells neither power nor temperature of the processor"]
 
 
 def _short(value: float) -> str:

@@ -6,7 +6,7 @@ from statistics import median
 
 import numpy as np
 
-from artmirror.benchmarks.record import Record, Round
+from artmirror.benchmarks.record import Record, Round, Sensed
 
 BUSY_SPREAD = 0.10  # rounds that differ by more of their median tell of a busy machine
 
@@ -51,6 +51,20 @@ def latency_percentiles_ms(record: Record, percentiles: Sequence[float] = (50, 9
     return [float(value) / 1e6 for value in np.percentile(latency_ns, percentiles)]
 
 
+def power_w(record: Record) -> float | None:
+    """Mean power of the processor over all rounds, warm-up included; None where the system does not tell."""
+    told = _sensed(record)
+    energies_j = [sensed.energy_j for sensed in told if sensed.energy_j is not None]
+    if not energies_j or len(energies_j) < len(record.rounds):
+        return None
+    return sum(energies_j) / sum(sensed.duration_ns for sensed in told) * 1e9
+
+
+def hottest_c(record: Record) -> float | None:
+    """The highest temperature of the processor at the end of a round; None where the system does not tell."""
+    return max((sensed.hottest_c for sensed in _sensed(record) if sensed.hottest_c is not None), default=None)
+
+
 def pipeline_ratio(pipeline: Record, engine: Record) -> float:
     """How much of the engine's FPS is left in the pipeline: 1 where the rest costs nothing.
 
@@ -69,3 +83,7 @@ def engine_record_of(pipeline: Record, records: Sequence[Record]) -> Record | No
 
     beside = (other for other in records if other.scenario == "engine" and conditions(other) == conditions(pipeline))
     return next(beside, None)
+
+
+def _sensed(record: Record) -> list[Sensed]:
+    return [one_round.sensed for one_round in record.rounds if one_round.sensed is not None]

@@ -13,7 +13,8 @@ from artmirror.runtime.errors import ArtmirrorError
 from artmirror.runtime.whole_file import write_whole
 
 KIND = "temporal"  # tells these files from those of `record`
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2: more of the environment
+_READ_VERSIONS = (1, 2)
 
 FlowKind = Literal["truth", "dis"]  # given with the frames; estimated on the input frames
 PainterKind = Literal["input", "engine", "peer"]  # the frames themselves; one of our files; a foreign network
@@ -121,13 +122,14 @@ class TemporalSession:
         if not isinstance(values, dict) or values.get("kind") != KIND:
             raise ArtmirrorError(f"{source} is no record of st-bench temporal; measure again with --json")
         version = values.get("format_version")
-        if version != FORMAT_VERSION:
+        if version not in _READ_VERSIONS:
             raise ArtmirrorError(
-                f"{source} has record version {version}; this artmirror reads version {FORMAT_VERSION}: measure again"
+                f"{source} has record version {version}; this artmirror reads versions "
+                f"{' and '.join(map(str, _READ_VERSIONS))}: measure again"
             )
         try:
             return cls(
-                environment=Environment(**values["environment"]),
+                environment=Environment.from_json(values["environment"]),
                 steps=tuple(values["steps"]),
                 judges=None if values["judges"] is None else Judges(**values["judges"]),
                 sequences=tuple(_sequence(entry) for entry in values["sequences"]),

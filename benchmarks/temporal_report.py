@@ -6,6 +6,7 @@ from statistics import fmean
 from rich.console import Group, RenderableType
 
 from artmirror.benchmarks.grid import Grid, markdown_grid, rich_grid
+from artmirror.benchmarks.statistics import BUSY_SPREAD
 from artmirror.benchmarks.temporal_record import FlowKind, PainterRecord, TemporalSession
 from artmirror.benchmarks.temporal_statistics import (
     mean_content,
@@ -15,6 +16,7 @@ from artmirror.benchmarks.temporal_statistics import (
     ratio,
     temporal_error,
     timed_size,
+    times_spread,
 )
 
 _PAINTERS_PER_TABLE = 8  # besides the input, so that a table fits 100 columns
@@ -81,7 +83,7 @@ def _summary(session: TemporalSession) -> Grid:
         for among_photos in (False, True)[: (session.judges is not None) + photos]:
             row.append(_distance(mean_style(painter, sequences, photos=among_photos)))
             row.append(_distance(mean_content(painter, sequences, photos=among_photos)))
-        row.append(_ms(median_ms(painter, sequences)))
+        row.append(_ms(median_ms(painter, sequences), times_spread(painter, sequences)))
         rows.append(tuple(row))
     return Grid("All sequences", tuple(header), tuple(rows), texts=3)
 
@@ -156,6 +158,8 @@ def _notes(session: TemporalSession) -> Iterator[str]:
     height, width = timed_size(sequences)
     threads = session.painters[-1].info.threads  # one option for all
     yield f"ms: median of a {width}x{height} frame with {threads} threads, networks in turn; peers without conversion"
+    if any((times_spread(painter, sequences) or 0) > BUSY_SPREAD for painter in session.painters):
+        yield f"~ the middle half of the times spans more than {BUSY_SPREAD:.0%} of the median: the machine was busy"
     for painter in session.painters:
         if painter.info.note:
             yield f"{painter.info.label} {painter.info.note}"
@@ -184,5 +188,5 @@ def _distance(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _ms(value: float | None) -> str:
-    return "" if value is None else f"{value:.1f}"
+def _ms(value: float | None, spread: float | None) -> str:
+    return "" if value is None or spread is None else f"{value:.1f}{'~' if spread > BUSY_SPREAD else ''}"

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean, median
 
+import numpy as np
+
 from artmirror.benchmarks.temporal import e_stab
 from artmirror.benchmarks.temporal_record import FlowKind, PainterRecord, Pair, SequenceRecord, SequenceValues
 
@@ -74,14 +76,27 @@ def timed_size(sequences: Sequences) -> tuple[int, int]:
 
 def median_ms(painter: PainterRecord, sequences: Sequences) -> float | None:
     """Median time of a frame of `timed_size`, in milliseconds."""
+    times_ns = _times_ns(painter, sequences)
+    return median(times_ns) / 1e6 if times_ns else None
+
+
+def times_spread(painter: PainterRecord, sequences: Sequences) -> float | None:
+    """How wide the middle half of the same times is, as a part of their median."""
+    times_ns = _times_ns(painter, sequences)
+    if not times_ns:
+        return None
+    first, third = np.percentile(times_ns, (25, 75))
+    return float(third - first) / median(times_ns)
+
+
+def _times_ns(painter: PainterRecord, sequences: Sequences) -> list[int]:
     size = timed_size(sequences)
-    times_ns = [
+    return [
         value
         for sequence, values in zip(sequences, painter.values, strict=True)
         if (sequence.height, sequence.width) == size
         for value in values.latency_ns
     ]
-    return median(times_ns) / 1e6 if times_ns else None
 
 
 def _of_kind(painter: PainterRecord, sequences: Sequences, photos: bool) -> Iterator[SequenceValues]:

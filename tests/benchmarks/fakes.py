@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 
 from artmirror.benchmarks.environment import Environment
-from artmirror.benchmarks.record import Record, Round, Samples
+from artmirror.benchmarks.record import Record, Round, Samples, Sensed
 from artmirror.runtime.engine import EngineInfo
 from artmirror.runtime.errors import ArtmirrorError
 from artmirror.runtime.frame import FrameSlot
@@ -103,7 +103,7 @@ class FakeSource:
         self.closed = True
 
 
-def make_round(frame_ms: float, latency_ms: list[float] | None = None) -> Round:
+def make_round(frame_ms: float, latency_ms: list[float] | None = None, sensed: Sensed | None = None) -> Round:
     """Return a round of ten frames, `frame_ms` apart, after warm-up frames that took far longer."""
     latency_ns = tuple(round(value * 1e6) for value in latency_ms or [frame_ms] * 10)
     return Round(
@@ -111,6 +111,7 @@ def make_round(frame_ms: float, latency_ms: list[float] | None = None) -> Round:
         measured=Samples(
             completed_ns=tuple(round(frame_ms * 1e6) * (index + 1) for index in range(10)), latency_ns=latency_ns
         ),
+        sensed=sensed,
     )
 
 

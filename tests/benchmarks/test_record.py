@@ -5,18 +5,20 @@ import os
 import platform
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from artmirror.benchmarks.environment import read_commit, read_environment
+from artmirror.benchmarks.machine import Gpu
 from artmirror.benchmarks.record import Session, read_session, write_session
 from artmirror.runtime.errors import ArtmirrorError
 from tests.benchmarks.fakes import make_environment, make_record, make_round
 
 SESSION = Session(
-    make_environment(),
+    replace(make_environment(), cpu_features=("avx2",), gpus=(Gpu("a GPU", "580.1", "8192 MiB"),)),
     (
         make_record(make_round(10), make_round(11)),
         make_record(make_round(12), make_round(13), scenario="pipeline", source="clip.mp4", threads=2),
@@ -32,19 +34,35 @@ def test_session_survives_the_file(tmp_path: Path) -> None:
 
 def test_json_has_the_promised_shape() -> None:
     values = json.loads(SESSION.to_json())
-    assert list(values) == ["format_version", "environment", "records"]
-    assert values["format_version"] == 1
+    assert list(values) == ["format_version", "kind", "environment", "records"]
+    assert (values["format_version"], values["kind"]) == (2, "speed")
     first_round = values["records"][0]["rounds"][0]
     assert first_round["warmup"]["latency_ns"] == [900_000_000] * 2
     assert first_round["measured"]["completed_ns"][:2] == [10_000_000, 20_000_000]
+
+
+def test_version_1_is_still_read() -> None:
+    """It had no kind, no sensors, and less of the environment."""
+    values = json.loads(SESSION.to_json())
+    del values["kind"]
+    values["format_version"] = 1
+    for name in ("cpu_features", "virtual", "core_limit", "clock_mhz", "clock_max_mhz", "governor", "memory_bytes"):
+        del values["environment"][name]
+    del values["environment"]["gpus"]
+    for record in values["records"]:
+        for one_round in record["rounds"]:
+            del one_round["sensed"]
+    assert Session.from_json(json.dumps(values), "old.json") == replace(SESSION, environment=make_environment())
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("{", "is no record"),
-        ("[]", "has record version None"),
-        ('{"format_version": 2}', "has record version 2; this artmirror reads version 1"),
+        ("[]", "is no record of st-bench"),
+        ('{"rows": []}', "is no record of st-bench"),
+        ('{"format_version": 2, "kind": "temporal"}', "is a record of kind temporal; one of speed is wanted"),
+        ('{"format_version": 3}', "has record version 3; this artmirror reads versions 1 and 2"),
         ('{"format_version": 1}', "is a damaged record"),
         ('{"format_version": 1, "environment": {}, "records": []}', "is a damaged record"),
         (SESSION.to_json().replace('"scenario": "engine"', '"scenario": "dream"'), "is a damaged record"),

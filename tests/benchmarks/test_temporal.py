@@ -11,7 +11,7 @@ import pytest
 from artmirror.benchmarks.sequences import FrameSequence, open_photos, open_sequences
 from artmirror.benchmarks.temporal import e_stab, squared_error, visible_by_truth
 from artmirror.benchmarks.temporal_run import WARMUP_FRAMES, Comparison, measure_temporal
-from artmirror.benchmarks.temporal_statistics import median_ms, pairs_at, ratio, temporal_error
+from artmirror.benchmarks.temporal_statistics import median_ms, pairs_at, ratio, temporal_error, times_spread
 from artmirror.train.flow import dis_flow
 from tests.benchmarks.moving import (
     SIZE,
@@ -210,6 +210,8 @@ class TestRun:
         assert rows[1].values[1].latency_ns == (9_000_000, 10_000_000, 11_000_000)
         assert median_ms(rows[1], records) == 10
         assert median_ms(rows[0], records) is None
+        assert times_spread(rows[1], records) == pytest.approx(0.1)  # from 9.5 to 10.5
+        assert times_spread(rows[0], records) is None
 
     def test_a_ratio_to_nothing_is_none(self) -> None:
         assert ratio(0.2, 0.1) == 2

@@ -224,7 +224,7 @@ def test_records_survive_the_file(session: TemporalSession, tmp_path: Path) -> N
     write_temporal(session, tmp_path / "again.json")
     assert read_temporal(tmp_path / "again.json") == session
     values = json.loads(session.to_json())
-    assert (values["format_version"], values["kind"]) == (1, "temporal")
+    assert (values["format_version"], values["kind"]) == (2, "temporal")
     assert len(values["painters"][1]["values"][0]["latency_ns"]) == 7
     assert str(tmp_path) not in session.to_json()  # no paths: records can be published
 
@@ -235,7 +235,7 @@ def test_other_files_are_refused_in_one_line(session: TemporalSession, tmp_path:
     for spoilt, message in (
         ("{", "is no record of st-bench"),
         ('{"format_version": 1, "environment": {}, "records": []}', "is no record of st-bench temporal"),
-        (text.replace('"format_version": 1', '"format_version": 2'), "has record version 2; this artmirror reads"),
+        (text.replace('"format_version": 2', '"format_version": 3'), "has record version 3; this artmirror reads"),
         (text.replace('"squared_errors"', '"square_errors"'), "is a damaged record"),
         (text.replace('"visible"', '"invisible"'), "is a damaged record"),
     ):
