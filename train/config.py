@@ -34,14 +34,18 @@ class NetworkConfig:
     padding: Padding = "reflect"
     norm: Norm = "instance"
     upsampling: Upsampling = "nearest"
+    fold: int = 1  # 2 or 4: the stem takes squares of so many pixels a side at once, the head gives them back
     output: Output = "tanh"  # what brings the head's values into [0, 1]; linear ones are cut off at show time
     grain: float = 1.5 / 255  # standard deviation of the fixed grain that is added to the frame, in [0, 1]
 
     def __post_init__(self) -> None:
         _check_choices(self)
         odd = self.end_kernel > 0 and self.end_kernel % 2 == 1
-        if len(self.channels) != 3 or min(self.channels) < 1 or self.blocks < 0 or not odd:
-            raise TrainError(f"{self} is no network; wanted three channel counts, blocks >= 0, an odd end kernel")
+        folds = self.fold in (1, 2, 4)
+        if len(self.channels) != 3 or min(self.channels) < 1 or self.blocks < 0 or not odd or not folds:
+            raise TrainError(
+                f"{self} is no network; wanted three channel counts, blocks >= 0, an odd end kernel, a fold of 1, 2, 4"
+            )
         if not 0 <= self.grain < 1:
             raise TrainError(f"grain {self.grain}; wanted 0 for none, or the noise's share of the full scale, below 1")
 

@@ -1,5 +1,7 @@
 """The stylizer network: one frame in, the painted frame out."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -75,25 +77,54 @@ class UpsamplingBlock(nn.Module):
         return F.relu(self.norm(self.conv(x)))
 
 
+class UnfoldingHead(nn.Module):
+    """From a small feature map to a picture of `fold` times the size: sub-pixel convolution (Shi et al. 2016).
+
+    A last convolution at full size lets neighbouring squares overlap, and all pixels of a square begin with the same
+    weights (Aitken et al. 2017): without these two a grid stays visible.
+    """
+
+    def __init__(self, config: NetworkConfig, inputs: int) -> None:
+        super().__init__()
+        full, pixels = config.channels[0], config.fold**2
+        self.conv = _padded_conv(config, inputs, full * pixels, kernel=3)
+        self.unfold = nn.PixelShuffle(config.fold)
+        self.last = _padded_conv(config, full, 3, kernel=config.end_kernel)
+        assert self.conv.bias is not None
+        with torch.no_grad():
+            for parameter in (self.conv.weight, self.conv.bias):
+                parameter.copy_(parameter[::pixels].repeat_interleave(pixels, 0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.last(F.relu(self.unfold(self.conv(x))))
+        return out
+
+
 class Stylizer(nn.Module):
     """Huang et al. 2017, section 3.1, in the sizes of a `NetworkConfig`.
 
-    The picture may have any size from 64 up. Two strided convolutions give ceil(size / 4), so the doublings overshoot
-    by at most three pixels, which are cropped at the right and bottom.
+    The picture may have any size from 64 up. The strides give ceil(size / 4), so the doublings overshoot by at most
+    three pixels, which are cropped at the right and bottom.
+
+    A `fold` above 1 is ours: the costly layers at full size are left out, at half size too with 4. The stem then is the
+    same as space-to-depth and a 3x3 convolution, written as one convolution with a larger kernel and stride.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        full, half, quarter = config.channels
+        widths = config.channels[config.fold.bit_length() - 1 :]  # from the stem's size down to a quarter
         self.grain = Grain(config.grain) if config.grain > 0 else nn.Identity()
-        self.stem = nn.Sequential(
-            _padded_conv(config, 3, full, kernel=config.end_kernel), _norm(config, full), nn.ReLU()
+        self.stem = nn.Sequential(_stem_conv(config, widths[0]), _norm(config, widths[0]), nn.ReLU())
+        sizes = list(pairwise(widths))
+        self.down = nn.Sequential(*(ConvBlock(config, wide, narrow, stride=2) for wide, narrow in sizes))
+        self.blocks = nn.Sequential(*(ResidualBlock(config, widths[-1]) for _ in range(config.blocks)))
+        self.up = nn.Sequential(*(UpsamplingBlock(config, narrow, wide) for wide, narrow in reversed(sizes)))
+        self.head = (
+            _padded_conv(config, widths[0], 3, kernel=config.end_kernel)
+            if config.fold == 1
+            else UnfoldingHead(config, widths[0])
         )
-        self.down = nn.Sequential(ConvBlock(config, full, half, stride=2), ConvBlock(config, half, quarter, stride=2))
-        self.blocks = nn.Sequential(*(ResidualBlock(config, quarter) for _ in range(config.blocks)))
-        self.up = nn.Sequential(UpsamplingBlock(config, quarter, half), UpsamplingBlock(config, half, full))
-        self.head = _padded_conv(config, full, 3, kernel=config.end_kernel)
 
     def forward(self, rgb: Tensor) -> Tensor:  # (B, 3, H, W) float RGB in [0, 1]
         """Paint a batch of frames; returns the same shape and range, float32."""
@@ -105,6 +136,15 @@ class Stylizer(nn.Module):
         elif not self.training:  # in training the losses see, and pull back, what is out of range
             shade = shade.clamp(-1, 1)
         return 0.5 * shade + 0.5  # (B, 3, H, W) float32 RGB in [0, 1]
+
+
+def _stem_conv(config: NetworkConfig, outputs: int) -> nn.Module:
+    if config.fold == 1:
+        return _padded_conv(config, 3, outputs, kernel=config.end_kernel)
+    # Padded for three squares in a row, and at the right and bottom so that a broken last square is taken too.
+    near, far = config.fold, 2 * config.fold - 1
+    pad = {"reflect": nn.ReflectionPad2d, "replicate": nn.ReplicationPad2d, "zeros": nn.ZeroPad2d}[config.padding]
+    return nn.Sequential(pad((near, far, near, far)), nn.Conv2d(3, outputs, 3 * config.fold, config.fold))
 
 
 def _padded_conv(config: NetworkConfig, inputs: int, outputs: int, *, kernel: int, stride: int = 1) -> nn.Conv2d:

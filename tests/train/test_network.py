@@ -116,6 +116,7 @@ def test_padding_is_what_was_asked_for(padding: Any) -> None:
         ({"blocks": -1}, "blocks >= 0"),
         ({"end_kernel": 4}, "odd end kernel"),
         ({"end_kernel": -3}, "odd end kernel"),
+        ({"fold": 3}, "a fold of 1, 2, 4"),
         ({"padding": "wrap"}, "padding is 'wrap'; wanted one of reflect, replicate, zeros"),
         ({"norm": "layer"}, "wanted one of instance, batch"),
         ({"upsampling": "bilinear"}, "wanted one of nearest, deconv"),
@@ -244,3 +245,40 @@ def test_a_preset_with_changes() -> None:
 def test_changes_that_make_no_network_are_refused(change: str, told: str) -> None:
     with pytest.raises(TrainError, match=told):
         parse_network("huang", [change])
+
+
+class TestFold:
+    @pytest.mark.parametrize("fold", [2, 4])
+    @pytest.mark.parametrize("size", [(64, 64), (65, 66), (67, 71), (90, 101)])
+    @pytest.mark.parametrize("padding", ["reflect", "replicate", "zeros"])
+    def test_any_size_comes_back(self, fold: int, size: tuple[int, int], padding: Any) -> None:
+        network = Stylizer(replace(TINY, fold=fold, padding=padding)).eval()
+        with torch.no_grad():
+            assert network(torch.rand(1, 3, *size)).shape == (1, 3, *size)
+
+    @pytest.mark.parametrize(("fold", "convolutions"), [(1, 8), (2, 7), (4, 5)])
+    def test_layers_at_large_sizes_are_left_out(self, fold: int, convolutions: int) -> None:
+        network = Stylizer(replace(TINY, fold=fold))
+        assert sum(isinstance(layer, nn.Conv2d) for layer in network.modules()) == convolutions
+        shapes: list[torch.Size] = []
+        network.blocks.register_forward_hook(lambda _, given, __: shapes.append(given[0].shape))
+        network(torch.rand(1, 3, 64, 80))
+        assert shapes == [(1, 8, 16, 20)]  # a quarter of the size, whatever the fold
+
+    def test_the_stem_is_space_to_depth_and_a_convolution(self) -> None:
+        torch.manual_seed(0)
+        network = Stylizer(replace(TINY, fold=2, padding="zeros", grain=0.0))
+        (pad, conv) = network.stem[0]
+        picture = torch.rand(1, 3, 64, 64)
+        folded = torch.nn.functional.pixel_unshuffle(picture, 2)
+        # (out, 3, 6, 6) -> (out, 3 * 2 * 2, 3, 3): the weights of each pixel in a square
+        weight = conv.weight.unflatten(3, (3, 2)).unflatten(2, (3, 2)).permute(0, 1, 3, 5, 2, 4).flatten(1, 3)
+        expected = torch.nn.functional.conv2d(folded, weight, conv.bias, padding=1)
+        torch.testing.assert_close(conv(pad(picture)), expected, atol=1e-5, rtol=1e-4)
+
+    @pytest.mark.parametrize("fold", [2, 4])
+    def test_a_fresh_head_paints_squares_of_one_colour(self, fold: int) -> None:
+        head = Stylizer(replace(TINY, fold=fold)).head
+        squares = head.unfold(head.conv(torch.rand(1, TINY.channels[fold.bit_length() - 1], 9, 9)))
+        means = torch.nn.functional.avg_pool2d(squares, fold).repeat_interleave(fold, 2).repeat_interleave(fold, 3)
+        torch.testing.assert_close(squares, means)
