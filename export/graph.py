@@ -1,5 +1,7 @@
 """The exported module: uint8 BGR in, uint8 BGR out, so that a runtime only moves bytes."""
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
@@ -15,12 +17,10 @@ class VideoFilter(nn.Module):
 
     def __init__(self, stylizer: Stylizer) -> None:
         super().__init__()
-        self.stylizer = Stylizer(stylizer.config)
-        weights = {key: value.clone() for key, value in stylizer.state_dict().items()}
-        weights["stem.0.weight"] = weights["stem.0.weight"].flip(1)
-        weights["head.weight"] = weights["head.weight"].flip(0)
-        weights["head.bias"] = weights["head.bias"].flip(0)
-        self.stylizer.load_state_dict(weights)
+        self.stylizer = copy.deepcopy(stylizer)
+        with torch.no_grad():
+            for parameter, axis in self.stylizer.colour_parameters():
+                parameter.copy_(parameter.flip(axis))
         self.eval()
 
     def forward(self, frame: Tensor, strength: Tensor) -> Tensor:

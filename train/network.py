@@ -126,6 +126,14 @@ class Stylizer(nn.Module):
             else UnfoldingHead(config, widths[0])
         )
 
+    def colour_parameters(self) -> list[tuple[Tensor, int]]:
+        """The parameters that red, green and blue enter or leave by, and the axis that they lie on."""
+        first = next(layer for layer in self.stem.modules() if isinstance(layer, nn.Conv2d))
+        last = self.head.last if isinstance(self.head, UnfoldingHead) else self.head
+        assert isinstance(last, nn.Conv2d)
+        assert last.bias is not None
+        return [(first.weight, 1), (last.weight, 0), (last.bias, 0)]
+
     def forward(self, rgb: Tensor) -> Tensor:  # (B, 3, H, W) float RGB in [0, 1]
         """Paint a batch of frames; returns the same shape and range, float32."""
         x = self.up(self.blocks(self.down(self.stem(self.grain(rgb)))))
