@@ -56,6 +56,11 @@ def main() -> None:
     help="Source of the pipeline; synthetic:640x360@30 paces itself like a camera.  [default: a test picture, unpaced]",
 )
 @click.option("--threads", type=click.IntRange(1), help="Processor threads.  [default: the library chooses]")
+@click.option(
+    "--ceilings/--no-ceilings",
+    default=True,
+    help="Measure how fast this machine copies and multiplies at best, and count what a frame takes.",
+)
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write all values there.")
 @common_options("st-bench")
 def speed(**options: Any) -> None:
@@ -68,6 +73,7 @@ def speed(**options: Any) -> None:
     st-bench temporal measures how much painted clips flicker; st-bench compare tells two records apart.
     """
     # Imported here, since --help and completion shall not wait for them.
+    from artmirror.benchmarks.ceilings import measure_ceilings
     from artmirror.benchmarks.environment import read_environment
     from artmirror.benchmarks.measure import measure
     from artmirror.benchmarks.record import Session, write_session
@@ -94,7 +100,11 @@ def speed(**options: Any) -> None:
         except Stopped:
             click.echo("stopped before the last round; nothing was written", err=True)
             sys.exit(EXIT_INTERRUPTED)
-    session = Session(environment, records)
+        # Last, since its large arrays would count as the engines' memory.
+        ceilings = None
+        if any(record.macs is not None for record in records):
+            ceilings = measure_ceilings(options["threads"], options["rounds"], lambda: signals.asked)
+    session = Session(environment, records, ceilings)
     Console(markup=False, highlight=False, emoji=False).print(render_session(session))
     if json_path is not None:
         write_session(session, json_path)
@@ -110,24 +120,29 @@ def _open_candidates(
     """Open every engine with every back end; `stack` closes them."""
     from artmirror.benchmarks.measure import Candidate
     from artmirror.benchmarks.scenarios import EngineOnly, KeptSlots, WholePipeline, source_label
-    from artmirror.runtime.engines import open_engine
+    from artmirror.benchmarks.workload import read_workload
+    from artmirror.runtime.engines import choose_backend, open_engine
     from artmirror.runtime.sources import open_source
 
-    size, threads = options["size"], options["threads"]
+    size, threads, device = options["size"], options["threads"], options["device"]
     uri = options["input_uri"] or f"synthetic:{size[1]}x{size[0]}"
     picture, live = _first_picture(uri, size)
     candidates = []
     for path in paths:
         for backend in backends:
             click.echo(f"opening {path.name}" + (f" with {backend}" if backend else ""), err=True)
-            opened = open_engine(path, size=size, backend=backend, device=options["device"], threads=threads)
+            opened = open_engine(path, size=size, backend=backend, device=device, threads=threads)
             engine = stack.enter_context(closing(KeptSlots(opened)))
 
             def open_for_run(frames: int | None) -> "Source":
                 return open_source(uri, size=size, max_frames=frames)
 
             pipeline = WholePipeline(engine, open_for_run, source_label(uri), live)
-            candidates.append(Candidate(path.stem, engine, threads, (EngineOnly(engine, picture), pipeline)))
+            workload = None
+            if options["ceilings"] and path.suffix == ".onnx" and choose_backend(path, backend, device).device == "cpu":
+                workload = read_workload(path, size)
+            scenarios = (EngineOnly(engine, picture), pipeline)
+            candidates.append(Candidate(path.stem, engine, threads, scenarios, workload))
     return candidates
 
 

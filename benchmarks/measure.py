@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from artmirror.benchmarks.record import Record, Round
 from artmirror.benchmarks.scenarios import Scenario
 from artmirror.benchmarks.sensors import Sensors
+from artmirror.benchmarks.workload import Workload
 from artmirror.runtime.engine import Engine
 from artmirror.runtime.statistics import peak_rss_bytes
 
@@ -18,6 +19,7 @@ class Candidate:
     engine: Engine
     threads: int | None  # as asked for; None where the library chooses
     scenarios: tuple[Scenario, ...]
+    workload: Workload | None = None  # None where nobody counted
 
 
 def measure(
@@ -59,7 +61,7 @@ def measure(
 
 
 def _record(candidate: Candidate, scenario: Scenario, rounds: Sequence[Round]) -> Record:
-    manifest, info = candidate.engine.manifest, candidate.engine.describe()
+    manifest, info, workload = candidate.engine.manifest, candidate.engine.describe(), candidate.workload
     return Record(
         engine=candidate.label,
         style=manifest.name,
@@ -77,4 +79,6 @@ def _record(candidate: Candidate, scenario: Scenario, rounds: Sequence[Round]) -
         live=scenario.live,
         rounds=tuple(rounds),
         peak_rss_bytes=peak_rss_bytes(),
+        macs=None if workload is None else workload.macs,
+        bytes_moved=None if workload is None else workload.bytes_moved(info.precision),
     )

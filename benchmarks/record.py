@@ -70,6 +70,17 @@ class Record:
     live: bool  # the pipeline's source paced itself: it bounds the FPS, and frames may be dropped
     rounds: tuple[Round, ...]
     peak_rss_bytes: int | None  # of the whole process, which holds every engine of the session; None where unknown
+    macs: int | None = None  # multiply-accumulates of a frame; None where nobody counted, as in version 1
+    bytes_moved: int | None = None  # of a frame, by the rule of `workload`
+
+
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """The machine's own roofs, measured after the engines, a value of each round; see `ceilings`."""
+
+    threads: int | None  # None where the library chose
+    copy_bytes_per_s: tuple[float, ...]  # read and written
+    product_flop_per_s: dict[str, tuple[float, ...]]  # by precision; two operations for each multiply-accumulate
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +89,7 @@ class Session:
 
     environment: Environment
     records: tuple[Record, ...]
+    ceilings: Ceilings | None = None
 
     def to_json(self) -> str:
         """The session as one JSON object."""
@@ -109,7 +121,9 @@ class Session:
             )
         try:
             return cls(
-                Environment.from_json(values["environment"]), tuple(_record(record) for record in values["records"])
+                environment=Environment.from_json(values["environment"]),
+                records=tuple(_record(record) for record in values["records"]),
+                ceilings=_ceilings(values.get("ceilings")),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ArtmirrorError(f"{source} is a damaged record of st-bench ({error}); measure again") from None
@@ -144,6 +158,13 @@ def _record(values: dict[str, Any]) -> Record:
     if values["scenario"] not in get_args(ScenarioName):
         raise ValueError(f"scenario {values['scenario']!r}")
     return Record(**{**values, "rounds": tuple(_round(entry) for entry in values["rounds"])})
+
+
+def _ceilings(values: dict[str, Any] | None) -> Ceilings | None:
+    if values is None:
+        return None
+    products = {name: tuple(found) for name, found in values["product_flop_per_s"].items()}
+    return Ceilings(values["threads"], tuple(values["copy_bytes_per_s"]), products)
 
 
 def _round(values: dict[str, Any]) -> Round:

@@ -1,18 +1,21 @@
 """Shows a session as a table: pure functions from records to what rich prints."""
 
 from collections.abc import Sequence
+from statistics import median
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from artmirror.benchmarks.record import Record, Session
+from artmirror.benchmarks.grid import Grid, rich_grid
+from artmirror.benchmarks.record import Ceilings, Record, Session
 from artmirror.benchmarks.statistics import (
     BUSY_SPREAD,
     engine_record_of,
     hottest_c,
     pipeline_ratio,
     power_w,
+    reached,
     summarize,
 )
 
@@ -23,7 +26,15 @@ def render_session(session: Session) -> RenderableType:
     # The size is no column: a session has one, and the table has to fit 80 columns.
     sizes = ", ".join(dict.fromkeys(f"{record.width}x{record.height}" for record in session.records))
     title = f"{sizes} on {place.cpu} ({place.cores} cores), artmirror {place.artmirror}"
-    return Group(title, records_table(session.records), *notes(session.records), *sensor_notes(session.records))
+    shown: list[RenderableType] = [
+        title,
+        records_table(session.records),
+        *notes(session.records),
+        *sensor_notes(session.records),
+    ]
+    if session.ceilings is not None:
+        shown += [rich_grid(roofs_grid(session)), *roof_notes(session.ceilings)]
+    return Group(*shown)
 
 
 def records_table(records: Sequence[Record]) -> Table:
@@ -64,6 +75,36 @@ def notes(records: Sequence[Record]) -> list[str]:
         engines = len({(record.engine, record.graph_sha256, record.backend) for record in records})
         shared = f", one process with {engines} engines" if engines > 1 else ""
         lines.append(f"peak memory {max(peaks) / 1e6:.0f} MB{shared}")
+    return lines
+
+
+def roofs_grid(session: Session) -> Grid:
+    """A row for each engine alone: what it reaches of the machine's roofs."""
+    header = ("engine", "backend", "GMAC", "MB", "GFLOP/s", "GB/s", "nearer roof", "reached")
+    rows = []
+    for record in session.records:
+        found = None if session.ceilings is None else reached(record, session.ceilings)
+        if record.scenario != "engine" or found is None or record.macs is None or record.bytes_moved is None:
+            continue
+        cost = (f"{record.macs / 1e9:.2f}", f"{record.bytes_moved / 1e6:.0f}")
+        speed = (f"{found.flop_per_s / 1e9:.0f}", f"{found.bytes_per_s / 1e9:.1f}")
+        name = f"{record.backend} {record.precision}"
+        rows.append((record.engine, name, *cost, *speed, found.bound, f"{found.share:.0%}"))
+    return Grid("Roofs", header, tuple(rows), texts=2)
+
+
+def roof_notes(ceilings: Ceilings) -> list[str]:
+    """The roofs themselves, and what the shares are shares of."""
+    values = {"copy": ceilings.copy_bytes_per_s, **ceilings.product_flop_per_s}
+    told = [f"{name} product {max(found) / 1e9:.0f} GFLOP/s" for name, found in ceilings.product_flop_per_s.items()]
+    lines = [f"roofs measured here: copy {max(ceilings.copy_bytes_per_s) / 1e9:.1f} GB/s, {', '.join(told)}"]
+    shaky = [name for name, found in values.items() if (max(found) - min(found)) / median(found) > BUSY_SPREAD]
+    if shaky:
+        lines.append(f"~ the roofs' own spread is over {BUSY_SPREAD:.0%} ({', '.join(shaky)}): the machine was busy")
+    lines.append(
+        "reached: share of the FPS that the nearer roof allows; MB: with bias, scale, ReLU and casts done in passing, "
+        "nothing kept in caches, so a share of the memory's roof may exceed 100%"
+    )
     return lines
 
 

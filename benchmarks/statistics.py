@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Literal
 
 import numpy as np
 
-from artmirror.benchmarks.record import Record, Round, Sensed
+from artmirror.benchmarks.record import Ceilings, Record, Round, Sensed
 
 BUSY_SPREAD = 0.10  # rounds that differ by more of their median tell of a busy machine
 
@@ -26,6 +27,16 @@ class Summary:
     def spread(self) -> float:
         """Distance between the fastest and the slowest round, as a part of the median."""
         return (self.fps_max - self.fps_min) / self.fps_median
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """An engine under the machine's roofs."""
+
+    flop_per_s: float  # two operations for each multiply-accumulate
+    bytes_per_s: float  # by the rule of `workload`
+    bound: Literal["arithmetic", "memory"]  # the roof that is nearer
+    share: float  # of the FPS that this roof allows
 
 
 def summarize(record: Record) -> Summary:
@@ -83,6 +94,25 @@ def engine_record_of(pipeline: Record, records: Sequence[Record]) -> Record | No
 
     beside = (other for other in records if other.scenario == "engine" and conditions(other) == conditions(pipeline))
     return next(beside, None)
+
+
+def reached(record: Record, ceilings: Ceilings) -> Reached | None:
+    """What an engine reaches of the machine's roofs, which are the best that was measured of them.
+
+    None where nobody counted what a frame takes, or where the precision has no roof here.
+    """
+    flop_per_s = max(ceilings.product_flop_per_s.get(record.precision, ()), default=None)
+    if record.macs is None or record.bytes_moved is None or flop_per_s is None:
+        return None
+    computing_s = 2 * record.macs / flop_per_s
+    moving_s = record.bytes_moved / max(ceilings.copy_bytes_per_s)
+    per_s = summarize(record).fps_median
+    return Reached(
+        flop_per_s=2 * record.macs * per_s,
+        bytes_per_s=record.bytes_moved * per_s,
+        bound="arithmetic" if computing_s > moving_s else "memory",
+        share=max(computing_s, moving_s) * per_s,
+    )
 
 
 def _sensed(record: Record) -> list[Sensed]:

@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from artmirror.benchmarks import ceilings
 from artmirror.benchmarks.cli import main
 from artmirror.benchmarks.record import read_session
+from artmirror.benchmarks.workload import read_workload
 from artmirror.runtime import engines, gallery
 from artmirror.runtime.errors import ArtmirrorError
 from tests.benchmarks.fakes import SIZE, FakeEngine
 
-SHORT = ("--size", "80x64", "--rounds", "2", "--frames", "3")
+STARRY = Path(__file__).parents[2] / "runtime" / "styles" / "starry.onnx"
+SHORT = ("--size", "80x64", "--rounds", "2", "--frames", "3", "--no-ceilings")
 
 
 class Opener:
@@ -84,6 +87,20 @@ def test_measures_engine_and_pipeline_and_writes_records(opener: Opener, tmp_pat
     assert "80x64 on " in result.stdout
     assert "pipeline" in result.stdout
     assert "opening night.onnx" in result.stderr
+
+
+def test_roofs_stand_beside_what_was_measured(opener: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ceilings, "MATRIX_SIDE", 64)
+    monkeypatch.setattr(ceilings, "COPY_BYTES", 1 << 20)
+    path = tmp_path / "records.json"
+    result = bench(str(STARRY), *SHORT, "--ceilings", "--json", str(path))
+    assert result.exit_code == 0, result.output
+    session = read_session(path)
+    assert session.ceilings is not None
+    assert len(session.ceilings.copy_bytes_per_s) == len(session.ceilings.product_flop_per_s["fp32"]) == 2
+    assert session.records[0].macs == read_workload(STARRY, SIZE).macs
+    assert "roofs measured here: copy" in result.stdout
+    assert bench(str(STARRY), *SHORT, "--device", "cuda", "--ceilings").stdout.count("roofs") == 0  # not the GPU's
 
 
 def test_names_are_not_taken_for_markup(opener: Opener) -> None:
