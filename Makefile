@@ -47,5 +47,6 @@ $(SAMPLE): | .venv/.made
 .venv/.test: pyproject.toml constraints.txt | .venv/.made
 	$(BIN)/pip install -q -c constraints.txt -e '.[test]'
 	@$(BIN)/python -c 'import cv2' 2>/dev/null || sh .ci/debian-packages libgl1 libglib2.0-0
+	@ls /usr/share/vulkan/icd.d/*.json >/dev/null 2>&1 || sh .ci/debian-packages mesa-vulkan-drivers || true
 	@command -v xvfb-run >/dev/null || sh .ci/debian-packages xvfb xauth || true
 	@touch $@ .venv/.runtime

@@ -1,4 +1,4 @@
-"""`st-export`: a checkpoint in, an ONNX file and a TensorRT plan out; `st-export inspect`: what is in them."""
+"""`st-export`: a checkpoint in, an ONNX file and a TensorRT plan, or ncnn's files, out; `st-export inspect`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from artmirror.export.plan_options import build_options, plan_options
 from artmirror.export.tensorrt_library import CURRENT, Library, find_library
 from artmirror.runtime.command import EXIT_INTERRUPTED, Command, SizeType, common_options
 from artmirror.runtime.default_command import DefaultCommand, DefaultGroup
+from artmirror.runtime.ncnn_file import PARAM_SUFFIX, ncnn_pair
 
 if TYPE_CHECKING:  # imports torch, which takes seconds that --help should not
     from artmirror.export.fp16 import Choice
@@ -35,8 +36,11 @@ def main() -> None:
     epilog="\b\nExamples: st-export --fp16 starry.pt\n          st-export inspect starry.plan",
 )
 @click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="ONNX file to write.  [default: NAME.onnx]")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="File to write.  [default: NAME.onnx or NAME.ncnn.param]"
+)
 @click.option("--fp16", is_flag=True, help="Convolutions in FP16, normalisation in FP32: half the size.")
+@click.option("--ncnn", is_flag=True, help="NAME.ncnn.param and NAME.ncnn.bin for Vulkan, in place of ONNX and plan.")
 @click.option("--parity/--no-parity", default=True, help="Check the file against PyTorch on pictures.")
 @click.option(
     "--pictures",
@@ -50,6 +54,7 @@ def export(
     checkpoint: Path,
     output: Path | None,
     fp16: bool,
+    ncnn: bool,
     parity: bool,
     pictures: Path | None,
     plan: bool | None,
@@ -65,10 +70,21 @@ def export(
     NAME.plan beside it, is built where a TensorRT is installed, for the GPU at hand or for those of --target. With
     NAME.onnx in place of a checkpoint, only the plan is built.
 
+    With --ncnn, two files for ncnn are written, which runs on any GPU with a Vulkan driver and on processors; --fp16
+    stores their weights in FP16.
+
     st-export inspect FILE tells what is in an ONNX or a plan.
     """
     wanted = build_options(**options)
     from_onnx = checkpoint.suffix == ".onnx"
+    if ncnn:
+        if from_onnx or plan:
+            raise click.UsageError("--ncnn goes with a checkpoint, NAME.pt, and without --plan")
+        output = output or checkpoint.with_suffix(PARAM_SUFFIX)
+        if not output.name.endswith(PARAM_SUFFIX):
+            raise click.UsageError(f"the output is {output}; wanted a name that ends in {PARAM_SUFFIX}")
+        _export_ncnn(checkpoint, output, fp16, parity, pictures)
+        return
     if from_onnx and (fp16 or output or plan is False):
         raise click.UsageError(f"of {checkpoint}, only a plan beside it can be built, in the precision that it has")
     output = checkpoint if from_onnx else output or checkpoint.with_suffix(".onnx")
@@ -138,20 +154,43 @@ def _export_onnx(
     if parity:
         try:
             results = check_parity(VideoFilter(trained.stylizer()), unchecked, photos, precision)
-            _print_parity(results, len(photos))
-            if not all(result.passed for result in results):
-                worst = min(results, key=lambda result: result.psnr_db - result.floor_db)
-                raise ExportError(
-                    f"the exported file differs from PyTorch in {worst.engine}: {worst.psnr_db:.1f} dB, wanted "
-                    f"at least {worst.floor_db:.0f} dB; {output} was not written: "
-                    + ("export without --fp16" if fp16 else "--no-parity keeps it all the same")
-                )
+            _judge_parity(results, len(photos), output, fp16)
             unchecked.replace(output)
         finally:
             unchecked.unlink(missing_ok=True)
     click.echo(
         f"{output}: {trained.style.title or trained.style.name}, {trained.preset}, {precision}, "
         f"{output.stat().st_size / 1e6:.2f} MB, any size from 64x64. Next: st-run --engine {output} --camera 0"
+    )
+
+
+def _export_ncnn(checkpoint: Path, output: Path, fp16: bool, parity: bool, pictures: Path | None) -> None:
+    try:
+        from artmirror.export.graph import VideoFilter
+        from artmirror.export.ncnn_from_checkpoint import ncnn_from_checkpoint
+        from artmirror.export.parity import check_parity, own_pictures, read_pictures
+        from artmirror.train.checkpoint import load_checkpoint
+    except ImportError as error:
+        raise _missing(error, "export-ncnn") from None
+
+    trained = load_checkpoint(checkpoint)
+    photos = read_pictures(pictures or own_pictures()) if parity else []
+    unchecked = output.with_name(f".unchecked.{output.name}") if parity else output
+    pairs = list(zip(ncnn_pair(unchecked), ncnn_pair(output), strict=True))
+    try:
+        manifest = ncnn_from_checkpoint(trained, checkpoint, unchecked, fp16=fp16)
+        if parity:
+            results = check_parity(VideoFilter(trained.stylizer()), unchecked, photos, manifest.precision)
+            _judge_parity(results, len(photos), output, fp16)
+            for written, kept in pairs:
+                written.replace(kept)
+    finally:
+        for written, _ in pairs if parity else []:
+            written.unlink(missing_ok=True)
+    size_mb = sum(path.stat().st_size for _, path in pairs) / 1e6
+    click.echo(
+        f"{output} and {pairs[1][1].name}: {trained.style.title or trained.style.name}, {trained.preset}, weights in "
+        f"{manifest.precision}, {size_mb:.2f} MB, any size from 64x64. Next: st-run --engine {output} --camera 0"
     )
 
 
@@ -178,8 +217,8 @@ def _export_plan(onnx_path: Path, options: BuildOptions, library: Library, verbo
     )
 
 
-def _missing(error: ImportError) -> ExportError:
-    return ExportError(f"st-export needs the package {error.name}; install it with pip install 'artmirror[export]'")
+def _missing(error: ImportError, extra: str = "export") -> ExportError:
+    return ExportError(f"st-export needs the package {error.name}; install it with pip install 'artmirror[{extra}]'")
 
 
 def _print_choices(choices: list["Choice"]) -> None:
@@ -190,6 +229,18 @@ def _print_choices(choices: list["Choice"]) -> None:
     if not console.is_terminal:
         console.width = 160  # columns; a log has no edge to fold names at
     console.print(table)
+
+
+def _judge_parity(results: list["ParityResult"], photos: int, output: Path, fp16: bool) -> None:
+    """Print the results, and raise ExportError where one is below its floor."""
+    _print_parity(results, photos)
+    if not all(result.passed for result in results):
+        worst = min(results, key=lambda result: result.psnr_db - result.floor_db)
+        raise ExportError(
+            f"the exported file differs from PyTorch in {worst.engine}: {worst.psnr_db:.1f} dB, wanted "
+            f"at least {worst.floor_db:.0f} dB; {output} was not written: "
+            + ("export without --fp16" if fp16 else "--no-parity keeps it all the same")
+        )
 
 
 def _print_parity(results: list["ParityResult"], photos: int) -> None:

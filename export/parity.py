@@ -14,6 +14,8 @@ from artmirror.runtime.engine import stylize
 from artmirror.runtime.engines import open_engine
 from artmirror.runtime.frame import Pixels
 from artmirror.runtime.manifest import SMALLEST_SIDE
+from artmirror.runtime.ncnn_file import is_ncnn
+from artmirror.runtime.vulkan_devices import vulkan_devices
 
 PSNR_FLOOR_DB = {"fp32": 45.0, "fp16": 38.0}
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
@@ -58,10 +60,11 @@ def read_pictures(folder: Path) -> list[Pixels]:
 
 
 def check_parity(video_filter: VideoFilter, path: Path, pictures: list[Pixels], precision: str) -> list[ParityResult]:
-    """Compare the file at `path` in ONNX Runtime and OpenVINO with the module it was exported from.
+    """Compare the file at `path` in the back ends that open it with the module it was exported from.
 
+    An ONNX is run in ONNX Runtime and OpenVINO, ncnn's files on the processor and on Vulkan, where there is a device.
     OpenVINO is asked twice: in FP32, which judges the file, and as it runs by default, which on many processors is
-    bf16 and is judged as FP16 is.
+    bf16 and is judged as FP16 is. So is Vulkan, which takes FP16 where the device has it.
 
     Args:
         precision: "fp32" or "fp16", as the file was exported.
@@ -69,19 +72,18 @@ def check_parity(video_filter: VideoFilter, path: Path, pictures: list[Pixels], 
     Raises:
         ArtmirrorError: a back end cannot run the file.
     """
-    variants = [
-        ("onnxruntime", True, PSNR_FLOOR_DB[precision]),
-        ("openvino", True, PSNR_FLOOR_DB[precision]),
-        ("openvino", False, PSNR_FLOOR_DB["fp16"]),
-    ]
     results: dict[str, ParityResult] = {}
-    for backend, full_precision, floor_db in variants:
+    for backend, device, full_precision, floor_db in _variants(path, precision):
         squares, count, worst, name = 0.0, 0, 0, ""
         for picture in pictures:
             engine = open_engine(
-                path, size=(picture.shape[0], picture.shape[1]), backend=backend, full_precision=full_precision
+                path,
+                size=(picture.shape[0], picture.shape[1]),
+                backend=backend,
+                device=device,
+                full_precision=full_precision,
             )
-            name = f"{backend} {engine.describe().precision}"
+            name = f"{backend} {device} {engine.describe().precision}"
             slot = engine.allocate(1)[0]
             for strength in (1.0, 0.5):
                 np.copyto(slot.frame, picture)
@@ -94,6 +96,18 @@ def check_parity(video_filter: VideoFilter, path: Path, pictures: list[Pixels], 
         psnr_db = float("inf") if squares == 0 else 10 * np.log10(255**2 * count / squares)
         results.setdefault(name, ParityResult(name, float(psnr_db), worst, floor_db))
     return list(results.values())
+
+
+def _variants(path: Path, precision: str) -> list[tuple[str, str, bool, float]]:
+    """Back end, device, whether in full precision, and the PSNR to reach."""
+    if is_ncnn(path):
+        on_cpu = ("ncnn", "cpu", True, PSNR_FLOOR_DB[precision])
+        return [on_cpu, ("ncnn", "vulkan", False, PSNR_FLOOR_DB["fp16"])] if vulkan_devices() else [on_cpu]
+    return [
+        ("onnxruntime", "cpu", True, PSNR_FLOOR_DB[precision]),
+        ("openvino", "cpu", True, PSNR_FLOOR_DB[precision]),
+        ("openvino", "cpu", False, PSNR_FLOOR_DB["fp16"]),
+    ]
 
 
 @torch.no_grad()

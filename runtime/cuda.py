@@ -145,6 +145,16 @@ def open_device(ordinal: int) -> Device:
     return Device(ordinal)
 
 
+def gpu_names() -> list[str]:
+    """The name of every GPU, by number; none where pycuda, a driver or a GPU is missing."""
+    try:
+        driver = _load_driver()
+        driver.init()
+        return [str(driver.Device(ordinal).name()) for ordinal in range(driver.Device.count())]
+    except Exception:  # pycuda's classes come with pycuda, and here every reason is the same
+        return []
+
+
 def abandon(thing: object) -> None:
     """Never free `thing`: on a lost GPU that only fails, noisily, and the end of the process frees all."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))

@@ -9,8 +9,10 @@ from typing import cast
 from artmirror.runtime.engine import Engine
 from artmirror.runtime.errors import ArtmirrorError, CannotRunHere
 from artmirror.runtime.manifest import SMALLEST_SIDE, Manifest, read_manifest
+from artmirror.runtime.ncnn_file import is_ncnn, read_ncnn_manifest
 from artmirror.runtime.plan_file import read_plan_manifest
 from artmirror.runtime.rebuild import PlanMismatch, rebuild_command, rebuild_plan
+from artmirror.runtime.vulkan_devices import NO_DRIVER, find_vulkan_device, vulkan_devices
 
 # (name, kind of device) -> module and its function that opens a file. Imported when used, since each is heavy.
 _OPENERS = {
@@ -19,6 +21,8 @@ _OPENERS = {
     ("onnxruntime", "cuda"): ("artmirror.runtime.engine_onnxruntime_cuda", "open_file"),
     ("onnxruntime-tensorrt", "cuda"): ("artmirror.runtime.engine_onnxruntime_cuda", "open_file_tensorrt"),
     ("tensorrt", "cuda"): ("artmirror.runtime.engine_tensorrt", "open_file"),
+    ("ncnn", "vulkan"): ("artmirror.runtime.engine_ncnn", "open_file_vulkan"),
+    ("ncnn", "cpu"): ("artmirror.runtime.engine_ncnn", "open_file"),
 }
 BACKENDS = tuple(dict.fromkeys(name for name, _ in _OPENERS))
 
@@ -30,7 +34,7 @@ class Choice:
     """Which back end on which device, and why."""
 
     backend: str
-    device: str  # cpu or cuda
+    device: str  # cpu, cuda or vulkan
     ordinal: int  # of the GPU
     reason: str
 
@@ -58,7 +62,8 @@ def open_engine(
     Args:
         size: (H, W) of the frames to come.
         backend: One of `BACKENDS`; None goes by the file and the device.
-        device: `cpu`, `cuda` or `cuda:N`; None goes by the file and the back end.
+        device: `cpu`, `cuda`, `cuda:N`, `vulkan`, `vulkan:N` or `vulkan:NAME`, a part of the device's name; None goes
+            by the file and the back end.
         full_precision: Compute in FP32 where the device would choose less by itself.
         threads: Processor threads; None lets the library choose.
 
@@ -110,7 +115,9 @@ def choose_backend(path: Path, backend: str | None, device: str | None) -> Choic
     Raises:
         ArtmirrorError: what was asked for does not go together.
     """
-    kind, ordinal = _parse_device(device)
+    kind, which = _parse_device(device)
+    if is_ncnn(path) or backend == "ncnn" or kind == "vulkan":
+        return _choose_ncnn(path, backend, device, kind, which)
     is_plan = path.suffix == ".plan"
     if is_plan and (backend not in (None, "tensorrt") or kind == "cpu"):
         asked = f"--backend {backend}" if backend not in (None, "tensorrt") else "--device cpu"
@@ -135,11 +142,37 @@ def choose_backend(path: Path, backend: str | None, device: str | None) -> Choic
         raise ArtmirrorError(
             f"the {chosen} back end runs on {' or '.join(kinds)}, not on {device}: leave out --device or --backend"
         )
-    return Choice(chosen, kind, ordinal, reason)
+    return Choice(chosen, kind, int(which or 0), reason)
+
+
+def _choose_ncnn(path: Path, backend: str | None, device: str | None, kind: str | None, which: str) -> Choice:
+    if backend not in (None, "ncnn"):
+        what = f"{path.name} is ncnn's" if is_ncnn(path) else f"--device {device} is for ncnn"
+        raise ArtmirrorError(f"{what}, not for --backend {backend}: leave out --backend")
+    if not is_ncnn(path):
+        asked = "--backend ncnn" if backend else f"--device {device}"
+        raise ArtmirrorError(
+            f"{path} is no .ncnn.param, which {asked} wants: export the checkpoint with st-export --ncnn"
+        )
+    if kind == "vulkan":
+        return Choice("ncnn", "vulkan", find_vulkan_device(which).number, f"--device {device}")
+    if kind == "cpu":
+        return Choice("ncnn", "cpu", 0, f"--device {device}")
+    if kind is not None:
+        raise ArtmirrorError(f"the ncnn back end runs on vulkan or cpu, not on {device}: --device vulkan takes any GPU")
+    if not vulkan_devices():
+        return Choice("ncnn", "cpu", 0, f"on the processor, since {NO_DRIVER}")
+    best = find_vulkan_device("")
+    if best.is_software:
+        return Choice("ncnn", "cpu", 0, f"on the processor, since Vulkan is there in software only ({best.name})")
+    return Choice("ncnn", "vulkan", best.number, f"{path.name} runs on Vulkan")
 
 
 def _open(path: Path, size: tuple[int, int], choice: Choice, full_precision: bool, threads: int | None) -> Engine:
-    manifest = read_plan_manifest(path) if path.suffix == ".plan" else read_manifest(path)
+    if is_ncnn(path):
+        manifest = read_ncnn_manifest(path)
+    else:
+        manifest = read_plan_manifest(path) if path.suffix == ".plan" else read_manifest(path)
     _check_size(path, manifest, size)
     module_name, function = _OPENERS[choice.backend, choice.device]
     try:
@@ -167,11 +200,12 @@ def _check_size(path: Path, manifest: Manifest, size: tuple[int, int]) -> None:
         raise ArtmirrorError(f"{frames} takes {least[1]}x{least[0]} to {most[1]}x{most[0]}: use --size")
 
 
-def _parse_device(device: str | None) -> tuple[str | None, int]:
-    """The kind, and the number of the GPU."""
+def _parse_device(device: str | None) -> tuple[str | None, str]:
+    """The kind, and which of them: nothing, a number or, with Vulkan, a part of the name."""
     if device is None:
-        return None, 0
-    kind, colon, number = device.partition(":")
-    if kind not in ("cpu", "cuda") or (colon and (kind == "cpu" or not number.isdecimal())):
-        raise ArtmirrorError(f"got --device {device}; wanted cpu, cuda or cuda:N")
-    return kind, int(number or 0)
+        return None, ""
+    kind, colon, which = device.partition(":")
+    fits = {"cpu": False, "cuda": which.isdecimal(), "vulkan": bool(which)}
+    if kind not in fits or (colon and not fits[kind]):
+        raise ArtmirrorError(f"got --device {device}; wanted cpu, cuda, cuda:N, vulkan, vulkan:N or vulkan:NAME")
+    return kind, which

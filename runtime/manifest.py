@@ -19,8 +19,9 @@ EnginePrecision = Literal["fp32", "fp16"]
 class Manifest:
     """What is in an engine file.
 
-    An ONNX has `height` and `width` None where it takes any size from `SMALLEST_SIDE` up. A plan has either both of
-    them (one size) or `min_size`, `opt_size` and `max_size` (a range). The fields from `library` on are a plan's.
+    An ONNX has `height` and `width` None where it takes any size from `SMALLEST_SIDE` up, and so have ncnn's two files.
+    A plan has either both of them (one size) or `min_size`, `opt_size` and `max_size` (a range). The fields from
+    `library` on are a plan's.
     """
 
     name: str
@@ -34,7 +35,7 @@ class Manifest:
     width: int | None
     checkpoint_sha256: str
     steps: int
-    graph_sha256: str  # of the ONNX graph's bytes, so that damage is noticed
+    graph_sha256: str  # of the graph's bytes, so that damage is noticed
     exporter: dict[str, str] = field(default_factory=dict)  # library -> version
     format_version: int = FORMAT_VERSION
     library: str | None = None  # that built the plan and has to run it: tensorrt or tensorrt_rtx

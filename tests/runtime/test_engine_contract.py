@@ -18,9 +18,11 @@ from tests.runtime.fake_engine import FakeEngine
 from tests.runtime.fake_onnxruntime import FakeOnnxRuntime
 from tests.runtime.fake_tensorrt import FakeTensorRt, write_fake_plan
 from tests.runtime.real_gpu import build_real_plan, need_gpu
+from tests.runtime.tiny_ncnn import need_vulkan, tiny_ncnn
 
 SIZE = (66, 95)  # odd, and no multiple of four: the network must crop
 ON_CPU = ("openvino", "onnxruntime")
+ON_NCNN = ("ncnn-cpu", "ncnn-vulkan")
 # The GPU back ends' own code, on a simulation of CUDA and of the library behind it.
 SIMULATED = ("tensorrt", "tensorrt-graphs", "tensorrt_rtx", "onnxruntime-cuda", "onnxruntime-tensorrt")
 ON_GPU = tuple(pytest.param(name, marks=pytest.mark.gpu) for name in ("gpu-tensorrt", "gpu-onnxruntime"))
@@ -36,6 +38,10 @@ def open_backend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
             if name == "gpu-tensorrt":
                 return open_engine(build_real_plan(find_style("starry"), tmp_path / "starry.plan"), size=size)
             return open_engine(find_style("starry"), size=size, backend=name.removeprefix("gpu-"), device="cuda")
+        if name in ON_NCNN:
+            if name == "ncnn-vulkan":
+                need_vulkan()
+            return open_engine(tiny_ncnn(), size=size, device=name.removeprefix("ncnn-"))
         if name not in SIMULATED:
             return open_engine(find_style("starry"), size=size, backend=name)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -52,7 +58,7 @@ def open_backend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     return open_named
 
 
-@pytest.fixture(params=["fake", *ON_CPU, *SIMULATED, *ON_GPU])
+@pytest.fixture(params=["fake", *ON_CPU, *ON_NCNN, *SIMULATED, *ON_GPU])
 def engine(request: pytest.FixtureRequest, open_backend: Any) -> Iterator[Engine]:
     opened = open_backend(request.param, SIZE)
     yield opened
@@ -181,7 +187,7 @@ def test_back_ends_agree() -> None:
 
 
 @pytest.mark.parametrize("size", [(64, 64), (64, 65), (79, 65), (123, 250)])
-@pytest.mark.parametrize("backend", [*ON_CPU, *SIMULATED, *ON_GPU])
+@pytest.mark.parametrize("backend", [*ON_CPU, *ON_NCNN, *SIMULATED, *ON_GPU])
 def test_any_size_from_64(backend: str, size: tuple[int, int], open_backend: Any) -> None:
     engine = open_backend(backend, size)
     slot = engine.allocate(1)[0]

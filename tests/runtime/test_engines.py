@@ -19,7 +19,7 @@ from tests.runtime.fake_tensorrt import FakeTensorRt, write_fake_plan
 from tests.runtime.test_run_cli import one_line_of, run
 
 SIZE = (64, 96)
-PLAN, ONNX = Path("starry.plan"), Path("starry.onnx")
+PLAN, ONNX, NCNN = Path("starry.plan"), Path("starry.onnx"), Path("starry.ncnn.param")
 
 
 @pytest.mark.parametrize(
@@ -49,10 +49,16 @@ def test_choice(path: Path, backend: str | None, device: str | None, chosen: tup
         (ONNX, "tensorrt", None, "is no plan"),
         (ONNX, "openvino", "cuda", "runs on cpu, not on cuda"),
         (ONNX, "onnxruntime-tensorrt", "cpu", "runs on cuda, not on cpu"),
-        (ONNX, None, "gpu", "wanted cpu, cuda or cuda:N"),
-        (ONNX, None, "cuda:", "wanted cpu, cuda or cuda:N"),
-        (ONNX, None, "cuda:x", "wanted cpu, cuda or cuda:N"),
-        (ONNX, None, "cpu:0", "wanted cpu, cuda or cuda:N"),
+        (ONNX, None, "gpu", "wanted cpu, cuda, cuda:N, vulkan"),
+        (ONNX, None, "cuda:", "wanted cpu, cuda, cuda:N, vulkan"),
+        (ONNX, None, "cuda:x", "wanted cpu, cuda, cuda:N, vulkan"),
+        (ONNX, None, "cpu:0", "wanted cpu, cuda, cuda:N, vulkan"),
+        (ONNX, None, "vulkan:", "wanted cpu, cuda, cuda:N, vulkan"),
+        (ONNX, None, "vulkan", "no .ncnn.param, which --device vulkan wants: .* st-export --ncnn"),
+        (ONNX, "ncnn", None, "no .ncnn.param, which --backend ncnn wants"),
+        (ONNX, "openvino", "vulkan", "--device vulkan is for ncnn, not for --backend openvino"),
+        (NCNN, "openvino", None, "starry.ncnn.param is ncnn's, not for --backend openvino"),
+        (NCNN, None, "cuda:1", "runs on vulkan or cpu, not on cuda:1"),
     ],
 )
 def test_what_does_not_go_together(path: Path, backend: str | None, device: str | None, words: str) -> None:

@@ -1,0 +1,31 @@
+"""A small network with random weights in ncnn's two files, and whether Vulkan is here."""
+
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from artmirror.export.ncnn_from_checkpoint import ncnn_from_checkpoint
+from artmirror.runtime.vulkan_devices import vulkan_devices
+from artmirror.train.checkpoint import save_checkpoint
+from artmirror.train.config import NetworkConfig
+from tests.export.conftest import make_checkpoint
+
+_folder = TemporaryDirectory(prefix="tiny_ncnn")
+
+
+@cache
+def tiny_ncnn() -> Path:
+    """The .ncnn.param, converted once for all tests, which leave it alone."""
+    checkpoint = make_checkpoint(NetworkConfig(channels=(4, 6, 8), blocks=1))
+    folder = Path(_folder.name)
+    save_checkpoint(folder / "tiny.pt", checkpoint)
+    ncnn_from_checkpoint(checkpoint, folder / "tiny.pt", folder / "tiny.ncnn.param", fp16=False)
+    return folder / "tiny.ncnn.param"
+
+
+def need_vulkan() -> None:
+    """Skip the test where no driver shows a device, not even in software."""
+    if not vulkan_devices():
+        pytest.skip("no Vulkan device; Debian's mesa-vulkan-drivers brings one in software")
