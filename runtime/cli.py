@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from artmirror.runtime.command import EXIT_INTERRUPTED, Command, SizeType, StopOnSignals, common_options
+from artmirror.runtime.device_list import list_devices
 from artmirror.runtime.engines import BACKENDS, open_for_show
 from artmirror.runtime.errors import ArtmirrorError
 from artmirror.runtime.gallery import DEFAULT_STYLE, bundled_manifests, find_style
@@ -28,6 +29,19 @@ if TYPE_CHECKING:
     from artmirror.runtime.engines import Opened
     from artmirror.runtime.source import Source
     from artmirror.runtime.statistics import RunStatistics
+
+
+def _list_devices(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    rows, missing = list_devices()
+    table = Table("--device", "name", "back ends")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+    for reason in missing:
+        click.echo(f"Vulkan: {reason}", err=True)
+    ctx.exit()
 
 
 def _list_styles(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -71,12 +85,26 @@ def _list_styles(ctx: click.Context, param: click.Parameter, value: bool) -> Non
 @click.option(
     "--backend",
     type=click.Choice(BACKENDS),
-    help="Library that runs the network.  [default: tensorrt for a .plan, else openvino, or onnxruntime on a GPU]",
+    help="Library that runs the network.  [default: tensorrt for a .plan, ncnn for a .ncnn.param, else openvino, or "
+    "onnxruntime on a GPU]",
 )
-@click.option("--device", metavar="NAME", help="cpu, cuda or cuda:N.  [default: cuda for a .plan, else cpu]")
+@click.option(
+    "--device",
+    metavar="NAME",
+    help="cpu, cuda, cuda:N, vulkan, vulkan:N or vulkan:PART-OF-NAME.  "
+    "[default: cuda for a .plan, vulkan for a .ncnn.param, else cpu]",
+)
 @click.option("--rebuild", is_flag=True, help="Build a .plan that does not fit again, from the .onnx beside it.")
 @click.option("--threads", type=click.IntRange(1), help="Processor threads.  [default: the library chooses]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line of stdout.")
+@click.option(
+    "--list-devices",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_devices,
+    help="Show what --device can name here and stop.",
+)
 @click.option(
     "--list-styles",
     is_flag=True,
