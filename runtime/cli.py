@@ -17,7 +17,7 @@ from artmirror.runtime.command import EXIT_INTERRUPTED, Command, SizeType, StopO
 from artmirror.runtime.device_list import list_devices
 from artmirror.runtime.engines import BACKENDS, open_for_show
 from artmirror.runtime.errors import ArtmirrorError
-from artmirror.runtime.gallery import DEFAULT_STYLE, bundled_manifests, find_style
+from artmirror.runtime.gallery import DEFAULT_STYLE, bundled_manifests, find_style, styles_folder
 from artmirror.runtime.pipeline import Pipeline
 from artmirror.runtime.sink import Sink, SinkFormat
 from artmirror.runtime.sinks import display_available, open_sink
@@ -50,7 +50,9 @@ def _list_styles(ctx: click.Context, param: click.Parameter, value: bool) -> Non
     table = Table("style", "title", "artist", "year", "network")
     for manifest in bundled_manifests():
         table.add_row(manifest.name, manifest.title, manifest.artist, manifest.year, manifest.preset)
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    console.print(f"What they paint: {styles_folder() / '*.jpg'}", highlight=False, soft_wrap=True)
     ctx.exit()
 
 

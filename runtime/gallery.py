@@ -1,4 +1,4 @@
-"""The styles that come with the package: ONNX files with their manifests."""
+"""The styles that come with the package: ONNX files with their manifests, and a thumbnail of what each paints."""
 
 import difflib
 from importlib.resources import files
@@ -10,10 +10,14 @@ from artmirror.runtime.manifest import Manifest, read_manifest
 DEFAULT_STYLE = "starry"
 
 
+def styles_folder() -> Path:
+    """Where the bundled styles lie: NAME.onnx, and NAME.jpg, a face in that style."""
+    return Path(str(files("artmirror.runtime"))) / "styles"
+
+
 def bundled_styles() -> dict[str, Path]:
     """Name -> ONNX file of every bundled style, sorted by name."""
-    folder = Path(str(files("artmirror.runtime"))) / "styles"
-    return {path.stem: path for path in sorted(folder.glob("*.onnx"))}
+    return {path.stem: path for path in sorted(styles_folder().glob("*.onnx"))}
 
 
 def bundled_manifests() -> list[Manifest]:

@@ -1,7 +1,9 @@
 """What the runtime refuses to open, and how it says so."""
 
+import hashlib
 from pathlib import Path
 
+import cv2
 import pytest
 
 from artmirror.runtime.engines import open_engine
@@ -11,6 +13,7 @@ from artmirror.runtime.manifest import Manifest, read_manifest
 from artmirror.runtime.onnx_metadata import parse_onnx_metadata
 from tests.runtime.fake_engine import make_manifest
 
+ROOT = Path(__file__).parents[2]
 STARRY = find_style("starry")
 
 
@@ -25,12 +28,25 @@ def test_bundled_styles_say_what_they_are() -> None:
     starry = next(manifest for manifest in manifests if manifest.name == "starry")
     assert (starry.title, starry.artist, starry.year) == ("The Starry Night", "Vincent van Gogh", "1889")
     assert starry.preset == "huang"
-    assert starry.steps >= 4000
+    for manifest in manifests:
+        assert manifest.title
+        assert manifest.artist
+        assert manifest.year.isdecimal()
+        assert manifest.steps >= 600
 
 
-def test_bundled_files_are_small() -> None:
-    for path in bundled_styles().values():
+def test_bundled_files_are_small_and_complete() -> None:
+    checkpoints = {path.stem: path for path in (ROOT / "train" / "styles").glob("*.pt")}
+    assert set(checkpoints) == set(bundled_styles())
+    for name, path in bundled_styles().items():
         assert path.stat().st_size < 1_200_000
+        assert checkpoints[name].stat().st_size < 1_200_000
+        # The file was made from that checkpoint.
+        assert read_manifest(path).checkpoint_sha256 == hashlib.sha256(checkpoints[name].read_bytes()).hexdigest()
+        thumbnail = cv2.imread(str(path.with_suffix(".jpg")))
+        assert thumbnail is not None
+        assert thumbnail.shape == (256, 256, 3)
+        assert path.with_suffix(".jpg").stat().st_size < 60_000
 
 
 @pytest.mark.parametrize("length", [0, 1, 100, 5000, -1])
