@@ -107,9 +107,9 @@ def export(
 @click.option("--verbose", is_flag=True, help="Print every node and every layer.")
 @common_options("st-export inspect")
 def inspect(file: Path, size: tuple[int, int] | None, verbose: bool, debug: bool) -> None:
-    """Tell what is in FILE, an ONNX or a plan of st-export: manifest, layers, precisions, sizes, cost of a frame.
+    """Tell what is in FILE of st-export, an ONNX, a plan or a .ncnn.param.
 
-    Bytes and operations are estimates from the graph, with nothing fused.
+    That is manifest, layers, precisions, sizes, cost of a frame. Bytes and operations are estimates from the graph, with nothing fused.
     """
     try:
         from artmirror.export.inspection import print_inspection

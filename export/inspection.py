@@ -1,4 +1,4 @@
-"""`st-export inspect`: an ONNX or a plan told on a terminal."""
+"""`st-export inspect`: an ONNX, a plan or ncnn's files told on a terminal."""
 
 import json
 from collections import Counter
@@ -18,6 +18,7 @@ from artmirror.export.plan_layers import PlanLayers, read_layers
 from artmirror.export.plan_options import DEFAULT_SIZES
 from artmirror.export.tensorrt_library import find_library
 from artmirror.runtime.manifest import Manifest, read_manifest
+from artmirror.runtime.ncnn_file import is_ncnn, read_ncnn_manifest
 from artmirror.runtime.plan_file import read_plan
 from artmirror.train.config import NetworkConfig
 from artmirror.train.network import Stylizer
@@ -35,9 +36,10 @@ def print_inspection(path: Path, size: tuple[int, int] | None, verbose: bool, co
     """
     if path.suffix == ".plan":
         manifest, engine = read_plan(path)
-        # A plan holds no graph; its manifest says which one it was built from.
-        stylizer = Stylizer(NetworkConfig.from_dict(manifest.network))
-        model, _ = graph_of(VideoFilter(stylizer), fp16=manifest.precision == "fp16")
+        model = _graph_again(manifest)
+    elif is_ncnn(path):
+        manifest = read_ncnn_manifest(path)
+        model = _graph_again(manifest)
     else:
         manifest = read_manifest(path)
         model = onnx.load(path)
@@ -47,6 +49,12 @@ def print_inspection(path: Path, size: tuple[int, int] | None, verbose: bool, co
     if path.suffix == ".plan":
         _print_layers(read_layers(engine, find_library(manifest.library)), verbose, console)
     _print_nodes(cost, chosen, verbose, console)
+
+
+def _graph_again(manifest: Manifest) -> onnx.ModelProto:
+    """The ONNX graph of what holds none, or one of another kind: the manifest says which network it was made from."""
+    stylizer = Stylizer(NetworkConfig.from_dict(manifest.network))
+    return graph_of(VideoFilter(stylizer), fp16=manifest.precision == "fp16")[0]
 
 
 def _check_size(path: Path, manifest: Manifest, size: tuple[int, int] | None) -> tuple[int, int]:

@@ -69,6 +69,7 @@ class NcnnEngine:
 
     def close(self) -> None:
         self._worker.shutdown()
+        self._net = None
 
     def _paint(self, slot: FrameSlot, strength: float) -> None:
         np.multiply(slot.frame.transpose(2, 0, 1)[::-1], 1 / 255, out=self._rgb, dtype=np.float32)

@@ -4,7 +4,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -38,9 +38,10 @@ def vulkan_devices() -> tuple[VulkanDevice, ...]:
         ArtmirrorError: ncnn is not installed.
     """
     ncnn = load_ncnn()
+    if not hasattr(ncnn, "create_gpu_instance"):  # built without Vulkan, as for some boards
+        return ()
     with _quiet_stderr():  # it tells of each device, in terms for people who write shaders
-        with suppress(RuntimeError):
-            ncnn.create_gpu_instance()
+        ncnn.create_gpu_instance()
         found = [(number, ncnn.get_gpu_info(number)) for number in range(ncnn.get_gpu_count())]
     return tuple(
         VulkanDevice(number, info.device_name(), _KINDS[min(info.type(), len(_KINDS) - 1)]) for number, info in found

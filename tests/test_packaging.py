@@ -61,7 +61,7 @@ def test_commands_exist_and_help_is_quick_to_import() -> None:
     assert set(commands) == {"st-data", "st-train", "st-export", "st-run", "st-bench"}
     for entry in commands.values():
         module = entry.value.partition(":")[0]
-        heavy = ["torch", "openvino", "onnxruntime", "onnx", "pycuda", "tensorrt", "tensorrt_rtx"]
+        heavy = ["torch", "openvino", "onnxruntime", "onnx", "pycuda", "tensorrt", "tensorrt_rtx", "ncnn", "pnnx"]
         code = f"import sys, {module}; print([m for m in {heavy} if m in sys.modules])"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == "[]", (entry.name, done.stdout)

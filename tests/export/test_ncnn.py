@@ -91,6 +91,10 @@ def test_export_checks_and_names_the_next_step(tiny_path: Path, folder: Path) ->
     assert "ncnn cpu fp32" in out
     assert f"st-run --engine {output}" in out
     assert sorted(path.name for path in tiny_path.parent.iterdir()) == [*NAMES, "tiny.pt"]
+    code, out, err = run("inspect", output)
+    assert code == 0, err
+    assert "A Tiny Picture" in out
+    assert "InstanceNormalization" in out
 
 
 def test_files_that_differ_are_not_kept(tiny_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

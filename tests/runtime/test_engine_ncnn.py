@@ -12,6 +12,7 @@ from artmirror.runtime.engines import choose_backend, open_engine
 from artmirror.runtime.errors import ArtmirrorError, CannotRunHere
 from artmirror.runtime.frame import Pixels
 from artmirror.runtime.vulkan_devices import find_vulkan_device, vulkan_devices
+from tests.runtime import fake_cuda
 from tests.runtime.test_run_cli import one_line_of, run
 from tests.runtime.tiny_ncnn import need_vulkan, tiny_ncnn
 
@@ -114,8 +115,11 @@ def test_it_runs_and_says_where() -> None:
 
 def test_devices_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     install_devices(monkeypatch, ("GeForce 940M", DISCRETE))
+    cuda = fake_cuda.install(monkeypatch)
     code, out, err = run("--list-devices")
     assert (code, err) == (0, "")
+    assert "cuda:0" in out
+    assert cuda.name in out
     assert "vulkan:0" in out
     assert "GeForce 940M (discrete GPU)" in out
 
