@@ -109,7 +109,8 @@ def export(
 def inspect(file: Path, size: tuple[int, int] | None, verbose: bool, debug: bool) -> None:
     """Tell what is in FILE of st-export, an ONNX, a plan or a .ncnn.param.
 
-    That is manifest, layers, precisions, sizes, cost of a frame. Bytes and operations are estimates from the graph, with nothing fused.
+    That is manifest, layers, precisions, sizes, cost of a frame. Bytes and operations are estimates from the graph,
+    with nothing fused.
     """
     try:
         from artmirror.export.inspection import print_inspection
