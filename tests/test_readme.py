@@ -6,15 +6,18 @@ from pathlib import Path
 
 import click
 import pytest
+from torch.distributed.run import get_args_parser
 
 from artmirror.benchmarks.cli import main as st_bench
 from artmirror.export.cli import main as st_export
 from artmirror.runtime.cli import main as st_run
 from artmirror.train.cli import main as st_train
+from artmirror.train.data_cli import main as st_data
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 COMMANDS: dict[str, click.Command] = {
+    "st-data": st_data,
     "st-train": st_train,
     "st-export": st_export,
     "st-run": st_run,
@@ -47,6 +50,7 @@ def test_options_named_in_the_text_exist() -> None:
     ]
     known = {option for command in commands for parameter in command.params for option in parameter.opts}
     known |= {"--help", "--version"}
+    known |= set(get_args_parser()._option_string_actions)  # torchrun's
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", README))
     assert named <= known, named - known
 
