@@ -34,9 +34,21 @@ def squared_error(earlier: Pixels, later: Pixels, flow: Flow, visible: Mask) -> 
     Returns:
         In [0, 1], for pictures in [0, 1].
     """
-    warped = warp_image(later.astype(np.float32) / 255, flow)
-    difference = visible[..., None] * (earlier.astype(np.float32) / 255 - warped)  # (H, W, 3) float32
-    return float(np.square(difference, dtype=np.float64).mean())
+    return float(np.square(_difference(earlier, later, flow, visible), dtype=np.float64).mean())
+
+
+def instability(earlier: Pixels, later: Pixels, flow: Flow, visible: Mask) -> NDArray[np.float32]:
+    """Where the error of a pair is: the root of the mean over channels of M (O_t - W(O_t+s))^2.
+
+    Args:
+        As `squared_error`, which is the mean over all pixels of this one's square.
+
+    Returns:
+        (H, W) in [0, 1].
+    """
+    squares = np.square(_difference(earlier, later, flow, visible))
+    roots: NDArray[np.float32] = np.sqrt(squares.mean(axis=2)).astype(np.float32)
+    return roots
 
 
 def e_stab(squared_errors: Sequence[float]) -> float:
@@ -59,3 +71,8 @@ def visible_by_truth(flow: Flow, valid: Mask, occluded: Mask | None) -> Mask:
     """
     visible: Mask = valid & inside(flow)
     return visible if occluded is None else visible & ~occluded
+
+
+def _difference(earlier: Pixels, later: Pixels, flow: Flow, visible: Mask) -> NDArray[np.floating]:
+    warped = warp_image(later.astype(np.float32) / 255, flow)
+    return visible[..., None] * (earlier.astype(np.float32) / 255 - warped)  # (H, W, 3)

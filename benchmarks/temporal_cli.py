@@ -72,6 +72,12 @@ _CALIBRATION_PHOTOS = 16  # as training takes
 @click.option("--photos", type=click.Path(path_type=Path), metavar="FOLDER", help="Judge these photos too.")
 @click.option("--photo-count", type=click.IntRange(1), default=32, help="So many of them, spread over the folder.")
 @click.option("--photo-size", type=SizeType(), default="256x256", help="Scale and crop the photos to it.")
+@click.option(
+    "--keep-frames",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Keep all pictures there as JPEG, some 100 KB for each frame and network, for st-bench report --frames.",
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the report as Markdown.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write all values there.")
 @common_options("st-bench temporal")
@@ -86,6 +92,7 @@ def temporal(**options: Any) -> None:
     """
     # Imported here, since --help and completion shall not wait for them.
     from artmirror.benchmarks.environment import read_environment
+    from artmirror.benchmarks.kept_frames import Keeper
     from artmirror.benchmarks.peers import PeerSpec
     from artmirror.benchmarks.report_files import write_report
     from artmirror.benchmarks.scenarios import Stopped
@@ -115,6 +122,7 @@ def temporal(**options: Any) -> None:
         sequences.append(photos)
     steps = tuple(sorted(set(options["steps"])))
     environment = read_environment()
+    keeper = None if options["keep_frames"] is None else Keeper(options["keep_frames"], environment.time)
 
     def open_painters(size: tuple[int, int]) -> Sequence["Painter"]:
         return _open_painters(paths, specs, size, options)
@@ -126,6 +134,7 @@ def temporal(**options: Any) -> None:
                     sequences,
                     open_painters,
                     Comparison(steps, open_flow("dis"), judge, options["distance_every"]),
+                    keeper=keeper,
                     should_stop=lambda: signals.asked,
                     observe=observe,
                 )

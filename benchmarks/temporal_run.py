@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from artmirror.benchmarks.distances import Judge
+from artmirror.benchmarks.kept_frames import Keeper, SequenceKeeper
 from artmirror.benchmarks.painters import Painter
 from artmirror.benchmarks.scenarios import Stopped
 from artmirror.benchmarks.sequences import Frame, FrameSequence
-from artmirror.benchmarks.temporal import Flow, Mask, squared_error
+from artmirror.benchmarks.temporal import Flow, Mask, instability, squared_error
 from artmirror.benchmarks.temporal_record import PainterInfo, PainterRecord, Pair, SequenceRecord, SequenceValues
 from artmirror.runtime.frame import Pixels
 from artmirror.train.flow import FlowEstimator, dense_flow, trusted
@@ -53,6 +54,7 @@ def measure_temporal(
     open_painters: OpenPainters,
     comparison: Comparison,
     *,
+    keeper: Keeper | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     observe: Callable[[FrameSequence], None] = lambda sequence: None,
 ) -> tuple[tuple[SequenceRecord, ...], tuple[PainterRecord, ...]]:
@@ -63,6 +65,7 @@ def measure_temporal(
 
     Args:
         open_painters: Called once for each size; closed before the next size.
+        keeper: Gets all pictures, and the instability of the pairs at the smallest step.
         observe: Called after every frame with its sequence.
 
     Returns:
@@ -84,7 +87,8 @@ def measure_temporal(
             for index, sequence in enumerate(sequences):
                 if sequence.size == size:
                     told = _stoppable(sequence, should_stop, observe)
-                    records[index], values[index] = _measure_sequence(sequence, told, painters, comparison)
+                    kept = None if keeper is None else keeper.sequence(index)
+                    records[index], values[index] = _measure_sequence(sequence, told, painters, comparison, kept)
             infos = _merged(infos, [painter.describe() for painter in painters])
     order = range(len(sequences))
     rows = [(INPUT, []), *zip(infos, warmups, strict=True)]
@@ -98,7 +102,11 @@ def measure_temporal(
 
 
 def _measure_sequence(
-    sequence: FrameSequence, frames: Iterator[Frame], painters: Sequence[Painter], comparison: Comparison
+    sequence: FrameSequence,
+    frames: Iterator[Frame],
+    painters: Sequence[Painter],
+    comparison: Comparison,
+    keeper: SequenceKeeper | None,
 ) -> tuple[SequenceRecord, list[SequenceValues]]:
     steps = () if sequence.unrelated else comparison.steps
     every = 1 if sequence.unrelated else comparison.judge_every
@@ -110,6 +118,8 @@ def _measure_sequence(
     for index, frame in enumerate(frames):
         pictures = [frame.pixels, *_paint(frame.pixels, painters, index, results[1:])]
         window.append((frame, pictures))
+        if keeper is not None:
+            keeper.keep_frame(index, pictures)
         for step in steps:
             if step < len(window):
                 earlier, painted = window[-1 - step]
@@ -117,6 +127,9 @@ def _measure_sequence(
                 pairs.append(pair)
                 for result, first, second in zip(results, painted, pictures, strict=True):
                     result.squared_errors.append(squared_error(first, second, flow, visible))
+                if keeper is not None and step == steps[0]:
+                    maps = [instability(*pair, flow, visible) for pair in zip(painted, pictures, strict=True)]
+                    keeper.keep_instability(index - step, maps)
         if comparison.judge is not None and index % every == 0:
             judged.append(index)
             _judge(comparison.judge, pictures, results)

@@ -1,0 +1,191 @@
+"""Records as one page of HTML that needs nothing else: no network, no script, no other file."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+from jinja2 import Environment as Templates
+from jinja2 import StrictUndefined
+from markupsafe import Markup
+
+from artmirror.benchmarks import figures, moments, temporal_report
+from artmirror.benchmarks.environment import Environment
+from artmirror.benchmarks.grid import Grid
+from artmirror.benchmarks.kept_frames import WHITE, KeptFrames
+from artmirror.benchmarks.moments import Moment
+from artmirror.benchmarks.record import Session
+from artmirror.benchmarks.report import notes, roof_notes, roofs_grid, sensor_notes
+from artmirror.benchmarks.statistics import BUSY_SPREAD, engine_record_of, pipeline_ratio, power_w, summarize
+from artmirror.benchmarks.temporal_record import TemporalSession
+
+_CURVES = 12  # sequences whose curves are shown
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A figure and its words."""
+
+    svg: Markup
+    title: str
+    caption: str
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What one record says."""
+
+    title: str
+    grids: tuple[Grid, ...]
+    legend: tuple[str, ...]  # names of the series, in the order of their colours
+    drawings: tuple[Drawing, ...]
+    side_by_side: tuple[Moment, ...]
+    worst: tuple[Moment, ...]
+    notes: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+
+
+def render_page(records: Sequence[tuple[Session | TemporalSession, KeptFrames | None]]) -> str:
+    """The page. Every record has a section of its own, so that values of two machines never meet in one figure.
+
+    Args:
+        records: Each with the pictures that its run kept, or None.
+    """
+    template = Templates(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined).from_string(
+        files("artmirror.benchmarks").joinpath("report.html.j2").read_text(encoding="utf-8")
+    )
+    sections = [
+        _temporal_section(session, kept) if isinstance(session, TemporalSession) else _speed_section(session)
+        for session, kept in records
+    ]
+    return template.render(sections=sections, series=figures.SERIES)
+
+
+def _speed_section(session: Session) -> Section:
+    names = tuple(
+        f"{index}: {record.engine} {record.backend} {record.precision}, {record.scenario}"
+        for index, record in enumerate(session.records, start=1)
+    )
+    sizes = ", ".join(dict.fromkeys(f"{record.width}x{record.height}" for record in session.records))
+    told = [*notes(session.records), *sensor_notes(session.records)]
+    grids = [_speed_grid(session)]
+    if session.ceilings is not None:
+        grids.append(roofs_grid(session))
+        told += roof_notes(session.ceilings)
+    return Section(
+        title=f"Speed at {sizes}",
+        grids=tuple(grids),
+        legend=names,
+        drawings=tuple(_speed_drawings(session)),
+        side_by_side=(),
+        worst=(),
+        notes=tuple(told),
+        environment=_environment(session.environment),
+    )
+
+
+def _speed_grid(session: Session) -> Grid:
+    powers = [power_w(record) for record in session.records]
+    watts = any(power is not None for power in powers)
+    header = ["#", "engine", "backend", "scenario", "FPS", "min-max", "p50 ms", "p95 ms", "p99 ms", "of engine"]
+    rows = []
+    for index, record in enumerate(session.records, start=1):
+        found, power, alone = summarize(record), powers[index - 1], engine_record_of(record, session.records)
+        whole = record.scenario == "pipeline" and alone is not None
+        rows.append(
+            (
+                str(index),
+                record.engine,
+                f"{record.backend} {record.precision}",
+                record.scenario if record.source is None else f"{record.scenario} from {record.source}",
+                f"{found.fps_median:.1f}",
+                f"{found.fps_min:.1f}-{found.fps_max:.1f}{'~' if found.spread > BUSY_SPREAD else ''}",
+                *(f"{value_ms:.1f}" for value_ms in (found.p50_ms, found.p95_ms, found.p99_ms)),
+                f"{pipeline_ratio(record, alone):.0%}" if whole and alone is not None else "",
+                *(["" if power is None else f"{power:.1f}"] if watts else []),
+            )
+        )
+    return Grid("Frames per second and latency", (*header, *(["W"] if watts else [])), tuple(rows), texts=4)
+
+
+def _speed_drawings(session: Session) -> Iterator[Drawing]:
+    yield Drawing(Markup(figures.fps_figure(session)), "FPS", "A point for each round, a bar at their median.")
+    if any(record.scenario == "engine" or record.live for record in session.records):
+        yield Drawing(
+            Markup(figures.latency_figure(session)),
+            "Latency",
+            "The share of the frames that was done in so much time. A pipeline on a file is left out: its frames wait "
+            "in a queue that is kept full.",
+        )
+        yield Drawing(Markup(figures.latency_course_figure(session)), "Latency over time", "Every measured frame.")
+    roofline = figures.roofline_figure(session)
+    if roofline is not None:
+        yield Drawing(
+            Markup(roofline),
+            "Roofline",
+            "The roofs of this machine, measured in the same run, and each engine with the share that it reaches of "
+            "the roof above it.",
+        )
+
+
+def _temporal_section(session: TemporalSession, kept: KeptFrames | None) -> Section:
+    told = temporal_report.notes(session)
+    if len(session.sequences) > _CURVES:
+        told.append(f"curves of the first {_CURVES} of {len(session.sequences)} sequences")
+    if kept is None:
+        told.append("no pictures: the run kept none, or --frames does not name them")
+    else:
+        told.append(
+            f"instability: black where a frame and its warped successor agree, white where they differ by {WHITE}"
+        )
+    return Section(
+        title="Temporal error",
+        grids=tuple(temporal_report.grids(session, numbers=False)),
+        legend=tuple(
+            " ".join(filter(None, (painter.info.label, painter.info.backend, painter.info.precision)))
+            for painter in session.painters
+        ),
+        drawings=tuple(_temporal_drawings(session)),
+        side_by_side=() if kept is None else tuple(moments.side_by_side(session, kept)),
+        worst=() if kept is None else tuple(moments.worst_moments(session, kept)),
+        notes=tuple(told),
+        environment=_environment(session.environment),
+    )
+
+
+def _temporal_drawings(session: TemporalSession) -> Iterator[Drawing]:
+    for index, sequence in enumerate(session.sequences[:_CURVES]):
+        for step in session.steps:
+            svg = figures.instability_figure(session, index, step)
+            if svg is not None:
+                caption = f"Error of each pair of frames that are {step} apart."
+                yield Drawing(Markup(svg), f"{sequence.name}, step {step}", caption)
+
+
+def _environment(place: Environment) -> tuple[tuple[str, str], ...]:
+    """What is known; what the system did not tell is said once, at the end."""
+    gigabytes = None if place.memory_bytes is None else f"{place.memory_bytes / 1e9:.1f} GB"
+    values = {
+        "processor": place.cpu,
+        "cores": str(place.cores),
+        "core limit": _told(place.core_limit),
+        "instruction sets": ", ".join(place.cpu_features) or None,
+        "virtual machine": None if place.virtual is None else "yes" if place.virtual else "no",
+        "clock, MHz": _told(place.clock_mhz),
+        "highest clock, MHz": _told(place.clock_max_mhz),
+        "governor": place.governor,
+        "memory": gigabytes,
+        "GPU": "; ".join(f"{gpu.name}, {gpu.memory}, driver {gpu.driver}" for gpu in place.gpus) or None,
+        "system": place.os,
+        "Python": place.python,
+        "artmirror": place.artmirror,
+        "commit": place.commit,
+        "libraries": ", ".join(f"{name} {version}" for name, version in place.libraries.items()),
+        "time": place.time,
+        "load before": _told(place.load_average_1min),
+    }
+    known = [(name, value) for name, value in values.items() if value is not None]
+    return (*known, ("not told or not there", ", ".join(name for name, value in values.items() if value is None)))
+
+
+def _told(value: float | None) -> str | None:
+    return None if value is None else f"{value:g}"

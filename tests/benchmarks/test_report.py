@@ -1,0 +1,275 @@
+"""`st-bench report`: one page that needs nothing else, and what a browser makes of it."""
+
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from artmirror.benchmarks import painters
+from artmirror.benchmarks.cli import main
+from artmirror.benchmarks.figures import instability_figure, latency_course_figure, roofline_figure
+from artmirror.benchmarks.kept_frames import WHITE, KeptFrames
+from artmirror.benchmarks.moments import side_by_side, worst_moments, worst_pairs
+from artmirror.benchmarks.record import Ceilings, Record, Session, write_session
+from artmirror.benchmarks.report_page import render_page
+from artmirror.benchmarks.temporal import instability, squared_error
+from artmirror.benchmarks.temporal_record import TemporalSession, read_temporal
+from artmirror.benchmarks.temporal_statistics import temporal_error
+from artmirror.runtime.errors import ArtmirrorError
+from tests.benchmarks.fakes import SIZE, FakeEngine, make_environment, make_record, make_round
+from tests.benchmarks.moving import constant_flow, texture, write_frames
+
+CHROMIUM = shutil.which("chromium")
+ROOFS = Ceilings(2, (9e9, 10e9), {"fp32": (90e9, 100e9), "bf16": (300e9,)})
+
+
+def speed_session(*records: Record, ceilings: Ceilings | None = ROOFS) -> Session:
+    rounds = [make_round(10 + index) for index in range(5)]
+    counted = {"macs": 400_000_000, "bytes_moved": 50_000_000}
+    made = make_record(*rounds, **counted), make_record(*rounds, scenario="pipeline", source="clip.mp4", **counted)
+    return Session(make_environment(), records or made, ceilings)
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [*map(str, arguments)])
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """The record and the pictures of a run on frames that stand still, but for one that is brighter."""
+    monkeypatch.setattr(painters, "open_engine", lambda path, **options: FakeEngine(path.stem))
+    still = [texture()] * 12
+    still[7] = texture() + 40
+    folder = write_frames(tmp_path / "flash", still, constant_flow(0))
+    record, frames = tmp_path / "temporal.json", tmp_path / "kept"
+    result = run("temporal", "a.onnx", "--sequence", folder, "--step", "1", "--json", record, "--keep-frames", frames)
+    assert result.exit_code == 0, result.output
+    return record, frames
+
+
+class TestPage:
+    def test_it_needs_nothing_else(self) -> None:
+        page = render_page([(speed_session(), None)])
+        links = re.findall(r"(?:src|href)=\"([^\"]*)\"", page)
+        assert links
+        assert all(link.startswith(("#", "data:")) for link in links)
+        assert "<script" not in page
+        assert "url(http" not in page
+        assert "@import" not in page
+
+    def test_identifiers_are_single_and_colours_are_the_pages(self) -> None:
+        page = render_page([(speed_session(), None)])
+        identifiers = re.findall(r" id=\"([^\"]+)\"", page)
+        assert len(set(identifiers)) == len(identifiers)
+        body = page[page.index("<body>") :]
+        assert "var(--series-1)" in body
+        assert not re.search(r"#[0-9a-f]{6}\b(?=[;\"])", body)
+        assert "prefers-color-scheme: dark" in page
+
+    def test_all_figures_are_there(self) -> None:
+        page = render_page([(speed_session(), None)])
+        labels = ["FPS of each round", "Distribution of latency", "Latency over time", "Roofline"]
+        assert re.findall(r"<svg [^>]*aria-label=\"([^\"]*)\"", page) == labels
+        page = render_page([(speed_session(ceilings=None), None)])
+        assert "Roofline" not in page
+
+    def test_names_are_escaped(self) -> None:
+        page = render_page([(speed_session(make_record(make_round(10), engine="<b>&night")), None)])
+        assert "&lt;b&gt;&amp;night" in page
+        assert "<b>&night" not in page
+
+    def test_each_record_has_its_section_and_its_machine(self) -> None:
+        elsewhere = replace(speed_session(), environment=replace(make_environment(), cpu="another processor"))
+        page = render_page([(speed_session(), None), (elsewhere, None)])
+        assert page.count("<section>") == 2
+        assert page.count("another processor, 2 cores") == 1
+
+    def test_the_same_record_makes_the_same_page(self) -> None:
+        assert render_page([(speed_session(), None)]) == render_page([(speed_session(), None)])
+
+    def test_what_the_system_did_not_tell_is_named(self) -> None:
+        page = render_page([(speed_session(), None)])
+        absent = re.search(r"not told or not there</dt><dd>([^<]*)", page)
+        assert absent is not None
+        assert absent[1].startswith("core limit, instruction sets, virtual machine, clock")
+        assert absent[1].endswith("governor, memory, GPU, commit")
+
+
+class TestFigures:
+    def test_a_curve_has_a_point_for_each_pair(self, kept: tuple[Path, Path]) -> None:
+        session = read_temporal(kept[0])
+        svg = instability_figure(session, 0, 1)
+        assert svg is not None
+        assert len(re.findall(r"<use [^>]*fill: var\(--series-1\)", svg)) == 11
+        assert instability_figure(session, 0, 5) is None
+
+    def test_a_roofline_wants_roofs(self) -> None:
+        assert roofline_figure(speed_session(ceilings=None)) is None
+        svg = roofline_figure(speed_session())
+        assert svg is not None
+        assert ">bf16 product</text>" in svg
+        assert len(re.findall(r">1: \d+%</text>", svg)) == 1  # the pipeline has no point
+
+    def test_a_queue_that_is_kept_full_has_no_latency_curve(self) -> None:
+        rounds = [make_round(10)]
+        live = make_record(*rounds, scenario="pipeline", live=True)
+        filled = make_record(*rounds, scenario="pipeline")
+        engine = make_record(*rounds)
+        svg = latency_course_figure(speed_session(engine, filled, live))
+        assert [f"var(--series-{index})" in svg for index in range(3)] == [True, False, True]
+
+
+class TestKeptFrames:
+    def test_the_map_is_the_error(self) -> None:
+        first, second = texture(), texture(seed=1)
+        everywhere, still = np.ones(SIZE, bool), constant_flow(0)
+        values = instability(first, second, still, everywhere)
+        expected = squared_error(first, second, still, everywhere)
+        assert float(np.square(values, dtype=np.float64).mean()) == pytest.approx(expected, rel=1e-5)
+
+    def test_pictures_come_back(self, kept: tuple[Path, Path]) -> None:
+        record, folder = kept
+        frames = KeptFrames(folder, read_temporal(record))
+        picture, painted = frames.frame(0, 0, 0), frames.frame(0, 1, 0)
+        assert picture is not None
+        assert painted is not None
+        assert np.abs(picture.astype(int) - texture()).mean() < 12  # JPEG of noise
+        assert np.abs(255 - painted.astype(int) - texture()).mean() < 12  # the fake engine inverts
+        heat = frames.instability(0, 1, 6)
+        assert heat is not None
+        assert heat.mean() == pytest.approx(255 * 40 / 255 / WHITE, abs=2)
+        still = frames.instability(0, 1, 0)
+        assert still is not None
+        assert still.max() == 0
+        assert frames.frame(0, 1, 99) is None
+
+    def test_frames_of_another_run_are_refused(self, kept: tuple[Path, Path]) -> None:
+        session = read_temporal(kept[0])
+        other = replace(session, environment=make_environment())
+        with pytest.raises(ArtmirrorError, match="holds the frames of a run of"):
+            KeptFrames(kept[1], other)
+        with pytest.raises(ArtmirrorError, match="holds no frames of st-bench temporal"):
+            KeptFrames(kept[0].parent, session)
+
+    def test_a_used_folder_is_refused_before_anything_runs(self, kept: tuple[Path, Path]) -> None:
+        folder = kept[0].parent / "flash"
+        result = run("temporal", "a.onnx", "--sequence", folder, "--keep-frames", folder)
+        assert result.exit_code == 1
+        assert "is not empty; name a new folder with --keep-frames" in result.stderr
+
+
+class TestMoments:
+    def test_the_worst_pair_is_the_flash(self, kept: tuple[Path, Path]) -> None:
+        session = read_temporal(kept[0])
+        assert worst_pairs(session) == [(1, 0, 7)]  # and not frame 6 too, which is the same flash
+        frames = KeptFrames(kept[1], session)
+        (moment, *_) = worst_moments(session, frames)
+        assert [name for name, _ in moment.rows] == ["input", "a (openvino)", "instability of a (openvino)"]
+        assert [len(pictures) for _, pictures in moment.rows] == [5, 5, 5]
+        assert sum(picture.marked for picture in moment.rows[0][1]) == 2
+        assert f"{40 / 255:.3f}" in moment.title
+
+    def test_side_by_side_is_the_middle_frame_of_each_sequence(self, kept: tuple[Path, Path]) -> None:
+        session = read_temporal(kept[0])
+        (moment,) = side_by_side(session, KeptFrames(kept[1], session))
+        assert moment.title == "flash, frame 5"
+        assert [name for name, _ in moment.rows] == ["input", "a (openvino)"]
+        assert all(picture.data.startswith("data:image/webp;base64,") for _, row in moment.rows for picture in row)
+
+
+def test_the_command_writes_a_page(kept: tuple[Path, Path], tmp_path: Path) -> None:
+    write_session(speed_session(), tmp_path / "speed.json")
+    page = tmp_path / "report.html"
+    result = run("report", tmp_path / "speed.json", kept[0], "--frames", kept[1], "-o", page)
+    assert result.exit_code == 0, result.output
+    text = page.read_text()
+    assert text.count("<img ") == 2 * 2 + 15  # side by side, and one film strip
+    error = temporal_error(read_temporal(kept[0]).painters[1], read_temporal(kept[0]).sequences, 1)
+    assert f"<td>{error:.4f}</td>" in text
+    assert "no pictures" not in text
+    assert run("report", kept[0], "-o", page).exit_code == 0
+    assert "no pictures: the run kept none" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("none.json", "-o", "{folder}/a.html"), "cannot read none.json"),
+        (("{speed}", "-o", "no/folder/a.html"), "wanted a file in a folder that exists"),
+        (
+            ("{speed}", "--frames", "{folder}", "-o", "{folder}/a.html"),
+            "--frames goes with a record of st-bench temporal",
+        ),
+        (("{speed}",), "Missing option '-o'"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    write_session(speed_session(), tmp_path / "speed.json")
+    result = run("report", *(word.format(folder=tmp_path, speed=tmp_path / "speed.json") for word in arguments))
+    assert result.exit_code in (1, 2)
+    assert [message in line for line in result.stderr.splitlines() if line.startswith("Error: ")] == [True]
+
+
+def test_without_its_libraries_it_says_what_to_install(tmp_path: Path) -> None:
+    write_session(speed_session(), tmp_path / "speed.json")
+    code = "import sys; sys.modules['matplotlib'] = None; from artmirror.benchmarks.cli import main; main()"
+    command = [sys.executable, "-c", code, "report", tmp_path / "speed.json", "-o", tmp_path / "a.html"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "needs the package matplotlib; install it with pip install 'artmirror[report]'" in done.stderr
+
+
+PROBE = """<script>
+addEventListener("load", async () => {
+  const images = [...document.images];
+  images.forEach((image) => { image.loading = "eager"; });
+  await Promise.all(images.map((image) => image.decode()));
+  const drawn = [...document.querySelectorAll("svg")].map((svg) => svg.getBoundingClientRect());
+  const found = {
+    width: innerWidth,
+    content: document.documentElement.scrollWidth,
+    images: images.every((image) => image.naturalWidth > 0 && image.getBoundingClientRect().width > 0),
+    drawings: drawn.filter((box) => box.width > 200 && box.height > 100).length,
+    paper: getComputedStyle(document.body).backgroundColor,
+    line: getComputedStyle(document.querySelector("svg path[style*='series-0']")).stroke,
+  };
+  parent.postMessage(Object.entries(found).map((entry) => entry.join("=")).join(";"), "*");
+});
+</script>"""
+# Windows are not made as narrow as a phone; frames in them are.
+HOST = """<body><iframe src="page.html" style="width: {width}px; height: 2000px; border: 0"></iframe><script>
+addEventListener("message", (event) => {{ document.body.dataset.found = event.data; }});
+</script>"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
+def test_a_browser_lays_it_out(kept: tuple[Path, Path], tmp_path: Path, width: int, dark: bool) -> None:
+    """On a screen and on a phone: nothing sticks out to the side, every picture is decoded, colours follow."""
+    session: TemporalSession = read_temporal(kept[0])
+    page = render_page([(speed_session(), None), (session, KeptFrames(kept[1], session))])
+    (tmp_path / "page.html").write_text(page.replace("</body>", f"{PROBE}</body>"))
+    (tmp_path / "host.html").write_text(HOST.format(width=width))
+    assert CHROMIUM is not None
+    command = [
+        *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=30000"),
+        *(f"--user-data-dir={tmp_path / 'profile'}", f"--blink-settings=preferredColorScheme={0 if dark else 1}"),
+        *("--hide-scrollbars", "--window-size=1400,2100", "--dump-dom", (tmp_path / "host.html").as_uri()),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    told = re.search(r"data-found=\"([^\"]*)\"", done.stdout)
+    assert told is not None, done.stderr[-2000:]
+    found = dict(entry.split("=") for entry in told[1].split(";"))
+    assert int(found["width"]) == width
+    assert int(found["content"]) == width
+    assert found["images"] == "true"
+    assert int(found["drawings"]) == 5
+    assert found["paper"] == ("rgb(20, 22, 26)" if dark else "rgb(251, 250, 248)")
+    assert found["line"] == ("rgb(110, 168, 254)" if dark else "rgb(37, 99, 235)")
