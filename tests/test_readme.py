@@ -35,7 +35,11 @@ def test_there_are_commands_to_check() -> None:
 def test_command_is_understood(line: str) -> None:
     name, *arguments = shlex.split(line, comments=True)
     command = COMMANDS[name]
-    context = command.make_context(name, arguments)  # raises a usage error for what it does not know
+    try:
+        context = command.make_context(name, arguments)  # raises a usage error for what it does not know
+    except click.exceptions.Exit as done:  # as --list-devices, which does its work at once
+        assert done.exit_code == 0
+        return
     if isinstance(command, click.Group):
         sub_name, sub_command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
         assert sub_command is not None
