@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from artmirror.benchmarks.sequences import FrameSequence
 from artmirror.benchmarks.temporal_record import TemporalSession
 from artmirror.runtime.errors import ArtmirrorError
 from artmirror.runtime.frame import Pixels
@@ -29,7 +30,7 @@ class SequenceKeeper:
         """Keep them in `folder`."""
         self._folder = folder
 
-    def keep_frame(self, index: int, pictures: Sequence[Pixels]) -> None:
+    def keep_frame(self, index: int, pictures: Sequence[Pixels], latencies_ns: Sequence[int]) -> None:
         """Keep what each painter made of a frame, (H, W, 3) uint8 BGR.
 
         Raises:
@@ -70,7 +71,7 @@ class Keeper:
         except OSError as error:
             raise ArtmirrorError(f"cannot write to {folder}: {error.strerror}; name another --keep-frames") from None
 
-    def sequence(self, index: int) -> SequenceKeeper:
+    def sequence(self, index: int, sequence: FrameSequence) -> SequenceKeeper:
         """Keep the sequence at this index."""
         return SequenceKeeper(self._folder / f"{index:04}")
 

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,10 @@ from artmirror.runtime.gallery import DEFAULT_STYLE
 if TYPE_CHECKING:
     from artmirror.benchmarks.distances import Judge
     from artmirror.benchmarks.painters import Painter
+    from artmirror.benchmarks.peers import PeerSpec
     from artmirror.benchmarks.sequences import FrameSequence, PictureSequence
     from artmirror.benchmarks.temporal_record import Judges
+    from artmirror.benchmarks.temporal_run import Watcher
 
 _CALIBRATION_PHOTOS = 16  # as training takes
 
@@ -78,6 +80,13 @@ _CALIBRATION_PHOTOS = 16  # as training takes
     metavar="FOLDER",
     help="Keep all pictures there as JPEG, some 100 KB for each frame and network, for st-bench report --frames.",
 )
+@click.option(
+    "--video",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the input and the first three networks beside each other as a video, with the figures burnt in. "
+    "Its encoder takes time from the cores: take times from a run without it.",
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the report as Markdown.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write all values there.")
 @common_options("st-bench temporal")
@@ -92,7 +101,6 @@ def temporal(**options: Any) -> None:
     """
     # Imported here, since --help and completion shall not wait for them.
     from artmirror.benchmarks.environment import read_environment
-    from artmirror.benchmarks.kept_frames import Keeper
     from artmirror.benchmarks.peers import PeerSpec
     from artmirror.benchmarks.report_files import write_report
     from artmirror.benchmarks.scenarios import Stopped
@@ -101,10 +109,14 @@ def temporal(**options: Any) -> None:
     from artmirror.benchmarks.temporal_report import markdown_temporal, render_temporal
     from artmirror.benchmarks.temporal_run import Comparison, measure_temporal
     from artmirror.runtime.errors import ArtmirrorError
+    from artmirror.runtime.suffixes import VIDEO_SUFFIXES
     from artmirror.train.flow import open_flow
 
     check_output("--json", options["json_path"])
     check_output("--output", options["output"])
+    check_output("--video", options["video"])
+    if options["video"] is not None and options["video"].suffix.lower() not in VIDEO_SUFFIXES:
+        raise click.UsageError(f"--video {options['video']} is no video: wanted one of {' '.join(VIDEO_SUFFIXES)}")
     if (options["vgg"] is None) != (options["painting"] is None) or (options["photos"] and not options["vgg"]):
         raise click.UsageError("style and content distances need both --vgg and --style; --photos adds to them")
     specs = [PeerSpec.parse(text, options["against_range"], options["against_order"]) for text in options["against"]]
@@ -122,24 +134,25 @@ def temporal(**options: Any) -> None:
         sequences.append(photos)
     steps = tuple(sorted(set(options["steps"])))
     environment = read_environment()
-    keeper = None if options["keep_frames"] is None else Keeper(options["keep_frames"], environment.time)
 
     def open_painters(size: tuple[int, int]) -> Sequence["Painter"]:
         return _open_painters(paths, specs, size, options)
 
-    with StopOnSignals() as signals:
+    with ExitStack() as stack, StopOnSignals() as signals:
+        watchers = _open_watchers(stack, paths, specs, environment.time, options)
         try:
             with _progress(sequences) as observe:
                 records, painters = measure_temporal(
                     sequences,
                     open_painters,
                     Comparison(steps, open_flow("dis"), judge, options["distance_every"]),
-                    keeper=keeper,
+                    watchers=watchers,
                     should_stop=lambda: signals.asked,
                     observe=observe,
                 )
         except Stopped:
-            click.echo("stopped before the last frame; nothing was written", err=True)
+            but = " but the pictures so far" if watchers else ""
+            click.echo(f"stopped before the last frame; nothing was written{but}", err=True)
             sys.exit(EXIT_INTERRUPTED)
     if not any(record.pairs for record in records):
         raise ArtmirrorError(
@@ -163,6 +176,27 @@ def _open_judge(photos: "PictureSequence | None", options: dict[str, Any]) -> tu
     calibration = [] if photos is None else [frame.pixels for frame in islice(photos.frames(), _CALIBRATION_PHOTOS)]
     judge = Judge(vgg, painting, style_size, calibration)
     return judge, Judges(vgg.name, judge.normalised_on, painting.name, style_size, options["distance_every"])
+
+
+def _open_watchers(
+    stack: ExitStack, paths: Sequence[Path], specs: Sequence["PeerSpec"], time: str, options: dict[str, Any]
+) -> list["Watcher"]:
+    """Whoever keeps pictures; `stack` finishes the video, with what there is of it where the run breaks off."""
+    from artmirror.benchmarks.kept_frames import Keeper
+    from artmirror.benchmarks.split_screen import SplitScreen
+
+    watchers: list[Watcher] = []
+    if options["keep_frames"] is not None:
+        watchers.append(Keeper(options["keep_frames"], time))
+    if options["video"] is not None:
+        ours = [
+            path.stem if backend is None else f"{path.stem} ({backend})"
+            for path in paths
+            for backend in _backends(path, options)
+        ]
+        screen = SplitScreen(options["video"], ["input", *ours, *(spec.path.stem for spec in specs)])
+        watchers.append(stack.enter_context(screen))
+    return watchers
 
 
 def _open_painters(

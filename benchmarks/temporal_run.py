@@ -4,11 +4,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from artmirror.benchmarks.distances import Judge
-from artmirror.benchmarks.kept_frames import Keeper, SequenceKeeper
 from artmirror.benchmarks.painters import Painter
 from artmirror.benchmarks.scenarios import Stopped
 from artmirror.benchmarks.sequences import Frame, FrameSequence
@@ -22,6 +23,26 @@ WARMUP_FRAMES = 3  # of every painter at every size
 INPUT = PainterInfo(label="input", kind="input")
 
 OpenPainters = Callable[[tuple[int, int]], Sequence[Painter]]  # (H, W) -> the same painters in the same order, always
+
+
+class SequenceWatcher(Protocol):
+    """Sees what is painted of one sequence."""
+
+    def keep_instability(self, index: int, maps: Sequence[NDArray[np.float32]]) -> None:
+        """See how far a frame and its successor at the smallest step differ, (H, W) for each painter, input first."""
+        ...
+
+    def keep_frame(self, index: int, pictures: Sequence[Pixels], latencies_ns: Sequence[int]) -> None:
+        """See a frame, (H, W, 3) for each painter, the input first, which has no time. Its pairs came before."""
+        ...
+
+
+class Watcher(Protocol):
+    """Sees what is painted."""
+
+    def sequence(self, index: int, sequence: FrameSequence) -> SequenceWatcher | None:
+        """Whoever sees a sequence, or None where nobody does."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +75,7 @@ def measure_temporal(
     open_painters: OpenPainters,
     comparison: Comparison,
     *,
-    keeper: Keeper | None = None,
+    watchers: Sequence[Watcher] = (),
     should_stop: Callable[[], bool] = lambda: False,
     observe: Callable[[FrameSequence], None] = lambda sequence: None,
 ) -> tuple[tuple[SequenceRecord, ...], tuple[PainterRecord, ...]]:
@@ -65,7 +86,7 @@ def measure_temporal(
 
     Args:
         open_painters: Called once for each size; closed before the next size.
-        keeper: Gets all pictures, and the instability of the pairs at the smallest step.
+        watchers: Get all pictures, and the instability of the pairs at the smallest step.
         observe: Called after every frame with its sequence.
 
     Returns:
@@ -87,8 +108,10 @@ def measure_temporal(
             for index, sequence in enumerate(sequences):
                 if sequence.size == size:
                     told = _stoppable(sequence, should_stop, observe)
-                    kept = None if keeper is None else keeper.sequence(index)
-                    records[index], values[index] = _measure_sequence(sequence, told, painters, comparison, kept)
+                    watching = [
+                        found for watcher in watchers if (found := watcher.sequence(index, sequence)) is not None
+                    ]
+                    records[index], values[index] = _measure_sequence(sequence, told, painters, comparison, watching)
             infos = _merged(infos, [painter.describe() for painter in painters])
     order = range(len(sequences))
     rows = [(INPUT, []), *zip(infos, warmups, strict=True)]
@@ -106,7 +129,7 @@ def _measure_sequence(
     frames: Iterator[Frame],
     painters: Sequence[Painter],
     comparison: Comparison,
-    keeper: SequenceKeeper | None,
+    watchers: Sequence[SequenceWatcher],
 ) -> tuple[SequenceRecord, list[SequenceValues]]:
     steps = () if sequence.unrelated else comparison.steps
     every = 1 if sequence.unrelated else comparison.judge_every
@@ -118,8 +141,6 @@ def _measure_sequence(
     for index, frame in enumerate(frames):
         pictures = [frame.pixels, *_paint(frame.pixels, painters, index, results[1:])]
         window.append((frame, pictures))
-        if keeper is not None:
-            keeper.keep_frame(index, pictures)
         for step in steps:
             if step < len(window):
                 earlier, painted = window[-1 - step]
@@ -127,9 +148,12 @@ def _measure_sequence(
                 pairs.append(pair)
                 for result, first, second in zip(results, painted, pictures, strict=True):
                     result.squared_errors.append(squared_error(first, second, flow, visible))
-                if keeper is not None and step == steps[0]:
+                if watchers and step == steps[0]:
                     maps = [instability(*pair, flow, visible) for pair in zip(painted, pictures, strict=True)]
-                    keeper.keep_instability(index - step, maps)
+                    for watcher in watchers:
+                        watcher.keep_instability(index - step, maps)
+        for watcher in watchers:
+            watcher.keep_frame(index, pictures, [result.latency_ns[-1] for result in results[1:]])
         if comparison.judge is not None and index % every == 0:
             judged.append(index)
             _judge(comparison.judge, pictures, results)
