@@ -98,13 +98,13 @@ def compare_sessions(old: Session | TemporalSession, new: Session | TemporalSess
 
 def _environment_differences(old: Environment, new: Environment) -> list[str]:
     """What is not the same, a line each; times and loads are never the same and left out."""
-    pairs: list[tuple[str, object, object]] = [
-        (name, getattr(old, name), getattr(new, name))
-        for name in ("cpu", "cores", "core_limit", "virtual", "governor", "gpus", "os", "python", "artmirror", "commit")
+    names = ("cpu", "cores", "core_limit", "virtual", "governor", "gpus", "os", "python", "artmirror", "commit")
+    pairs = [(name, _word(getattr(old, name)), _word(getattr(new, name))) for name in names]
+    pairs += [
+        (name, old.libraries.get(name, "not there"), new.libraries.get(name, "not there"))
+        for name in dict.fromkeys((*old.libraries, *new.libraries))
     ]
-    names = dict.fromkeys((*old.libraries, *new.libraries))
-    pairs += [(name, old.libraries.get(name), new.libraries.get(name)) for name in names]
-    return [f"{name}: {_word(before)} before, {_word(after)} now" for name, before, after in pairs if before != after]
+    return [f"{name}: {before} before, {after} now" for name, before, after in pairs if before != after]
 
 
 def _compare_speed(old: Session, new: Session) -> Comparison:
@@ -241,7 +241,9 @@ def _machine(environment: Environment) -> tuple[object, ...]:
 
 
 def _word(value: object) -> str:
-    return "not there" if value is None else str(value)
+    if isinstance(value, tuple):
+        return ", ".join(f"{gpu.name} (driver {gpu.driver})" for gpu in value) or "none"
+    return "not told" if value is None else str(value)
 
 
 def _percent(ratio: float) -> str:

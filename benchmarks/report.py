@@ -7,7 +7,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from artmirror.benchmarks.grid import Grid, rich_grid
+from artmirror.benchmarks.grid import Grid, markdown_grid, rich_grid
 from artmirror.benchmarks.record import Ceilings, Record, Session
 from artmirror.benchmarks.statistics import (
     BUSY_SPREAD,
@@ -58,6 +58,47 @@ def records_table(records: Sequence[Record]) -> Table:
             _ratio(record, records),
         )
     return table
+
+
+def speed_grid(session: Session) -> Grid:
+    """A row for each record, numbered, with all that does not fit a terminal."""
+    powers = [power_w(record) for record in session.records]
+    watts = any(power is not None for power in powers)
+    header = ["#", "engine", "backend", "scenario", "FPS", "min-max", "p50 ms", "p95 ms", "p99 ms", "of engine"]
+    rows = []
+    for index, record in enumerate(session.records, start=1):
+        found, power, alone = summarize(record), powers[index - 1], engine_record_of(record, session.records)
+        whole = record.scenario == "pipeline" and alone is not None
+        rows.append(
+            (
+                str(index),
+                record.engine,
+                f"{record.backend} {record.precision}",
+                record.scenario if record.source is None else f"{record.scenario} from {record.source}",
+                f"{found.fps_median:.1f}",
+                f"{found.fps_min:.1f}-{found.fps_max:.1f}{'~' if found.spread > BUSY_SPREAD else ''}",
+                *(f"{value_ms:.1f}" for value_ms in (found.p50_ms, found.p95_ms, found.p99_ms)),
+                f"{pipeline_ratio(record, alone):.0%}" if whole and alone is not None else "",
+                *(["" if power is None else f"{power:.1f}"] if watts else []),
+            )
+        )
+    return Grid("Frames per second and latency", (*header, *(["W"] if watts else [])), tuple(rows), texts=4)
+
+
+def markdown_session(session: Session) -> str:
+    """The session as Markdown, for a page of its own or behind others."""
+    grids = [speed_grid(session), *([] if session.ceilings is None else [roofs_grid(session)])]
+    told = [*notes(session.records), *sensor_notes(session.records)]
+    told += [] if session.ceilings is None else roof_notes(session.ceilings)
+    place = session.environment
+    sizes = ", ".join(dict.fromkeys(f"{record.width}x{record.height}" for record in session.records))
+    lines = ["# Speed", "", f"{sizes} on {place.cpu} ({place.cores} cores), artmirror {place.artmirror}", ""]
+    for grid in grids:
+        lines += [f"## {grid.title}", "", *markdown_grid(grid), ""]
+    libraries = ", ".join(f"{name} {version}" for name, version in place.libraries.items())
+    lines += [f"- {note}" for note in told]
+    lines += ["", f"{place.os}, {place.python}, {libraries}; commit {place.commit or 'of a package'}; {place.time}", ""]
+    return "\n".join(lines)
 
 
 def notes(records: Sequence[Record]) -> list[str]:

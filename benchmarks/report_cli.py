@@ -1,10 +1,15 @@
 """`st-bench report`: records as one page to look at."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from artmirror.runtime.command import Command, common_options
+
+if TYPE_CHECKING:
+    from artmirror.benchmarks.record import Session
+    from artmirror.benchmarks.temporal_record import TemporalSession
 
 
 @click.command(
@@ -14,7 +19,9 @@ from artmirror.runtime.command import Command, common_options
     "          st-bench report temporal.json --frames kept/ -o report.html",
 )
 @click.argument("records", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RECORD...")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The page.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The page; .md for Markdown."
+)
 @click.option(
     "--frames",
     type=click.Path(path_type=Path),
@@ -24,6 +31,8 @@ from artmirror.runtime.command import Command, common_options
 @common_options("st-bench report")
 def report(records: tuple[Path, ...], output: Path, frames: Path | None, debug: bool) -> None:
     """Write one page of HTML that holds everything: tables, plots, pictures. It needs no network and no script.
+
+    Or, where the file is named so, tables as Markdown.
 
     RECORD is a file that st-bench or st-bench temporal wrote with --json. Each has a section of its own; values of
     different records are never merged.
@@ -37,6 +46,11 @@ def report(records: tuple[Path, ...], output: Path, frames: Path | None, debug: 
 
     check_output("--output", output)
     sessions = [read_records(path) for path in records]
+    if output.suffix.lower() == ".md":
+        if frames is not None:
+            raise click.UsageError("--frames goes with a page of HTML; Markdown holds no pictures")
+        write_report(output, "\n".join(map(_markdown, sessions)))
+        return
     try:
         from artmirror.benchmarks.kept_frames import KeptFrames
         from artmirror.benchmarks.report_page import render_page
@@ -50,3 +64,11 @@ def report(records: tuple[Path, ...], output: Path, frames: Path | None, debug: 
     kept = None if frames is None else KeptFrames(frames, temporal[0])
     write_report(output, render_page([(session, kept if session in temporal[:1] else None) for session in sessions]))
     click.echo(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB)", err=True)
+
+
+def _markdown(session: "Session | TemporalSession") -> str:
+    from artmirror.benchmarks.record import Session
+    from artmirror.benchmarks.report import markdown_session
+    from artmirror.benchmarks.temporal_report import markdown_temporal
+
+    return markdown_session(session) if isinstance(session, Session) else markdown_temporal(session)

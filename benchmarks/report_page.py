@@ -14,8 +14,7 @@ from artmirror.benchmarks.grid import Grid
 from artmirror.benchmarks.kept_frames import WHITE, KeptFrames
 from artmirror.benchmarks.moments import Moment
 from artmirror.benchmarks.record import Session
-from artmirror.benchmarks.report import notes, roof_notes, roofs_grid, sensor_notes
-from artmirror.benchmarks.statistics import BUSY_SPREAD, engine_record_of, pipeline_ratio, power_w, summarize
+from artmirror.benchmarks.report import notes, roof_notes, roofs_grid, sensor_notes, speed_grid
 from artmirror.benchmarks.temporal_record import TemporalSession
 
 _CURVES = 12  # sequences whose curves are shown
@@ -67,7 +66,7 @@ def _speed_section(session: Session) -> Section:
     )
     sizes = ", ".join(dict.fromkeys(f"{record.width}x{record.height}" for record in session.records))
     told = [*notes(session.records), *sensor_notes(session.records)]
-    grids = [_speed_grid(session)]
+    grids = [speed_grid(session)]
     if session.ceilings is not None:
         grids.append(roofs_grid(session))
         told += roof_notes(session.ceilings)
@@ -81,30 +80,6 @@ def _speed_section(session: Session) -> Section:
         notes=tuple(told),
         environment=_environment(session.environment),
     )
-
-
-def _speed_grid(session: Session) -> Grid:
-    powers = [power_w(record) for record in session.records]
-    watts = any(power is not None for power in powers)
-    header = ["#", "engine", "backend", "scenario", "FPS", "min-max", "p50 ms", "p95 ms", "p99 ms", "of engine"]
-    rows = []
-    for index, record in enumerate(session.records, start=1):
-        found, power, alone = summarize(record), powers[index - 1], engine_record_of(record, session.records)
-        whole = record.scenario == "pipeline" and alone is not None
-        rows.append(
-            (
-                str(index),
-                record.engine,
-                f"{record.backend} {record.precision}",
-                record.scenario if record.source is None else f"{record.scenario} from {record.source}",
-                f"{found.fps_median:.1f}",
-                f"{found.fps_min:.1f}-{found.fps_max:.1f}{'~' if found.spread > BUSY_SPREAD else ''}",
-                *(f"{value_ms:.1f}" for value_ms in (found.p50_ms, found.p95_ms, found.p99_ms)),
-                f"{pipeline_ratio(record, alone):.0%}" if whole and alone is not None else "",
-                *(["" if power is None else f"{power:.1f}"] if watts else []),
-            )
-        )
-    return Grid("Frames per second and latency", (*header, *(["W"] if watts else [])), tuple(rows), texts=4)
 
 
 def _speed_drawings(session: Session) -> Iterator[Drawing]:

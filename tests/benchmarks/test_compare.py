@@ -13,6 +13,7 @@ from scipy.stats import mannwhitneyu
 
 from artmirror.benchmarks.changes import ALPHA, compare_pairs, compare_rounds
 from artmirror.benchmarks.cli import main
+from artmirror.benchmarks.machine import Gpu
 from artmirror.benchmarks.record import Record, Session, write_session
 from artmirror.benchmarks.temporal_record import (
     PainterInfo,
@@ -25,6 +26,7 @@ from artmirror.benchmarks.temporal_record import (
 )
 from tests.benchmarks.fakes import make_environment, make_record, make_round
 
+GPU = Gpu("a GPU", "580.1", "8192 MiB")
 ROUNDS_MS = [10.0, 10.1, 10.2, 10.3, 10.4]
 
 
@@ -159,7 +161,9 @@ def test_what_one_record_lacks_is_named(tmp_path: Path) -> None:
 
 def test_other_machines_are_named_and_fail_no_test_of_the_code(tmp_path: Path) -> None:
     old = speed(tmp_path / "old.json")
-    elsewhere = replace(make_environment(), cpu="another processor", libraries={"numpy": "2.1"})
+    elsewhere = replace(
+        make_environment(), cpu="another processor", libraries={"numpy": "2.1", "av": "18"}, gpus=(GPU,)
+    )
     session = Session(elsewhere, (make_record(*[make_round(2 * value) for value in ROUNDS_MS]),))
     write_session(session, tmp_path / "new.json")
     result = compare(old, tmp_path / "new.json")
@@ -167,6 +171,8 @@ def test_other_machines_are_named_and_fail_no_test_of_the_code(tmp_path: Path) -
     assert "THE MACHINES DIFFER" in result.stdout
     assert "cpu: a processor before, another processor now" in result.stdout
     assert "numpy: 2.0 before, 2.1 now" in result.stdout
+    assert "av: not there before, 18 now" in result.stdout
+    assert "gpus: none before, a GPU (driver 580.1) now" in result.stdout
     result = compare(old, tmp_path / "new.json", "--fail-on-regression", "5%")
     assert result.exit_code == 1
     assert "measure both on one" in result.stderr

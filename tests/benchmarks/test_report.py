@@ -197,6 +197,20 @@ def test_the_command_writes_a_page(kept: tuple[Path, Path], tmp_path: Path) -> N
     assert "no pictures: the run kept none" in page.read_text()
 
 
+def test_markdown_has_the_tables(kept: tuple[Path, Path], tmp_path: Path) -> None:
+    write_session(speed_session(), tmp_path / "speed.json")
+    page = tmp_path / "report.md"
+    result = run("report", tmp_path / "speed.json", kept[0], "-o", page)
+    assert result.exit_code == 0, result.output
+    lines = page.read_text().splitlines()
+    assert [line for line in lines if line.startswith("# ")] == ["# Speed", "# Temporal error"]
+    assert "| 1 | starry | openvino bf16 | engine | 83.3 | 71.4-100.0~ | 12.0 | 14.0 | 14.0 |  |" in lines
+    assert "| starry | openvino bf16 | 0.40 | 50 | 67 | 4.2 | memory | 42% |" in lines
+    result = run("report", kept[0], "--frames", kept[1], "-o", page)
+    assert result.exit_code == 2
+    assert "Markdown holds no pictures" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
