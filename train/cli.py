@@ -2,17 +2,14 @@
 
 import json
 import shlex
-import signal
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from artmirror.train.command import EXIT_INTERRUPTED, Command
 from artmirror.train.config import (
@@ -25,6 +22,7 @@ from artmirror.train.config import (
     parse_network,
 )
 from artmirror.train.errors import PeerError
+from artmirror.train.train_progress import StopAfterStep, shown_by, training_bar
 
 if TYPE_CHECKING:  # imports torch, which takes seconds that --help should not
     from artmirror.train.loop import StepReport
@@ -261,9 +259,9 @@ def _run(config: TrainConfig, style: dict[str, str], output: Path, options: dict
     )
     console = Console(stderr=True, quiet=not is_first_process(), soft_wrap=True, highlight=False, markup=False)
     with ExitStack() as stack:
-        progress = stack.enter_context(_progress(console))
-        stopping = stack.enter_context(_stop_on_signals(console))
-        observers: list[Callable[[StepReport], None]] = [_bar(progress, config.steps)]
+        progress = stack.enter_context(training_bar(console))
+        stopping = stack.enter_context(StopAfterStep(console))
+        observers: list[Callable[[StepReport], None]] = [shown_by(progress, config.steps)]
         if options["tensorboard"]:
             observers.append(stack.enter_context(closing(EventLog(options["tensorboard"], config.weights))))
 
@@ -291,57 +289,6 @@ def _run(config: TrainConfig, style: dict[str, str], output: Path, options: dict
         raise SystemExit(EXIT_INTERRUPTED)
     terms = ", ".join(f"{name} {value:.4g}" for name, value in outcome.losses.items())
     click.echo(f"{output}: {outcome.step} steps; {terms}. Next: st-export --fp16 {shlex.quote(str(output))}")
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("step"),
-        MofNCompleteColumn(),
-        BarColumn(),
-        TextColumn("{task.fields[losses]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-        disable=console.quiet or not console.is_terminal,
-    )
-
-
-def _bar(progress: Progress, steps: int) -> Callable[["StepReport"], None]:
-    task = progress.add_task("train", total=steps, losses="first step")
-    plain = not progress.console.is_terminal
-
-    def observe(report: "StepReport") -> None:
-        short = {"total_variation": "tv"}
-        losses = " ".join(f"{short.get(name, name)} {value:.4g}" for name, value in report.losses.items())
-        progress.update(task, completed=report.step, losses=losses)
-        if plain and (report.step % 50 == 0 or report.step == report.steps):  # a log file gets lines, not a bar
-            progress.console.print(f"step {report.step}/{report.steps} {losses} {report.step_s:.2f} s/step")
-
-    return observe
-
-
-class _stop_on_signals:
-    """While open, Ctrl-C and SIGTERM ask the loop to stop after the current step; a second one stops at once."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console  # that of the progress bar, so that a line does not land on it
-        self._asked = False
-
-    def __enter__(self) -> Callable[[], bool]:
-        self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
-        return lambda: self._asked
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self._asked:
-            self._console.print("stopped at once; the steps since the last checkpoint are lost")
-            raise SystemExit(EXIT_INTERRUPTED)
-        self._asked = True
-        self._console.print("stopping after this step ...")
 
 
 if __name__ == "__main__":

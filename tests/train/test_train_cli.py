@@ -247,7 +247,7 @@ def test_a_signal_saves_and_says_how_to_go_on(
     output = folder / "run.pt"
     before = signal.getsignal(number)
     with monkeypatch.context() as patch:
-        patch.setattr(cli, "_bar", lambda *_: send)
+        patch.setattr(cli, "shown_by", lambda *_: send)
         result = invoke(*tiny, "-o", output, "--steps", 3)
     assert result.exit_code == 130
     assert result.stderr.splitlines() == [

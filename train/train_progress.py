@@ -1,0 +1,67 @@
+"""What `st-train` shows while it trains, and how it is asked to stop."""
+
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from artmirror.train.command import EXIT_INTERRUPTED
+
+if TYPE_CHECKING:  # imports torch, which takes seconds that --help should not
+    from artmirror.train.loop import StepReport
+
+
+def training_bar(console: Console) -> Progress:
+    """A bar with the losses, on a terminal only."""
+    return Progress(
+        TextColumn("step"),
+        MofNCompleteColumn(),
+        BarColumn(),
+        TextColumn("{task.fields[losses]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=console.quiet or not console.is_terminal,
+    )
+
+
+def shown_by(progress: Progress, steps: int) -> Callable[["StepReport"], None]:
+    """An observer of the loop that moves the bar; where there is no terminal it prints a line now and then."""
+    task = progress.add_task("train", total=steps, losses="first step")
+    plain = not progress.console.is_terminal
+
+    def observe(report: "StepReport") -> None:
+        short = {"total_variation": "tv"}
+        losses = " ".join(f"{short.get(name, name)} {value:.4g}" for name, value in report.losses.items())
+        progress.update(task, completed=report.step, losses=losses)
+        if plain and (report.step % 50 == 0 or report.step == report.steps):  # a log file gets lines, not a bar
+            progress.console.print(f"step {report.step}/{report.steps} {losses} {report.step_s:.2f} s/step")
+
+    return observe
+
+
+class StopAfterStep:
+    """While open, Ctrl-C and SIGTERM ask the loop to stop after the current step; a second one stops at once."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console  # that of the progress bar, so that a line does not land on it
+        self._asked = False
+
+    def __enter__(self) -> Callable[[], bool]:
+        self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        return lambda: self._asked
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self._asked:
+            self._console.print("stopped at once; the steps since the last checkpoint are lost")
+            raise SystemExit(EXIT_INTERRUPTED)
+        self._asked = True
+        self._console.print("stopping after this step ...")
