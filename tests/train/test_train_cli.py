@@ -23,6 +23,7 @@ from artmirror.train.checkpoint import load_checkpoint, load_state, state_path
 from artmirror.train.config import NETWORK_PRESETS, LossWeights, MotionConfig, TrainConfig
 from artmirror.train.device import best_precision
 from artmirror.train.loop import StepReport
+from artmirror.train.train_progress import StopAfterStep
 
 Invoke = Callable[..., Result]
 
@@ -263,7 +264,7 @@ def test_a_signal_saves_and_says_how_to_go_on(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="os.kill means something else there")
 def test_a_second_signal_stops_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    with cli._stop_on_signals(Console(stderr=True)) as stopping:
+    with StopAfterStep(Console(stderr=True)) as stopping:
         assert not stopping()
         os.kill(os.getpid(), signal.SIGTERM)
         assert stopping()
