@@ -14,6 +14,7 @@ import openvino as ov
 
 from artmirror.benchmarks.environment import usable_cores
 from artmirror.benchmarks.record import Ceilings
+from artmirror.runtime.engine_openvino import shared_core
 
 COPY_BYTES = 256 << 20  # far more than caches hold; written once more to its copy
 MATRIX_SIDE = 2048
@@ -27,8 +28,7 @@ def measure_ceilings(threads: int | None, rounds: int, should_stop: Callable[[],
         threads: As the engine's; None lets OpenVINO choose for the products, and takes all usable cores for the copy.
         should_stop: Asked between rounds; then fewer values come back, at least one of each.
     """
-    # One for all: several that are not freed last first leave signals a stack that is gone (OpenVINO 2026.4).
-    core = ov.Core()
+    core = shared_core()
     products = {
         name: _compile_product(core, hint, threads)
         for name, hint in (("fp32", "f32"), ("bf16", "bf16"))

@@ -1,13 +1,14 @@
-"""What one frame costs a network: multiply-accumulates, and bytes that have to be moved.
+"""What one frame costs a network: its layers, their multiply-accumulates, and the values that have to be moved.
 
 OpenVINO reads the graph and tells all shapes, since it is there wherever the runtime is.
 
-Bytes are counted under one fusion rule, that of compilers of today: convolutions, normalisations, padding, resizing
+Values are counted under one fusion rule, that of compilers of today: convolutions, normalisations, padding, resizing
 and joining read their inputs and weights and write their output, once each; whatever works on single values (bias,
-scale, ReLU, tanh, casts) is done in passing and free. The frame is read and written once as uint8.
+scale, ReLU, tanh, casts) is done in passing and free. The frame is read and written once as uint8. `layer_costs` takes
+the same layers under other rules.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import openvino as ov
 
 from artmirror.runtime.errors import ArtmirrorError
 
+CONVERSION = "Convert"  # between the frame's uint8 and the network's numbers
 # Operation -> which shape is multiplied with the weights', and at which of the weights' dimensions that begins.
 _PRODUCTS = {
     "Convolution": ("output", 1),
@@ -24,7 +26,29 @@ _PRODUCTS = {
     "GroupConvolutionBackpropData": ("input", 2),
 }
 _MOVERS = {*_PRODUCTS, "MVN", "Pad", "Interpolate", "Concat", "DepthToSpace", "SpaceToDepth", "AvgPool", "MaxPool"}
+_ACTIVATIONS = {"Relu", "PRelu", "Elu", "Tanh", "Sigmoid"}
 _BYTES = {"fp32": 4, "fp16": 2, "bf16": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One operation that reads and writes whole pictures, and what is done to its output in passing."""
+
+    name: str
+    operation: str  # OpenVINO's type: Convolution, MVN, Pad, ...; or CONVERSION
+    shape: tuple[int, ...]  # of its output
+    inputs: tuple[int, ...]  # places of the layers that it reads; the frame is none
+    macs: int  # multiply-accumulates of a convolution
+    values_read: int
+    values_written: int
+    weights: int
+    values_joined: int = 0  # of other layers, added in passing: a residual
+    activated: bool = False  # a ReLU or the like in passing
+
+    @property
+    def is_product(self) -> bool:
+        """It multiplies with weights."""
+        return self.operation in _PRODUCTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +74,76 @@ def read_workload(path: Path, size: tuple[int, int]) -> Workload:
     Raises:
         ArtmirrorError: OpenVINO cannot read the file, or it does not take the size.
     """
+    layers = [layer for layer in read_layers(path, size) if layer.operation != CONVERSION]
+    return Workload(
+        macs=sum(layer.macs for layer in layers),
+        values_moved=sum(layer.values_read + layer.weights + layer.values_written for layer in layers),
+        frame_bytes=2 * 3 * prod(size),
+    )
+
+
+def read_layers(path: Path, size: tuple[int, int]) -> tuple[Layer, ...]:
+    """The layers of an ONNX file of ours, in the order of the graph.
+
+    Args:
+        size: (H, W) of the frame.
+
+    Raises:
+        ArtmirrorError: OpenVINO cannot read the file, or it does not take the size.
+    """
     try:
         model = ov.Core().read_model(path)
         model.reshape({"frame": [1, *size, 3]})
         operations = model.get_ordered_ops()
     except RuntimeError as error:
         raise ArtmirrorError(f"cannot count the operations of {path}: {str(error).splitlines()[-1]}") from None
-    movers = [operation for operation in operations if operation.get_type_name() in _MOVERS]
-    floats = [operation for operation in movers if operation.get_output_element_type(0).is_real()]
-    return Workload(
-        macs=sum(map(_macs, floats)),
-        values_moved=sum(map(_values, floats)),
-        frame_bytes=2 * 3 * prod(size),
+    layers: list[Layer] = []
+    maker: dict[str, int] = {}  # operation -> place of the layer that its output comes from
+    joined: set[tuple[int, int]] = set()  # a layer reads another once, however often it is used in passing
+    for operation in operations:
+        kind, name = operation.get_type_name(), operation.get_name()
+        sources = [
+            maker[source]
+            for source in (value.get_node().get_name() for value in operation.input_values())
+            if source in maker
+        ]
+        if _is_layer(operation):
+            maker[name] = len(layers)
+            layers.append(_layer(operation, tuple(dict.fromkeys(sources))))
+        elif sources and operation.get_output_size() and _is_picture(operation.output(0)):
+            last = maker[name] = max(sources)
+            for other in {*sources} - {last}:
+                if (last, other) not in joined:
+                    joined.add((last, other))
+                    more = layers[last].values_joined + layers[other].values_written
+                    layers[last] = replace(layers[last], values_joined=more)
+            if kind in _ACTIVATIONS:
+                layers[last] = replace(layers[last], activated=True)
+    return tuple(layers)
+
+
+def _is_layer(operation: Any) -> bool:
+    kind = operation.get_type_name()
+    if kind == CONVERSION:
+        types = (operation.get_input_element_type(0), operation.get_output_element_type(0))
+        return ov.Type.u8 in types and operation.get_output_partial_shape(0).rank == 4
+    return kind in _MOVERS and bool(operation.get_output_element_type(0).is_real())
+
+
+def _layer(operation: Any, inputs: tuple[int, ...]) -> Layer:
+    kind = operation.get_type_name()
+    weights = prod(operation.get_input_shape(1)) if kind in _PRODUCTS else 0
+    # Pictures, not weights or the numbers that say how to pad.
+    pictures = operation.inputs()[:1] if weights or kind == CONVERSION else filter(_is_picture, operation.inputs())
+    return Layer(
+        name=operation.get_friendly_name().removesuffix("/WithoutBiases"),
+        operation=kind,
+        shape=tuple(operation.get_output_shape(0)),
+        inputs=inputs,
+        macs=_macs(operation),
+        values_read=int(sum(prod(picture.get_shape()) for picture in pictures)),
+        values_written=int(prod(operation.get_output_shape(0))),
+        weights=int(weights),
     )
 
 
@@ -73,14 +155,5 @@ def _macs(operation: Any) -> int:
     return int(prod(picture) * prod(list(operation.get_input_shape(1))[where[1] :]))
 
 
-def _values(operation: Any) -> int:
-    inputs = range(operation.get_input_size())
-    read = sum(prod(operation.get_input_shape(index)) for index in inputs if _is_picture(operation, index))
-    return int(read + prod(operation.get_output_shape(0)))
-
-
-def _is_picture(operation: Any, index: int) -> bool:
-    """Pictures and weights, not the numbers that say how to pad."""
-    return bool(
-        operation.get_input_element_type(index).is_real() and operation.get_input_partial_shape(index).rank == 4
-    )
+def _is_picture(port: Any) -> bool:
+    return bool(port.get_element_type().is_real() and port.get_partial_shape().rank == 4)
