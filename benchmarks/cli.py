@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from artmirror.benchmarks.compare_cli import compare
 from artmirror.benchmarks.engine_arguments import check_output, engine_path
+from artmirror.benchmarks.predict_cli import predict
 from artmirror.benchmarks.report_cli import report
 from artmirror.benchmarks.temporal_cli import temporal
 from artmirror.runtime.command import EXIT_INTERRUPTED, SizeType, StopOnSignals, common_options
@@ -72,7 +73,8 @@ def speed(**options: Any) -> None:
     The engine's FPS is with the engine kept full, its latency with one frame at a time.
 
     st-bench temporal measures how much painted clips flicker; st-bench compare tells what
-    changed between two records; st-bench report makes a page of them.
+    changed between two records; st-bench report makes a page of them; st-bench predict
+    tells how fast other hardware should be.
     """
     # Imported here, since --help and completion shall not wait for them.
     from artmirror.benchmarks.ceilings import measure_ceilings
@@ -115,6 +117,7 @@ def speed(**options: Any) -> None:
 main.add_command(temporal)
 main.add_command(compare)
 main.add_command(report)
+main.add_command(predict)
 
 
 def _open_candidates(

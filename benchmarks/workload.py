@@ -15,6 +15,7 @@ from typing import Any
 
 import openvino as ov
 
+from artmirror.runtime.engine_openvino import shared_core
 from artmirror.runtime.errors import ArtmirrorError
 
 CONVERSION = "Convert"  # between the frame's uint8 and the network's numbers
@@ -92,7 +93,7 @@ def read_layers(path: Path, size: tuple[int, int]) -> tuple[Layer, ...]:
         ArtmirrorError: OpenVINO cannot read the file, or it does not take the size.
     """
     try:
-        model = ov.Core().read_model(path)
+        model = shared_core().read_model(path)
         model.reshape({"frame": [1, *size, 3]})
         operations = model.get_ordered_ops()
     except RuntimeError as error:

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 
 from artmirror.benchmarks import ceilings
 from artmirror.benchmarks.ceilings import measure_ceilings
@@ -16,27 +15,10 @@ from artmirror.benchmarks.workload import Workload, read_workload
 from artmirror.export.cost import graph_cost
 from artmirror.runtime.errors import ArtmirrorError
 from tests.benchmarks.fakes import make_environment, make_record, make_round
+from tests.benchmarks.networks import write_network
 
 STARRY = Path(__file__).parents[2] / "runtime" / "styles" / "starry.onnx"
 ROOFS = Ceilings(2, (9e9, 10e9), {"fp32": (90e9, 100e9), "bf16": (300e9,)})
-
-
-def write_network(path: Path, *nodes: onnx.NodeProto, **weights: tuple[int, ...]) -> Path:
-    """Write a network of `nodes` between a cast from uint8 and one back, with weights of these shapes."""
-    graph = helper.make_graph(
-        [
-            helper.make_node("Cast", ["frame"], ["float"], to=TensorProto.FLOAT),
-            helper.make_node("Transpose", ["float"], ["x"], perm=[0, 3, 1, 2]),
-            *nodes,
-            helper.make_node("Cast", ["y"], ["stylized"], to=TensorProto.UINT8),
-        ],
-        "test",
-        [helper.make_tensor_value_info("frame", TensorProto.UINT8, [1, "H", "W", 3])],
-        [helper.make_tensor_value_info("stylized", TensorProto.UINT8, None)],
-        [numpy_helper.from_array(np.ones(shape, np.float32), name) for name, shape in weights.items()],
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
-    return path
 
 
 class TestWorkload:
