@@ -25,8 +25,7 @@ class FusionRules:
 
     description: str
     folded: frozenset[str] = frozenset()  # operations that the convolution behind them does while it reads
-    normalisation_values: float = 3  # moved for each value, in the precision: read for the statistics; read, written
-    normalisation_partials: float = 0  # moved for each value in fp32: squares and sums on their way
+    normalisation_values: int = 3  # moved for each value: read for the statistics; read, written
     normalisation_launches: int = 1
     normalisation_fused: bool = True  # with the activation and the residual behind it
 
@@ -36,14 +35,13 @@ RULES = {
         "as OpenVINO and TensorRT compile: padding, resizing and shuffling are passes of their own; a normalisation "
         "reads twice and writes once, its ReLU and residual in passing",
     ),
-    # Of ncnn 20261020, instancenorm_vulkan.cpp: the mean by sums of four, (x - mean)^2 written out, its sums, apply.
-    # Sums of four write and read 1/4 + 1/16 + ... = 1/3 of the values.
+    # Seen in the shaders of ncnn 20261020, for devices that add within a subgroup, as Maxwell and later do.
     "ncnn": FusionRules(
-        "as ncnn on Vulkan: a normalisation writes its squares and partial sums out in fp32, 7.3 values moved for "
-        "each; its ReLU and residual are passes of their own",
+        "as ncnn on Vulkan: a normalisation reads twice for mean and variance, then reads and writes; its ReLU and "
+        "residual are passes of their own; not counted: that one subgroup sums up four whole channels, which leaves "
+        "most of a card idle, and that the frame is converted on the processor",
         normalisation_values=4,
-        normalisation_partials=2 / 3 + 2 + 2 / 3,
-        normalisation_launches=18,  # two chains of seven or so sums, and four passes
+        normalisation_launches=3,
         normalisation_fused=False,
     ),
     "folded": FusionRules(
@@ -94,8 +92,8 @@ def _values_read(layers: Sequence[Layer], layer: Layer, vanished: set[int]) -> i
 def _passes_of_layer(layer: Layer, values_read: int, rules: FusionRules, precision: Precision) -> list[Pass]:
     size = _VALUE_BYTES[precision]
 
-    def one(kind: Kind, bytes_moved: float, launches: int = 1, name: str = layer.name) -> Pass:
-        return Pass(name, kind, layer.shape, 2 * layer.macs, round(bytes_moved), launches)
+    def one(kind: Kind, bytes_moved: int, launches: int = 1, name: str = layer.name) -> Pass:
+        return Pass(name, kind, layer.shape, 2 * layer.macs, bytes_moved, launches)
 
     if layer.operation == CONVERSION:  # bytes on one side, numbers on the other: fp32 in every precision of ours
         return [one("conversion", values_read + layer.values_written * _FP32_BYTES)]
@@ -106,7 +104,7 @@ def _passes_of_layer(layer: Layer, values_read: int, rules: FusionRules, precisi
         return [one(kind, read + layer.values_written * size + joined)]
     if layer.operation != "MVN":
         return [one("movement", (values_read + layer.values_written) * size + joined)]
-    moved = layer.values_written * (rules.normalisation_values * size + rules.normalisation_partials * _FP32_BYTES)
+    moved = layer.values_written * rules.normalisation_values * size
     if rules.normalisation_fused:
         return [one("normalisation", moved + joined)]
     passes = [one("normalisation", moved, rules.normalisation_launches)]

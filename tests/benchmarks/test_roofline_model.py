@@ -1,16 +1,19 @@
 """Predictions in closed form, the cards, and fits that have to find what made their data."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from artmirror.benchmarks.cards import CARDS, find_card
 from artmirror.benchmarks.efficiency_fit import Measured, fit_efficiencies, median_error
-from artmirror.benchmarks.layer_costs import Pass
-from artmirror.benchmarks.roofline_model import CARD, PROFILED, Efficiencies, Roofs, frame_s, pass_times
+from artmirror.benchmarks.layer_costs import RULES, Pass, passes_of
+from artmirror.benchmarks.roofline_model import CARD, PROCESSOR, PROFILED, Efficiencies, Roofs, frame_s, pass_times
+from artmirror.benchmarks.workload import read_layers
 from artmirror.runtime.errors import ArtmirrorError
 
+STARRY = Path(__file__).parents[2] / "runtime" / "styles" / "starry.onnx"
 HALVES = Efficiencies(0.5, 0.25, 0.5, 0.1, 1e-6, "test")
 ROOFS = Roofs(flop_per_s=1e12, bytes_per_s=1e10)
 
@@ -47,6 +50,14 @@ class TestPassTimes:
     def test_a_frame_is_the_sum(self) -> None:
         passes = [convolution(10**9, 0), convolution(0, 20_000_000)]
         assert frame_s(passes, ROOFS, HALVES) == pytest.approx(6e-3 + 2e-6)
+
+
+def test_the_shipped_shares_tell_the_shipped_network() -> None:
+    """What they were fitted to: 18.9 ms in bf16 and 35.6 ms in fp32, under the roofs of the same machine."""
+    layers = read_layers(STARRY, (360, 640))
+    for precision, flop_per_s, measured_ms in (("bf16", 780e9, 18.9), ("fp32", 390e9, 35.6)):
+        passes = passes_of(layers, RULES["compiled"], precision)
+        assert 1e3 * frame_s(passes, Roofs(flop_per_s, 40e9), PROCESSOR) == pytest.approx(measured_ms, rel=0.05)
 
 
 class TestCards:
