@@ -58,6 +58,7 @@ def main() -> None:
     help="Source of the pipeline; synthetic:640x360@30 paces itself like a camera.  [default: a test picture, unpaced]",
 )
 @click.option("--threads", type=click.IntRange(1), help="Processor threads.  [default: the library chooses]")
+@click.option("--full-precision", is_flag=True, help="FP32 where the processor would choose less by itself.")
 @click.option(
     "--ceilings/--no-ceilings",
     default=True,
@@ -137,7 +138,14 @@ def _open_candidates(
     for path in paths:
         for backend in backends:
             click.echo(f"opening {path.name}" + (f" with {backend}" if backend else ""), err=True)
-            opened = open_engine(path, size=size, backend=backend, device=device, threads=threads)
+            opened = open_engine(
+                path,
+                size=size,
+                backend=backend,
+                device=device,
+                threads=threads,
+                full_precision=options["full_precision"],
+            )
             engine = stack.enter_context(closing(KeptSlots(opened)))
 
             def open_for_run(frames: int | None) -> "Source":

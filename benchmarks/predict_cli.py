@@ -72,9 +72,10 @@ def predict(**options: Any) -> None:
     Every pass over memory takes the longer of its operations and its bytes under the card's roofs. It is an estimate:
     no card of the table was measured.
 
-    To check the model against a machine, measure eight networks or more and name them again with --fit:
-    st-bench A.onnx B.onnx ... --json records.json. Networks of other shapes need no training:
-    st-train --steps 1 --network channels=8,16,24 ... and st-export.
+    To check the model against a machine, measure eight networks or more there and name them again with --fit:
+    st-bench A.onnx B.onnx ... --json bf16.json, once more with --full-precision --json fp32.json, and
+    st-bench predict --fit bf16.json --fit fp32.json A.onnx B.onnx ... Networks of other shapes need no training:
+    st-train --steps 1 --network channels=8,16,24 ... and st-export --no-parity.
     """
     # Imported here, since --help and completion shall not wait for them.
     from artmirror.benchmarks.engine_arguments import engine_path

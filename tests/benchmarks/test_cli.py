@@ -27,16 +27,25 @@ class Opener:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str | None, int | None]] = []
         self.devices: set[str | None] = set()
+        self.full_precision: set[bool] = set()
         self.engines: list[FakeEngine] = []
 
     def __call__(
-        self, path: Path, *, size: tuple[int, int], backend: str | None, device: str | None, threads: int | None
+        self,
+        path: Path,
+        *,
+        size: tuple[int, int],
+        backend: str | None,
+        device: str | None,
+        threads: int | None,
+        full_precision: bool,
     ) -> FakeEngine:
         assert size == SIZE
         if path.stem == "broken":
             raise ArtmirrorError(f"cannot read {path}")
         self.asked.append((str(path), backend, threads))
         self.devices.add(device)
+        self.full_precision.add(full_precision)
         self.engines.append(FakeEngine(path.stem, backend or "openvino"))
         return self.engines[-1]
 
@@ -101,6 +110,12 @@ def test_roofs_stand_beside_what_was_measured(opener: Opener, tmp_path: Path, mo
     assert session.records[0].macs == read_workload(STARRY, SIZE).macs
     assert "roofs measured here: copy" in result.stdout
     assert bench(str(STARRY), *SHORT, "--device", "cuda", "--ceilings").stdout.count("roofs") == 0  # not the GPU's
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_full_precision_is_handed_on(opener: Opener, asked: bool) -> None:
+    assert bench("a.onnx", *SHORT, *["--full-precision"] * asked).exit_code == 0
+    assert opener.full_precision == {asked}
 
 
 def test_names_are_not_taken_for_markup(opener: Opener) -> None:
