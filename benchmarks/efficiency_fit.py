@@ -1,12 +1,12 @@
 """The shares of the roofs that a library reaches, fitted to measured frames of several networks.
 
 Least squares on the logarithm of the time, so that a fast network counts as much as a slow one. What the networks
-cannot tell apart (all have the same conversions and much the same last convolution) is held near where it starts:
+cannot tell apart (at one size all have the same conversions) is held near where it starts:
 each parameter's own deviation, in units of `_LOOSENESS`, is one residual more. Bounds keep all of them possible.
 """
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
@@ -18,10 +18,10 @@ from artmirror.runtime.errors import ArtmirrorError
 
 FEWEST_NETWORKS = 4
 _NOISE = 0.05  # deviation of a measured time that says nothing: a residual of 1
-# Of the logarithm of each parameter, in the order of `Efficiencies`.
-_LOOSENESS = np.array([0.3, 0.5, 0.5, 0.5, 0.5])
-_LOWEST = np.array([0.05, 0.005, 0.05, 0.005, 1e-7])
-_HIGHEST = np.array([1.2, 1.2, 5.0, 5.0, 1e-3])  # the roofs are measured too, and caches are faster than memory
+# Of the logarithms of convolution, memory, conversion and launch_s.
+_LOOSENESS = np.array([0.3, 0.5, 0.5, 0.5])
+_LOWEST = np.array([0.05, 0.05, 0.005, 1e-7])
+_HIGHEST = np.array([1.2, 5.0, 5.0, 1e-3])  # the roofs are measured too, and caches are faster than memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +80,20 @@ def fit_efficiencies(measured: Sequence[Measured], start: Efficiencies, source: 
 
 
 def _fit(measured: Sequence[Measured], start: Efficiencies, source: str) -> Efficiencies:
-    first = np.log(astuple(start)[:-1])
+    first = np.log([start.convolution, start.memory, start.conversion, start.launch_s])
 
     def residuals(logarithms: Any) -> Any:
-        found = _efficiencies(logarithms, source)
+        found = _moved(start, logarithms, source)
         times = [frame_s(one.passes, one.roofs, found) / one.frame_s for one in measured]
         return np.concatenate([np.log(times) / _NOISE, (logarithms - first) / _LOOSENESS])
 
     bounds = (np.log(_LOWEST), np.log(_HIGHEST))
-    return _efficiencies(_least_squares()(residuals, np.clip(first, *bounds), bounds=bounds).x, source)
+    return _moved(start, _least_squares()(residuals, np.clip(first, *bounds), bounds=bounds).x, source)
 
 
-def _efficiencies(logarithms: Any, source: str) -> Efficiencies:
-    convolution, thin_convolution, memory, conversion, launch_s = (float(value) for value in np.exp(logarithms))
-    return Efficiencies(convolution, thin_convolution, memory, conversion, launch_s, source)
+def _moved(start: Efficiencies, logarithms: Any, source: str) -> Efficiencies:
+    convolution, memory, conversion, launch_s = (float(value) for value in np.exp(logarithms))
+    return Efficiencies(convolution, memory, conversion, launch_s, start.channel_step, source)
 
 
 def _least_squares() -> Any:  # SciPy ships no types

@@ -10,10 +10,9 @@ from typing import Literal
 
 from artmirror.benchmarks.workload import CONVERSION, Layer
 
-Kind = Literal["convolution", "thin convolution", "normalisation", "movement", "elementwise", "conversion"]
+Kind = Literal["convolution", "normalisation", "movement", "elementwise", "conversion"]
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 
-THIN_CHANNELS = 8  # a convolution with fewer output channels leaves most of a vector or a tile empty
 _FP32_BYTES = 4
 _VALUE_BYTES: dict[Precision, int] = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 2}
 _OPERAND_BYTES: dict[Precision, int] = {**_VALUE_BYTES, "int8": 1}  # of what a convolution reads
@@ -100,8 +99,7 @@ def _passes_of_layer(layer: Layer, values_read: int, rules: FusionRules, precisi
     joined = layer.values_joined * size
     if layer.is_product:
         read = (values_read + layer.weights) * _OPERAND_BYTES[precision]
-        kind: Kind = "thin convolution" if layer.shape[1] < THIN_CHANNELS else "convolution"
-        return [one(kind, read + layer.values_written * size + joined)]
+        return [one("convolution", read + layer.values_written * size + joined)]
     if layer.operation != "MVN":
         return [one("movement", (values_read + layer.values_written) * size + joined)]
     moved = layer.values_written * rules.normalisation_values * size

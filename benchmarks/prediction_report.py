@@ -65,9 +65,9 @@ def nearer_roof(times: Sequence[PassTime]) -> str:
 def assumption_lines(shares: Efficiencies, precision: Precision) -> list[str]:
     """All that a prediction rests on."""
     return [
-        f"shares of the roofs: convolutions {shares.convolution:.0%} of the operations ({shares.thin_convolution:.0%} "
-        f"with fewer than 8 output channels), {shares.memory:.0%} of the bytes ({shares.conversion:.0%} between uint8 "
-        f"and numbers); {1e6 * shares.launch_s:.1f} us a launch",
+        f"shares of the roofs: {shares.convolution:.0%} of the operations, {shares.memory:.0%} of the bytes "
+        f"({shares.conversion:.0%} between uint8 and numbers); {1e6 * shares.launch_s:.1f} us a launch; output "
+        f"channels rounded up to a multiple of {shares.channel_step}",
         f"  {shares.source}",
         *(f"{name}: {RULES[name].description}" for name in RULES),
         f"values in {precision}; matrix units, copies to the card and back, and the camera are left out",
@@ -96,8 +96,8 @@ def fit_lines(measured: Sequence[Measured], fitted: Fitted) -> list[str]:
     return [
         f"median error {median_error(fitted.errors(measured)):.1%}; "
         f"each predicted from the others {median_error(fitted.left_out_errors(measured)):.1%}",
-        f"convolution={shares.convolution:.3g}, thin_convolution={shares.thin_convolution:.3g}, "
-        f"memory={shares.memory:.3g}, conversion={shares.conversion:.3g}, launch_s={shares.launch_s:.2g}",
+        f"convolution={shares.convolution:.3g}, memory={shares.memory:.3g}, conversion={shares.conversion:.3g}, "
+        f"launch_s={shares.launch_s:.2g}, channel_step={shares.channel_step}",
     ]
 
 

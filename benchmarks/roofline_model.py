@@ -7,6 +7,7 @@ efficiency, a launch costs a fixed time, and the passes of a frame follow one an
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Literal
 
 from artmirror.benchmarks.layer_costs import Pass
@@ -27,10 +28,10 @@ class Efficiencies:
     """Which shares of the roofs a library reaches; above 1 where caches are faster than the memory's roof."""
 
     convolution: float  # of the arithmetic's roof
-    thin_convolution: float  # the same, with few output channels; see `layer_costs.THIN_CHANNELS`
     memory: float  # of the memory's roof, all but conversions
     conversion: float  # of the memory's roof, between the frame's uint8 and numbers
     launch_s: float  # of one launch, whatever it does
+    channel_step: int  # convolutions compute their output channels rounded up to it; stated, not fitted
     source: str
 
 
@@ -38,20 +39,20 @@ class Efficiencies:
 # (f2-16-32x4 at 640x360, two cores with AVX-512), against a product of 390 GFLOP/s and a copy of 40 GB/s.
 PROFILED = Efficiencies(
     convolution=0.85,
-    thin_convolution=0.1,
     memory=1.5,
     conversion=0.075,
     launch_s=5e-6,
+    channel_step=16,  # fp32 values in a vector of AVX-512
     source="single layers in a profile of OpenVINO, not fitted",
 )
 
 # `fit_efficiencies` from there, both precisions of seven networks at once.
 PROCESSOR = Efficiencies(
     convolution=1.2,
-    thin_convolution=0.194,
-    memory=1.88,
-    conversion=0.076,
-    launch_s=5.7e-6,
+    memory=1.94,
+    conversion=0.084,
+    launch_s=5.5e-6,
+    channel_step=PROFILED.channel_step,
     source="fitted to OpenVINO on two cores with AVX-512: seven networks at 640x360 in fp32 and bf16, 2026-11, roofs "
     "measured on a busy machine; a start, to be fitted again on a quiet one",
 )
@@ -60,12 +61,12 @@ PROCESSOR = Efficiencies(
 # keeps no picture in its cache, and its roofs are public figures, of which copies reach about three quarters.
 CARD = Efficiencies(
     convolution=0.5 * min(PROCESSOR.convolution, 1),
-    thin_convolution=0.5 * PROCESSOR.thin_convolution,
     memory=0.75 * min(PROCESSOR.memory, 1),
     conversion=0.75 * min(PROCESSOR.memory, 1),  # one kernel; the processor takes five steps
     launch_s=PROCESSOR.launch_s,
+    channel_step=8,  # the width of ncnn's largest packing and of half-precision tiles
     source="assumed, no card was at hand: of public figures, half of what the fit to OpenVINO reaches of a measured "
-    "product (both capped at 1), three quarters of what it reaches of a measured copy",
+    "product, three quarters of what it reaches of a measured copy (both capped at 1)",
 )
 
 
@@ -94,9 +95,7 @@ def pass_times(passes: Sequence[Pass], roofs: Roofs, shares: Efficiencies) -> tu
     return tuple(
         PassTime(
             one,
-            one.flop
-            / roofs.flop_per_s
-            / (shares.thin_convolution if one.kind == "thin convolution" else shares.convolution),
+            _computed_flop(one, shares.channel_step) / roofs.flop_per_s / shares.convolution,
             one.bytes_moved / roofs.bytes_per_s / (shares.conversion if one.kind == "conversion" else shares.memory),
             one.launches * shares.launch_s,
         )
@@ -107,3 +106,9 @@ def pass_times(passes: Sequence[Pass], roofs: Roofs, shares: Efficiencies) -> tu
 def frame_s(passes: Sequence[Pass], roofs: Roofs, shares: Efficiencies) -> float:
     """Seconds of one frame, without copying it to a card and back."""
     return sum(time.total_s for time in pass_times(passes, roofs, shares))
+
+
+def _computed_flop(one: Pass, channel_step: int) -> float:
+    """With the output channels that are only computed to fill a vector or a tile."""
+    channels = one.shape[1]
+    return one.flop * ceil(channels / channel_step) * channel_step / channels

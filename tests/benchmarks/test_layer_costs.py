@@ -49,10 +49,6 @@ class TestConvolution:
         assert costs(path, precision="int8")[1][2] == read + 2 * written
         assert costs(path, precision="fp16")[0] == costs(path)[0]  # the frame is converted to fp32 anyway
 
-    def test_few_output_channels_are_a_kind_of_their_own(self, tmp_path: Path) -> None:
-        convolution = helper.make_node("Conv", ["x", "w"], ["y"], pads=[1, 1, 1, 1])
-        assert costs(write_network(tmp_path / "a.onnx", convolution, w=(3, 3, 3, 3)))[1][0] == "thin convolution"
-
 
 def test_padding_is_a_pass_or_folded(tmp_path: Path) -> None:
     path = write_network(

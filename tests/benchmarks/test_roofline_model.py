@@ -14,7 +14,7 @@ from artmirror.benchmarks.workload import read_layers
 from artmirror.runtime.errors import ArtmirrorError
 
 STARRY = Path(__file__).parents[2] / "runtime" / "styles" / "starry.onnx"
-HALVES = Efficiencies(0.5, 0.25, 0.5, 0.1, 1e-6, "test")
+HALVES = Efficiencies(0.5, 0.5, 0.1, 1e-6, 8, "test")
 ROOFS = Roofs(flop_per_s=1e12, bytes_per_s=1e10)
 
 
@@ -34,11 +34,15 @@ class TestPassTimes:
         assert time.bound == "memory"
         assert time.total_s == pytest.approx(4e-3 + 1e-6)
 
-    def test_each_kind_has_its_share(self) -> None:
-        thin = replace(convolution(10**9, 0), kind="thin convolution")
-        conversion = replace(convolution(0, 10_000_000), kind="conversion", launches=3)
-        times = [time.total_s for time in pass_times([thin, conversion], ROOFS, HALVES)]
-        assert times == pytest.approx([4e-3 + 1e-6, 1e-2 + 3e-6])
+    @pytest.mark.parametrize(("channels", "computed"), [(3, 8), (8, 8), (9, 16), (24, 24)])
+    def test_output_channels_fill_whole_vectors(self, channels: int, computed: int) -> None:
+        one = replace(convolution(10**9, 0), shape=(1, channels, 10, 10))
+        (time,) = pass_times([one], ROOFS, HALVES)
+        assert time.arithmetic_s == pytest.approx(2e-3 * computed / channels)
+
+    def test_conversions_have_their_own_share(self) -> None:
+        (time,) = pass_times([replace(convolution(0, 10_000_000), kind="conversion", launches=3)], ROOFS, HALVES)
+        assert time.total_s == pytest.approx(1e-2 + 3e-6)
 
     def test_a_faster_memory_is_never_slower(self) -> None:
         passes = [convolution(10**8 * (index + 1), 10**7 * (5 - index)) for index in range(5)]
@@ -99,11 +103,10 @@ class TestCards:
 class TestFit:
     """Frames of random networks whose times follow known shares."""
 
-    TRUE = Efficiencies(0.6, 0.15, 1.1, 0.12, 8e-6, "made up")
+    TRUE = Efficiencies(0.6, 1.1, 0.12, 8e-6, 16, "made up")
     # Kind, operations and bytes; each takes about a millisecond.
     KINDS = (
         ("convolution", 600_000_000, 1_000),
-        ("thin convolution", 150_000_000, 1_000),
         ("normalisation", 0, 11_000_000),
         ("conversion", 0, 1_200_000),
     )
@@ -113,9 +116,9 @@ class TestFit:
         random = np.random.default_rng(0)
         found = []
         for index in range(8):
-            largest = random.integers(1, 10, 4)  # so that each network has its own mixture
+            largest = random.integers(1, 10, 3)  # so that each network has its own mixture
             passes = tuple(
-                Pass(kind, kind, (1, 8, 1, 1), int(size) * flop, int(size) * bytes_moved)
+                Pass(kind, kind, (1, 16, 1, 1), int(size) * flop, int(size) * bytes_moved)
                 for size, (kind, flop, bytes_moved) in zip(largest, self.KINDS, strict=True)
             )
             found.append(Measured(f"net {index}", passes, ROOFS, frame_s(passes, ROOFS, self.TRUE)))
@@ -127,7 +130,7 @@ class TestFit:
         found = fitted.efficiencies
         assert found.source == "here"
         assert found.convolution == pytest.approx(0.6, rel=0.12)
-        assert found.thin_convolution == pytest.approx(0.15, rel=0.12)
+        assert found.memory == pytest.approx(1.1, rel=0.12)
         assert found.conversion == pytest.approx(0.12, rel=0.12)
         assert median_error(fitted.errors(measured)) < 0.02
         assert median_error(fitted.left_out_errors(measured)) < 0.03
