@@ -1,9 +1,9 @@
 """Graphics cards and small boards with their public figures.
 
 Operations are units times clock, two for each unit and cycle (a fused multiply-add); bytes are the bus width times the
-memory's rate. Most units, clocks, buses and rates were checked against public specification sites; the vendors' own data
-sheets were not opened. Unchecked: the RTX 3050 laptop's bandwidth, Iris Xe's clock, some rates of FP16 and of 8-bit
-dot products (the M1's FP16, for instance).
+memory's rate. Most units, clocks, buses and rates were checked against public specification sites; vendors' own data
+sheets were not opened. Unchecked: the RTX 3050 laptop's bandwidth, Iris Xe's clock, some rates of FP16 and of 8-bit dot
+products (the M1's FP16, for instance).
 
 Matrix units (tensor cores) are left out: networks this narrow do not fill them. Clocks are the highest that are
 promised; a thin laptop does not hold them. A graphics unit that shares the system's memory is given two channels.

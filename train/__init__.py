@@ -4,6 +4,6 @@
   preview, event_log
 - mathematics: network, features, losses, motion
 - pairs: data (photos), clips, chunks, mixture, flow, flow_raft
-- st-data: data_cli; collect, links, web, download, collected, video_check, collect_progress;
-  prepare, clip_files, video, measurement, shots, shards, dataset_folder, contact_sheet, prepare_report, prepare_progress
+- st-data: data_cli; collect, links, web, download, collected, video_check, collect_progress; prepare, clip_files,
+  video, measurement, shots, shards, dataset_folder, contact_sheet, prepare_report, prepare_progress
 """
