@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from artmirror.benchmarks.environment import Environment
+from artmirror.benchmarks.record_json import check_version, parse, read_text, write_text
 from artmirror.runtime.errors import ArtmirrorError
-from artmirror.runtime.whole_file import write_whole
 
 KIND = "speed"  # tells these files from those of `temporal_record`
 FORMAT_VERSION = 2  # 2: sensors, roofs, costs, more of the environment
@@ -105,20 +105,12 @@ class Session:
         Raises:
             ArtmirrorError: the text is no session, or of a version that is not read here.
         """
-        try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ArtmirrorError(f"{source} is no record of st-bench ({error}); measure again with --json") from None
+        values = parse(text, source)
         if not isinstance(values, dict) or "format_version" not in values:
             raise ArtmirrorError(f"{source} is no record of st-bench; measure again with --json")
         if values.get("kind", KIND) != KIND:
             raise ArtmirrorError(f"{source} is a record of kind {values['kind']}; one of speed is wanted")
-        version = values["format_version"]
-        if version not in _READ_VERSIONS:
-            raise ArtmirrorError(
-                f"{source} has record version {version}; this artmirror reads versions "
-                f"{' and '.join(map(str, _READ_VERSIONS))}: measure again"
-            )
+        check_version(values["format_version"], _READ_VERSIONS, source)
         try:
             return cls(
                 environment=Environment.from_json(values["environment"]),
@@ -135,10 +127,7 @@ def write_session(session: Session, path: Path) -> None:
     Raises:
         ArtmirrorError: the file cannot be written.
     """
-    try:
-        write_whole(path, (session.to_json() + "\n").encode())
-    except OSError as error:
-        raise ArtmirrorError(f"cannot write {path}: {error.strerror}; name another file with --json") from None
+    write_text(session.to_json(), path)
 
 
 def read_session(path: Path) -> Session:
@@ -147,11 +136,7 @@ def read_session(path: Path) -> Session:
     Raises:
         ArtmirrorError: the file is missing, or holds no session of this version.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ArtmirrorError(f"cannot read {path}: {error}; name a file written by st-bench --json") from None
-    return Session.from_json(text, str(path))
+    return Session.from_json(read_text(path), str(path))
 
 
 def _record(values: dict[str, Any]) -> Record:

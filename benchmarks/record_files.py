@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from artmirror.benchmarks.record import Session
+from artmirror.benchmarks.record_json import read_text
 from artmirror.benchmarks.temporal_record import KIND, TemporalSession
-from artmirror.runtime.errors import ArtmirrorError
 
 
 def read_records(path: Path) -> Session | TemporalSession:
@@ -14,10 +14,7 @@ def read_records(path: Path) -> Session | TemporalSession:
     Raises:
         ArtmirrorError: the file is missing, damaged, or no record of st-bench.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ArtmirrorError(f"cannot read {path}: {error}; name a file written by st-bench --json") from None
+    text = read_text(path)
     return TemporalSession.from_json(text, str(path)) if _kind(text) == KIND else Session.from_json(text, str(path))
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from artmirror.benchmarks.environment import Environment
+from artmirror.benchmarks.record_json import check_version, parse, read_text, write_text
 from artmirror.runtime.errors import ArtmirrorError
-from artmirror.runtime.whole_file import write_whole
 
 KIND = "temporal"  # tells these files from those of `record`
 FORMAT_VERSION = 2  # 2: more of the environment
@@ -115,18 +115,10 @@ class TemporalSession:
         Raises:
             ArtmirrorError: the text is no such session, or of a version that is not read here.
         """
-        try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ArtmirrorError(f"{source} is no record of st-bench ({error}); measure again with --json") from None
+        values = parse(text, source)
         if not isinstance(values, dict) or values.get("kind") != KIND:
             raise ArtmirrorError(f"{source} is no record of st-bench temporal; measure again with --json")
-        version = values.get("format_version")
-        if version not in _READ_VERSIONS:
-            raise ArtmirrorError(
-                f"{source} has record version {version}; this artmirror reads versions "
-                f"{' and '.join(map(str, _READ_VERSIONS))}: measure again"
-            )
+        check_version(values.get("format_version"), _READ_VERSIONS, source)
         try:
             return cls(
                 environment=Environment.from_json(values["environment"]),
@@ -145,10 +137,7 @@ def write_temporal(session: TemporalSession, path: Path) -> None:
     Raises:
         ArtmirrorError: the file cannot be written.
     """
-    try:
-        write_whole(path, (session.to_json() + "\n").encode())
-    except OSError as error:
-        raise ArtmirrorError(f"cannot write {path}: {error.strerror}; name another file with --json") from None
+    write_text(session.to_json(), path)
 
 
 def read_temporal(path: Path) -> TemporalSession:
@@ -157,11 +146,7 @@ def read_temporal(path: Path) -> TemporalSession:
     Raises:
         ArtmirrorError: the file is missing, or holds no session of this version.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ArtmirrorError(f"cannot read {path}: {error}; name a file written by st-bench temporal --json") from None
-    return TemporalSession.from_json(text, str(path))
+    return TemporalSession.from_json(read_text(path, "st-bench temporal"), str(path))
 
 
 def _sequence(values: dict[str, Any]) -> SequenceRecord:

@@ -1,18 +1,16 @@
 """starry.pt -> starry.ncnn.param and starry.ncnn.bin, by pnnx; see `runtime.ncnn_file` for what is in them."""
 
 import copy
-import hashlib
 import subprocess
 import tempfile
 import warnings
-from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 
 import pnnx
 import torch
 from torch import Tensor, nn
 
+from artmirror.export.checkpoint_manifest import manifest_of
 from artmirror.export.errors import ExportError
 from artmirror.runtime.manifest import Manifest
 from artmirror.runtime.ncnn_file import graph_sha256, write_ncnn
@@ -57,17 +55,8 @@ def ncnn_from_checkpoint(checkpoint: Checkpoint, checkpoint_path: Path, output: 
         ArtmirrorError: the folder does not exist or cannot be written.
     """
     param, weights = _convert(FloatCore(checkpoint.stylizer()), fp16)
-    manifest = Manifest(
-        **asdict(checkpoint.style),
-        preset=checkpoint.preset,
-        network=asdict(checkpoint.network),
-        precision="fp16" if fp16 else "fp32",
-        height=None,
-        width=None,
-        checkpoint_sha256=hashlib.sha256(checkpoint_path.read_bytes()).hexdigest(),
-        steps=checkpoint.step,
-        graph_sha256=graph_sha256(param, weights),
-        exporter={library: version(library) for library in ("artmirror", "torch", "pnnx")},
+    manifest = manifest_of(
+        checkpoint, checkpoint_path, fp16=fp16, graph_sha256=graph_sha256(param, weights), libraries=("pnnx",)
     )
     write_ncnn(output, manifest, param, weights)
     return manifest

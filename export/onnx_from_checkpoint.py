@@ -1,21 +1,19 @@
 """starry.pt -> starry.onnx under the contract between export and runtime."""
 
 import contextlib
-import hashlib
 import io
 import logging
 import warnings
-from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 
 import onnx
 import torch
 
+from artmirror.export.checkpoint_manifest import manifest_of
 from artmirror.export.errors import ExportError
 from artmirror.export.fp16 import Choice, convert_to_fp16
 from artmirror.export.graph import VideoFilter
-from artmirror.runtime.manifest import METADATA_KEY, SMALLEST_SIDE, Manifest
+from artmirror.runtime.manifest import METADATA_KEY, SMALLEST_SIDE
 from artmirror.runtime.onnx_metadata import parse_onnx_metadata
 from artmirror.runtime.whole_file import write_whole
 from artmirror.train.checkpoint import Checkpoint
@@ -41,17 +39,8 @@ def onnx_from_checkpoint(
     model, choices = graph_of(VideoFilter(checkpoint.stylizer()), fp16=fp16)
     _, graph_sha256 = parse_onnx_metadata(memoryview(model.SerializeToString()))
     assert graph_sha256 is not None
-    manifest = Manifest(
-        **asdict(checkpoint.style),
-        preset=checkpoint.preset,
-        network=asdict(checkpoint.network),
-        precision="fp16" if fp16 else "fp32",
-        height=None,
-        width=None,
-        checkpoint_sha256=hashlib.sha256(checkpoint_path.read_bytes()).hexdigest(),
-        steps=checkpoint.step,
-        graph_sha256=graph_sha256,
-        exporter={library: version(library) for library in ("artmirror", "torch", "onnx", "onnxscript")},
+    manifest = manifest_of(
+        checkpoint, checkpoint_path, fp16=fp16, graph_sha256=graph_sha256, libraries=("onnx", "onnxscript")
     )
     model.metadata_props.add(key=METADATA_KEY, value=manifest.to_json())
     return model, choices
