@@ -33,7 +33,9 @@ class VideoFilter(nn.Module):
         Returns:
             (1, H, W, 3) uint8 BGR.
         """
-        picture = frame.float().permute(0, 3, 1, 2)  # TensorRT takes uint8 only right at a cast: cast, then transpose
-        painted = self.stylizer(picture / 255) * 255
+        # TensorRT takes uint8 only right at a cast. Blending in this order too leaves the two transpositions beside the
+        # network, where OpenVINO makes its own change of layout of them.
+        picture = frame.float()
+        painted = self.stylizer(picture.permute(0, 3, 1, 2) / 255).permute(0, 2, 3, 1) * 255
         blend = picture + strength * (painted - picture)
-        return torch.round(blend).clamp(0, 255).permute(0, 2, 3, 1).to(torch.uint8)
+        return torch.round(blend).clamp(0, 255).to(torch.uint8)

@@ -28,13 +28,13 @@ def _check_choices(config: object) -> None:
 class NetworkConfig:
     """The stylizer: a stem, two halvings, residual blocks, two doublings, a head."""
 
-    channels: tuple[int, int, int] = (16, 32, 48)  # at full, half and quarter size
+    channels: tuple[int, int, int] = (16, 32, 48)  # at full (where there is no fold), half and quarter size
     blocks: int = 5
     end_kernel: int = 3  # of the first and the last convolution
     padding: Padding = "reflect"
     norm: Norm = "instance"
     upsampling: Upsampling = "nearest"
-    fold: int = 1  # 2 or 4: the stem takes squares of so many pixels a side at once, the head gives them back
+    fold: int = 1  # 2 or 4: the stem steps over so many pixels at once, the head gives them back
     output: Output = "tanh"  # what brings the head's values into [0, 1]; linear ones are cut off at show time
     grain: float = 1.5 / 255  # standard deviation of the fixed grain that is added to the frame, in [0, 1]
 
@@ -67,11 +67,14 @@ class NetworkConfig:
 # huang-deconv: the paper's.
 # johnson: Johnson et al. 2016, supplement, with padded residual blocks and the same change of upsampling.
 # reconet: Gao et al. 2018, table 1.
+# lite, nano: ours, for weak machines; docs/variants.md has the search.
 NETWORK_PRESETS: dict[str, NetworkConfig] = {
     "huang": NetworkConfig(),
     "huang-deconv": NetworkConfig(upsampling="deconv"),
     "johnson": NetworkConfig(channels=(32, 64, 128), end_kernel=9),
     "reconet": NetworkConfig(channels=(48, 96, 192), blocks=4, end_kernel=9),
+    "lite": NetworkConfig(channels=(16, 32, 32), blocks=5, padding="replicate", fold=2),
+    "nano": NetworkConfig(channels=(16, 12, 32), blocks=3, padding="replicate", fold=4),
 }
 
 

@@ -77,26 +77,23 @@ class UpsamplingBlock(nn.Module):
         return F.relu(self.norm(self.conv(x)))
 
 
-class UnfoldingHead(nn.Module):
-    """From a small feature map to a picture of `fold` times the size: sub-pixel convolution (Shi et al. 2016).
+class SubPixelConv(nn.Module):
+    """Twice the size: a convolution with four outputs for each channel, laid out as squares (Shi et al. 2016).
 
-    A last convolution at full size lets neighbouring squares overlap, and all pixels of a square begin with the same
-    weights (Aitken et al. 2017): without these two a grid stays visible.
+    All pixels of a square begin with the same weights (Aitken et al. 2017), else a grid stays visible.
     """
 
-    def __init__(self, config: NetworkConfig, inputs: int) -> None:
+    def __init__(self, config: NetworkConfig, inputs: int, outputs: int) -> None:
         super().__init__()
-        full, pixels = config.channels[0], config.fold**2
-        self.conv = _padded_conv(config, inputs, full * pixels, kernel=3)
-        self.unfold = nn.PixelShuffle(config.fold)
-        self.last = _padded_conv(config, full, 3, kernel=config.end_kernel)
+        self.conv = _padded_conv(config, inputs, outputs * 4, kernel=3)
+        self.unfold = nn.PixelShuffle(2)
         assert self.conv.bias is not None
         with torch.no_grad():
             for parameter in (self.conv.weight, self.conv.bias):
-                parameter.copy_(parameter[::pixels].repeat_interleave(pixels, 0))
+                parameter.copy_(parameter[::4].repeat_interleave(4, 0))
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.last(F.relu(self.unfold(self.conv(x))))
+        out: Tensor = self.unfold(self.conv(x))
         return out
 
 
@@ -106,8 +103,9 @@ class Stylizer(nn.Module):
     The picture may have any size from 64 up. The strides give ceil(size / 4), so the doublings overshoot by at most
     three pixels, which are cropped at the right and bottom.
 
-    A `fold` above 1 is ours: the costly layers at full size are left out, at half size too with 4. The stem then is the
-    same as space-to-depth and a 3x3 convolution, written as one convolution with a larger kernel and stride.
+    A `fold` above 1 is ours: no layer computes at full size, and with 4 all but the last at a quarter. The stem takes
+    overlapping squares, twice the fold a side; the head doubles the size once or twice. Doubling twice, not fourfold at
+    once, lets the squares grow together: a fourfold step leaves a grid.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -120,19 +118,14 @@ class Stylizer(nn.Module):
         self.down = nn.Sequential(*(ConvBlock(config, wide, narrow, stride=2) for wide, narrow in sizes))
         self.blocks = nn.Sequential(*(ResidualBlock(config, widths[-1]) for _ in range(config.blocks)))
         self.up = nn.Sequential(*(UpsamplingBlock(config, narrow, wide) for wide, narrow in reversed(sizes)))
-        self.head = (
-            _padded_conv(config, widths[0], 3, kernel=config.end_kernel)
-            if config.fold == 1
-            else UnfoldingHead(config, widths[0])
-        )
+        self.head = _head(config, widths[0])
 
     def colour_parameters(self) -> list[tuple[Tensor, int]]:
-        """The parameters that red, green and blue enter or leave by, and the axis that they lie on."""
-        first = next(layer for layer in self.stem.modules() if isinstance(layer, nn.Conv2d))
-        last = self.head.last if isinstance(self.head, UnfoldingHead) else self.head
-        assert isinstance(last, nn.Conv2d)
+        """Views of the parameters that red, green and blue enter or leave by, and the axis that they lie on."""
+        first, *_ = (layer for layer in self.stem.modules() if isinstance(layer, nn.Conv2d))
+        *_, last = (layer for layer in self.head.modules() if isinstance(layer, nn.Conv2d))
         assert last.bias is not None
-        return [(first.weight, 1), (last.weight, 0), (last.bias, 0)]
+        return [(first.weight, 1), (last.weight.unflatten(0, (3, -1)), 0), (last.bias.unflatten(0, (3, -1)), 0)]
 
     def forward(self, rgb: Tensor) -> Tensor:  # (B, 3, H, W) float RGB in [0, 1]
         """Paint a batch of frames; returns the same shape and range, float32."""
@@ -149,10 +142,19 @@ class Stylizer(nn.Module):
 def _stem_conv(config: NetworkConfig, outputs: int) -> nn.Module:
     if config.fold == 1:
         return _padded_conv(config, 3, outputs, kernel=config.end_kernel)
-    # Padded for three squares in a row, and at the right and bottom so that a broken last square is taken too.
-    near, far = config.fold, 2 * config.fold - 1
+    # Half a square more on every side, and at the right and bottom so that a broken last square is taken too.
+    near, far = config.fold // 2, config.fold // 2 + config.fold - 1
     pad = {"reflect": nn.ReflectionPad2d, "replicate": nn.ReplicationPad2d, "zeros": nn.ZeroPad2d}[config.padding]
-    return nn.Sequential(pad((near, far, near, far)), nn.Conv2d(3, outputs, 3 * config.fold, config.fold))
+    return nn.Sequential(pad((near, far, near, far)), nn.Conv2d(3, outputs, 2 * config.fold, config.fold))
+
+
+def _head(config: NetworkConfig, inputs: int) -> nn.Module:
+    if config.fold == 1:
+        return _padded_conv(config, inputs, 3, kernel=config.end_kernel)
+    if config.fold == 2:
+        return SubPixelConv(config, inputs, 3)
+    half = config.channels[1]
+    return nn.Sequential(SubPixelConv(config, inputs, half), nn.ReLU(), SubPixelConv(config, half, 3))
 
 
 def _padded_conv(config: NetworkConfig, inputs: int, outputs: int, *, kernel: int, stride: int = 1) -> nn.Conv2d:
