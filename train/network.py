@@ -125,7 +125,7 @@ class Stylizer(nn.Module):
         first, *_ = (layer for layer in self.stem.modules() if isinstance(layer, nn.Conv2d))
         *_, last = (layer for layer in self.head.modules() if isinstance(layer, nn.Conv2d))
         assert last.bias is not None
-        return [(first.weight, 1), (last.weight.unflatten(0, (3, -1)), 0), (last.bias.unflatten(0, (3, -1)), 0)]
+        return [(first.weight, 1), (last.weight.view(3, -1), 0), (last.bias.view(3, -1), 0)]
 
     def forward(self, rgb: Tensor) -> Tensor:  # (B, 3, H, W) float RGB in [0, 1]
         """Paint a batch of frames; returns the same shape and range, float32."""
