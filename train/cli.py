@@ -116,6 +116,12 @@ _OPTIONAL_PATHS = ("content_path", "clips_path", "flow_weights_path", "vgg_path"
     "--temporal-weight", type=click.FloatRange(0), default=_DEFAULTS.weights.temporal, help="Higher flickers less."
 )
 @click.option(
+    "--temporal-ramp",
+    type=click.FloatRange(0, 1),
+    default=_DEFAULTS.temporal_ramp,
+    help="Share of the steps in which the temporal weight grows from 0.",
+)
+@click.option(
     "--noise",
     type=click.FloatRange(0, 1),
     default=_DEFAULTS.motion.noise_std,
@@ -210,6 +216,7 @@ def _configured(options: dict[str, Any]) -> tuple[TrainConfig, dict[str, str], P
         crop=options["crop"],
         style_size=options["style_size"],
         peak_learning_rate=options["learning_rate"],
+        temporal_ramp=options["temporal_ramp"],
         precision=_precision(options),
         ema_decay=options["ema_decay"],
         seed=options["seed"],

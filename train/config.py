@@ -145,6 +145,7 @@ class TrainConfig:
     crop: int = 192  # side of the square frames, pixels
     style_size: int = 384  # the painting's short side, pixels
     peak_learning_rate: float = 3e-3
+    temporal_ramp: float = 0.0  # share of the steps in which the temporal weight grows from 0 to its full
     gradient_clip: float = 10.0
     precision: Precision = "fp32"
     ema_decay: float = 0.0  # of the running average of the weights that is kept in their place; 0 for none
@@ -161,6 +162,8 @@ class TrainConfig:
             raise TrainError(
                 f"learning rate {self.peak_learning_rate}, gradient clip {self.gradient_clip}: both must be above 0"
             )
+        if not 0 <= self.temporal_ramp <= 1:
+            raise TrainError(f"temporal ramp {self.temporal_ramp}; wanted a share of the steps, 0 to 1")
         if not 0 <= self.ema_decay < 1:
             raise TrainError(f"decay of the average {self.ema_decay}; wanted 0 for none, or below 1, for instance 0.99")
         if self.content_path is None and self.clips_path is None:

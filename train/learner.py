@@ -60,7 +60,7 @@ class Learner:
         # Paint both frames of every pair in one pass.
         with self._autocast():
             painted_first, painted_second = self._model(torch.cat([first, second])).chunk(2)
-            terms = self._objective(first, painted_first, painted_second, flow, visible)
+            terms = self._objective(first, painted_first, painted_second, flow, visible, self._temporal_share())
 
         # Find the gradient; with several processes this is where theirs are averaged.
         self._optimizer.zero_grad(set_to_none=True)
@@ -83,6 +83,11 @@ class Learner:
             if self._average is not None:
                 self._average.update_parameters(self._network)
         return step
+
+    def _temporal_share(self) -> float:
+        """Of the temporal weight, at this step: a network that may not move from the start learns no strokes."""
+        grows_steps = self._config.temporal_ramp * self._config.steps
+        return min(1.0, self._scheduler.last_epoch / grows_steps) if grows_steps else 1.0
 
     @property
     def result(self) -> Stylizer:

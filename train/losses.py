@@ -1,5 +1,7 @@
 """The four terms of Huang et al. 2017, each a module that returns a scalar, and their weighted sum."""
 
+from dataclasses import asdict
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -100,7 +102,7 @@ class Objective(nn.Module):
         self.temporal = TemporalLoss()
 
     def forward(
-        self, frames: Tensor, first: Tensor, second: Tensor, flow: Tensor, visible: Tensor
+        self, frames: Tensor, first: Tensor, second: Tensor, flow: Tensor, visible: Tensor, temporal_share: float = 1.0
     ) -> dict[str, Tensor]:
         """Judge painted pairs.
 
@@ -110,6 +112,7 @@ class Objective(nn.Module):
             second: The painted second frames, same shape.
             flow: (B, 2, H, W) float32 pixels, from the first to the second frame.
             visible: (B, 1, H, W) float32, 1 where the flow holds.
+            temporal_share: Of the temporal term's weight.
 
         Returns:
             Unweighted terms by name, and their weighted sum as `total`. A style of 1 is an unpainted photo's.
@@ -123,5 +126,6 @@ class Objective(nn.Module):
             "total_variation": self.total_variation(first),
             "temporal": self.temporal(first, second, flow, visible),
         }
-        terms["total"] = torch.stack([getattr(self.weights, name) * term for name, term in terms.items()]).sum()
+        factors = {**asdict(self.weights), "temporal": self.weights.temporal * temporal_share}
+        terms["total"] = torch.stack([factors[name] * term for name, term in terms.items()]).sum()
         return terms

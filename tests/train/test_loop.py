@@ -242,6 +242,16 @@ class TestAverage:
         assert _same_weights(run.output, whole.output)
 
 
+def test_the_temporal_weight_grows_to_its_full(make_config: MakeConfig, run: Run) -> None:
+    config = make_config(steps=6, temporal_ramp=2 / 3)
+    run(config)
+    shares = []
+    for losses in run.losses.values():
+        others = sum(getattr(config.weights, name) * losses[name] for name in ("content", "style", "total_variation"))
+        shares.append((losses["total"] - others) / (config.weights.temporal * losses["temporal"]))
+    assert shares == pytest.approx([0, 0.25, 0.5, 0.75, 1, 1], abs=1e-3)
+
+
 @pytest.mark.parametrize("preset_change", [{"norm": "batch"}, {"upsampling": "deconv"}])
 def test_bf16_trains_too(make_config: MakeConfig, run: Run, preset_change: dict[str, Any]) -> None:
     network = NetworkConfig(channels=(4, 6, 8), blocks=1, **preset_change)

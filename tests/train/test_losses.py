@@ -151,6 +151,13 @@ class TestObjective:
         assert objective(frame, frame, frame, *self.still)["content"].item() == 0
         assert objective(frame, other, other, *self.still)["content"].item() > 1e-3
 
+    def test_the_temporal_term_may_count_in_part(self, random_vgg: VggFeatures) -> None:
+        objective = Objective(random_vgg, _random(1, 3, 64, 64, seed=1), self.photos, self.weights)
+        frames = [_random(1, 3, 64, 64, seed=seed) for seed in (2, 3, 4)]
+        whole, none = (objective(*frames, *self.still, share) for share in (1.0, 0.0))
+        assert whole["temporal"] == none["temporal"]
+        torch.testing.assert_close(whole["total"] - none["total"], 7 * whole["temporal"])
+
     def test_gradients_reach_both_painted_frames_and_no_judge(self, random_vgg: VggFeatures) -> None:
         objective = Objective(random_vgg, _random(1, 3, 64, 64, seed=1), self.photos, self.weights)
         frame = _random(1, 3, 64, 64, seed=2)

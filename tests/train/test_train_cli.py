@@ -84,7 +84,8 @@ class TestDryRun:
             "--style a.jpg --content b --clips k --clip-share 0.3 --gap 2 --gap 5 --flow raft --flow-weights r.pth "
             "--vgg c.pth -o d/e.pt --name f --title g --artist h --year 1889 "
             "--preset johnson --steps 11 --pairs 12 --crop 113 --style-size 114 --content-weight 15 --style-weight 16 "
-            "--tv-weight 17 --temporal-weight 18 --noise 0.19 --learning-rate 0.2 --precision fp16 --ema 0.9 --seed 21"
+            "--tv-weight 17 --temporal-weight 18 --temporal-ramp 0.4 --noise 0.19 --learning-rate 0.2 --precision fp16 "
+            "--ema 0.9 --seed 21"
         )
         told = json.loads(invoke(*options.split(), "--dry-run").stdout)
         assert told.pop("style") == {"name": "f", "title": "g", "artist": "h", "year": "1889"}
@@ -107,6 +108,7 @@ class TestDryRun:
             crop=113,
             style_size=114,
             peak_learning_rate=0.2,
+            temporal_ramp=0.4,
             precision="fp16",
             ema_decay=0.9,
             seed=21,
