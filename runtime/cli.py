@@ -2,31 +2,28 @@
 
 import json
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from artmirror.runtime.command import EXIT_INTERRUPTED, Command, SizeType, StopOnSignals, common_options
 from artmirror.runtime.device_list import list_devices
-from artmirror.runtime.engines import BACKENDS, open_for_show
+from artmirror.runtime.engines import BACKENDS, Opened, open_for_show
 from artmirror.runtime.errors import ArtmirrorError
 from artmirror.runtime.gallery import DEFAULT_STYLE, bundled_manifests, find_style, styles_folder
 from artmirror.runtime.pipeline import Pipeline
+from artmirror.runtime.progress import show_progress
+from artmirror.runtime.quality import AUTO, DEFAULT_TARGET_FPS, MARGIN, open_best
 from artmirror.runtime.sink import Sink, SinkFormat
 from artmirror.runtime.sinks import display_available, open_sink
 from artmirror.runtime.sources import open_source
 from artmirror.runtime.statistics import peak_rss_bytes
+from artmirror.runtime.variants import FULL, QUALITIES, find_variant, quality_of, variants
 
 if TYPE_CHECKING:
     from artmirror.runtime.engine import EngineInfo
-    from artmirror.runtime.engines import Opened
     from artmirror.runtime.source import Source
     from artmirror.runtime.statistics import RunStatistics
 
@@ -34,6 +31,9 @@ if TYPE_CHECKING:
 def _list_devices(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if not value or ctx.resilient_parsing:
         return
+    from rich.console import Console  # here and below on use: a show needs none of it
+    from rich.table import Table
+
     rows, missing = list_devices()
     table = Table("--device", "name", "back ends")
     for row in rows:
@@ -47,9 +47,13 @@ def _list_devices(ctx: click.Context, param: click.Parameter, value: bool) -> No
 def _list_styles(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if not value or ctx.resilient_parsing:
         return
-    table = Table("style", "title", "artist", "year", "network")
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("style", "title", "artist", "year", "quality")
     for manifest in bundled_manifests():
-        table.add_row(manifest.name, manifest.title, manifest.artist, manifest.year, manifest.preset)
+        there = " ".join(variants(find_style(manifest.name)))
+        table.add_row(manifest.name, manifest.title, manifest.artist, manifest.year, there)
     console = Console()
     console.print(table)
     console.print(f"What they paint: {styles_folder() / '*.jpg'}", highlight=False, soft_wrap=True)
@@ -71,6 +75,19 @@ def _list_styles(ctx: click.Context, param: click.Parameter, value: bool) -> Non
 )
 @click.option("--engine", type=click.Path(path_type=Path), metavar="FILE", help="Network written by st-export.")
 @click.option("--style", metavar="NAME", help=f"Bundled style, in place of --engine.  [default: {DEFAULT_STYLE}]")
+@click.option(
+    "--quality",
+    type=click.Choice([*QUALITIES, AUTO]),
+    help="Variant of the style, such as starry-lite.onnx beside starry.onnx.  auto: the best that holds the target FPS "
+    "here.  [default: auto for a camera or a stream, full for files; an --engine FILE as it is]",
+)
+@click.option(
+    "--target-fps",
+    type=click.FloatRange(0, min_open=True),
+    metavar="FPS",
+    help=f"What --quality auto has to hold, with {MARGIN - 1:.0%} to spare.  "
+    f"[default: {DEFAULT_TARGET_FPS:g}, or the rate of a slower camera or stream]",
+)
 @click.option(
     "--output",
     "output_uris",
@@ -122,7 +139,7 @@ def main(**options: Any) -> None:
     In the window: q quits, f toggles full screen, h hides the line, s saves a picture.
     """
     source_uri, output_uris = _check_usage(options)
-    engine_path = options["engine"] or find_style(options["style"] or DEFAULT_STYLE)
+    named = options["engine"] or find_style(options["style"] or DEFAULT_STYLE)
     with ExitStack() as stack, StopOnSignals() as signals:
         source = stack.enter_context(
             closing(
@@ -135,11 +152,10 @@ def main(**options: Any) -> None:
                 )
             )
         )
-        choice = {name: options[name] for name in ("backend", "device", "threads", "rebuild")}
-        opened = open_for_show(engine_path, size=source.size, **choice)
+        opened = _open(named, source, options)
         engine = stack.enter_context(closing(opened.engine))
         if options["strength"] != 1 and not engine.has_strength:
-            raise ArtmirrorError(f"{engine_path} has no strength input; leave out --strength, or export it again")
+            raise ArtmirrorError(f"{opened.path} has no strength input; leave out --strength, or export it again")
         statistics, failure = _run(source, opened, output_uris, options, signals)
         info = engine.describe()
     _report(statistics, opened.path, info, options)
@@ -155,6 +171,8 @@ def _check_usage(options: dict[str, Any]) -> tuple[str, list[str]]:
         raise click.UsageError("one source is wanted: --camera N or --input URI")
     if options["engine"] and options["style"]:
         raise click.UsageError("one engine is wanted: --engine FILE or --style NAME")
+    if options["target_fps"] and options["quality"] not in (None, AUTO):
+        raise click.UsageError(f"--target-fps is for --quality auto, not for {options['quality']}: leave out one")
     source_uri = options["input_uri"] if options["camera"] is None else str(options["camera"])
     output_uris = list(options["output_uris"])
     if not output_uris:
@@ -167,9 +185,35 @@ def _check_usage(options: dict[str, Any]) -> tuple[str, list[str]]:
     return source_uri, output_uris
 
 
+def _open(named: Path, source: "Source", options: dict[str, Any]) -> Opened:
+    """The named engine file, or the variant of its style that `--quality` asks for."""
+
+    def open_file(path: Path) -> Opened:
+        choice = {name: options[name] for name in ("backend", "device", "threads", "rebuild")}
+        return open_for_show(path, size=source.size, **choice)
+
+    quality = options["quality"] or _default_quality(named, source, options)
+    if quality != AUTO:
+        return open_file(find_variant(named, quality))
+    rate = source.rate if source.live else None
+    target_fps = options["target_fps"] or min(DEFAULT_TARGET_FPS, float(rate or DEFAULT_TARGET_FPS))
+    picked = open_best(named, open_file, target_fps=target_fps, live=source.live)
+    click.echo(picked.reason, err=True)
+    return picked.opened
+
+
+def _default_quality(named: Path, source: "Source", options: dict[str, Any]) -> str:
+    """What was named; else a camera does not wait, while a file has time."""
+    if options["target_fps"]:
+        return AUTO
+    if options["engine"] or quality_of(named) != FULL:
+        return quality_of(named)
+    return AUTO if source.live else FULL
+
+
 def _run(
     source: "Source",
-    opened: "Opened",
+    opened: Opened,
     output_uris: list[str],
     options: dict[str, Any],
     signals: StopOnSignals,
@@ -189,36 +233,9 @@ def _run(
     height, width = info.size
     facts = ", ".join(filter(None, (info.library, info.device, info.precision, info.note)))
     click.echo(f"{title} at {width}x{height} on {info.backend} ({facts}): {opened.reason}", err=True)
-    with _progress(source.frame_count) as observe:
+    with show_progress(source.frame_count) as observe:
         statistics = pipeline.run(should_stop=lambda: signals.asked, observe=observe)
     return statistics, pipeline.failure
-
-
-@contextmanager
-def _progress(frame_count: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar for a file in a terminal; nothing for a live source or a log."""
-    console = Console(stderr=True)
-    if frame_count is None or frame_count < 2 or not console.is_terminal:
-        yield lambda frames_out: None
-        return
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("frames  {task.fields[fps]:.1f} FPS, left"),
-        TimeRemainingColumn(),
-    )
-    started_s = shown_s = time.monotonic()
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("", total=frame_count, fps=0.0)
-
-        def observe(frames_out: int) -> None:
-            nonlocal shown_s
-            now_s = time.monotonic()
-            if now_s - shown_s > 0.1 or frames_out == frame_count:  # the bar must not cost frames
-                progress.update(task, completed=frames_out, fps=frames_out / (now_s - started_s))
-                shown_s = now_s
-
-        yield observe
 
 
 def _report(statistics: "RunStatistics", engine_path: Path, info: "EngineInfo", options: dict[str, Any]) -> None:
@@ -245,6 +262,7 @@ def _report(statistics: "RunStatistics", engine_path: Path, info: "EngineInfo", 
             "deepest_queue": statistics.deepest_queue,
             "peak_rss_bytes": memory,
             "engine": str(engine_path),
+            "quality": quality_of(engine_path),
             "backend": info.backend,
             "device": info.device,
             "precision": info.precision,

@@ -8,9 +8,10 @@ import pytest
 
 from artmirror.runtime.engines import open_engine
 from artmirror.runtime.errors import ArtmirrorError
-from artmirror.runtime.gallery import bundled_manifests, bundled_styles, find_style
+from artmirror.runtime.gallery import bundled_manifests, bundled_styles, find_style, styles_folder
 from artmirror.runtime.manifest import Manifest, read_manifest
 from artmirror.runtime.onnx_metadata import parse_onnx_metadata
+from artmirror.runtime.variants import FULL, quality_of, variant_path, variants
 from tests.runtime.fake_engine import make_manifest
 
 ROOT = Path(__file__).parents[2]
@@ -37,12 +38,18 @@ def test_bundled_styles_say_what_they_are() -> None:
 
 def test_bundled_files_are_small_and_complete() -> None:
     checkpoints = {path.stem: path for path in (ROOT / "train" / "styles").glob("*.pt")}
-    assert set(checkpoints) == set(bundled_styles())
-    for name, path in bundled_styles().items():
+    files = {path.stem: path for style in bundled_styles().values() for path in variants(style).values()}
+    assert set(files) == {path.stem for path in styles_folder().glob("*.onnx")}  # no lighter one without a full one
+    assert set(checkpoints) == set(files)
+    for name, path in files.items():
         assert path.stat().st_size < 1_200_000
         assert checkpoints[name].stat().st_size < 1_200_000
-        # The file was made from that checkpoint.
-        assert read_manifest(path).checkpoint_sha256 == hashlib.sha256(checkpoints[name].read_bytes()).hexdigest()
+        manifest, quality = read_manifest(path), quality_of(path)
+        # The file was made from that checkpoint, and is what its name says.
+        assert manifest.checkpoint_sha256 == hashlib.sha256(checkpoints[name].read_bytes()).hexdigest()
+        assert manifest.title == read_manifest(variant_path(path, FULL)).title
+        assert manifest.preset == ("huang" if quality == FULL else quality)
+    for path in bundled_styles().values():
         thumbnail = cv2.imread(str(path.with_suffix(".jpg")))
         assert thumbnail is not None
         assert thumbnail.shape == (256, 256, 3)
