@@ -15,11 +15,11 @@ from artmirror.runtime.command import Command, common_options
 from artmirror.runtime.errors import ArtmirrorError
 from artmirror.runtime.frame import Pixels
 from artmirror.runtime.gallery import bundled_styles
-from artmirror.runtime.manifest import Manifest, read_manifest
+from artmirror.runtime.manifest import read_manifest
 from artmirror.runtime.whole_file import write_whole
 
 _THREADS = 2
-_CELL_WIDTH_PX = 300
+CELL_WIDTH_PX = 300
 _CAPTION_HEIGHT_PX = 46
 _GAP_PX = 10
 _THUMBNAIL_WIDTH_PX = 256
@@ -34,28 +34,35 @@ _PAPER, _INK, _FADED = (255, 255, 255), (32, 32, 32), (110, 110, 110)  # BGR
 @common_options("style_sheet")
 def main(photos: tuple[Path, ...], output: Path, columns: int, thumbnails: Path | None, debug: bool) -> None:
     """Paint PHOTOS in every bundled style, one under the other, with title, artist and year."""
-    frames = [_read(path) for path in photos]
+    frames = [read_picture(path) for path in photos]
     cells = []
     for name, path in bundled_styles().items():
-        painted = []
-        for frame in frames:
-            size = (frame.shape[0], frame.shape[1])
-            with closing(EnginePainter(path, size, None, None, _THREADS, full_precision=False)) as painter:
-                painted.append(painter.paint(frame).pixels)
-        cells.append(cell(painted, read_manifest(path)))
+        painted, manifest = [paint(path, frame) for frame in frames], read_manifest(path)
+        cells.append(cell(painted, manifest.title, f"{manifest.artist}, {manifest.year}"))
         if thumbnails is not None:
             thumbnails.mkdir(parents=True, exist_ok=True)
-            _write(thumbnails / f"{name}.jpg", _to_width(painted[0], _THUMBNAIL_WIDTH_PX))
-    _write(output, sheet(cells, columns))
+            write_picture(thumbnails / f"{name}.jpg", _to_width(painted[0], _THUMBNAIL_WIDTH_PX))
+    write_picture(output, sheet(cells, columns))
 
 
-def cell(painted: list[Pixels], manifest: Manifest) -> Pixels:
+def paint(path: Path, frame: Pixels) -> Pixels:
+    """What an engine file makes of a picture, (H, W, 3) uint8 BGR, as st-run shows it.
+
+    Raises:
+        ArtmirrorError: it cannot be opened, or failed.
+    """
+    size = (frame.shape[0], frame.shape[1])
+    with closing(EnginePainter(path, size, None, None, _THREADS, full_precision=False)) as painter:
+        return painter.paint(frame).pixels
+
+
+def cell(painted: list[Pixels], title: str, subtitle: str) -> Pixels:
     """Painted photos under each other, captioned: (H, 300, 3) uint8 BGR."""
-    caption = np.full((_CAPTION_HEIGHT_PX, _CELL_WIDTH_PX, 3), _PAPER, np.uint8)
+    caption = np.full((_CAPTION_HEIGHT_PX, CELL_WIDTH_PX, 3), _PAPER, np.uint8)
     font = cv2.FontFace("sans")
-    cv2.putText(caption, manifest.title, (2, 20), _INK, font, 15)
-    cv2.putText(caption, f"{manifest.artist}, {manifest.year}", (2, 38), _FADED, font, 13)
-    return np.vstack([*(_to_width(pixels, _CELL_WIDTH_PX) for pixels in painted), caption])
+    cv2.putText(caption, title, (2, 20), _INK, font, 15)
+    cv2.putText(caption, subtitle, (2, 38), _FADED, font, 13)
+    return np.vstack([*(_to_width(pixels, CELL_WIDTH_PX) for pixels in painted), caption])
 
 
 def sheet(cells: list[Pixels], columns: int) -> Pixels:
@@ -75,14 +82,24 @@ def _to_width(pixels: Pixels, width: int) -> Pixels:
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _read(path: Path) -> Pixels:
+def read_picture(path: Path) -> Pixels:
+    """A picture, (H, W, 3) uint8 BGR.
+
+    Raises:
+        ArtmirrorError: OpenCV cannot read it.
+    """
     pixels = cv2.imread(str(path))
     if pixels is None:
         raise ArtmirrorError(f"{path} is not a picture that OpenCV reads; name a JPEG or PNG")
     return np.asarray(pixels, np.uint8)
 
 
-def _write(path: Path, pixels: Pixels) -> None:
+def write_picture(path: Path, pixels: Pixels) -> None:
+    """Write a JPEG or PNG whole or not at all.
+
+    Raises:
+        ArtmirrorError: it cannot be written.
+    """
     options = [cv2.IMWRITE_JPEG_QUALITY, 88] if path.suffix.lower() in (".jpg", ".jpeg") else []
     try:
         write_whole(path, cv2.imencode(path.suffix, pixels, options)[1].tobytes())

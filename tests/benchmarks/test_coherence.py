@@ -4,25 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from artmirror.benchmarks.coherence import RUNS, Run, Sources, markdown
-from artmirror.benchmarks.environment import read_environment
-from artmirror.benchmarks.temporal_record import (
-    Judges,
-    PainterInfo,
-    PainterRecord,
-    Pair,
-    SequenceRecord,
-    SequenceValues,
-    TemporalSession,
-)
+from artmirror.benchmarks.coherence import RECIPE, RUNS, markdown
+from artmirror.benchmarks.training_runs import Recipe, Run
 from artmirror.train.cli import main as st_train
+from tests.benchmarks.run_records import make_painter, make_temporal
 
-SOURCES = Sources(Path("/a/painting.jpg"), Path("/a/photos"), Path("/a/vgg.safetensors"), Path("/a/clips"))
+RECIPE_HERE = Recipe(RECIPE, Path("/a/painting.jpg"), Path("/a/photos"), Path("/a/vgg.safetensors"), Path("/a/clips"))
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
 def test_runs_are_understood_by_the_command(run: Run) -> None:
-    name, *arguments = SOURCES.command(run, Path("/a/out.pt"))
+    name, *arguments = RECIPE_HERE.command(run, Path("/a/out.pt"))
     assert name == "st-train"
     options = st_train.make_context(name, arguments).params  # raises a usage error for what it does not know
     assert options["steps"] == (2000 if run.name == "steps-2000" else 700)
@@ -33,27 +25,13 @@ def test_runs_are_understood_by_the_command(run: Run) -> None:
 def test_names_are_unique_and_one_run_is_without_temporal_loss() -> None:
     assert len({run.name for run in RUNS}) == len(RUNS)
     (off,) = [run for run in RUNS if run.name == "off"]
-    assert st_train.make_context("st-train", SOURCES.command(off, Path("/a/o.pt"))[1:]).params["temporal_weight"] == 0
-
-
-def _painter(label: str, error: float, style: float) -> PainterRecord:
-    kind = "input" if label == "input" else "engine"
-    return PainterRecord(
-        PainterInfo(label, kind),
-        (),
-        (SequenceValues((error**2, error**2, (2 * error) ** 2), (), (style, style + 1), (5.0, 5.0)),),
+    assert (
+        st_train.make_context("st-train", RECIPE_HERE.command(off, Path("/a/o.pt"))[1:]).params["temporal_weight"] == 0
     )
 
 
 def test_table_compares_with_the_run_without_temporal_loss() -> None:
-    pairs = (Pair(0, 1, "dis", 1.0, True), Pair(1, 1, "dis", 1.0, True), Pair(0, 5, "dis", 1.0, True))
-    session = TemporalSession(
-        environment=read_environment(),
-        steps=(1, 5),
-        judges=Judges("vgg", 0, "painting.jpg", 384, 24),
-        sequences=(SequenceRecord("shot", 360, 640, 6, False, pairs, (0, 5)),),
-        painters=(_painter("input", 0.01, 9), _painter("off", 0.08, 1.5), _painter("on", 0.02, 2)),
-    )
+    session = make_temporal(make_painter("input", 0.01, 9), make_painter("off", 0.08, 1.5), make_painter("on", 0.02, 2))
     runs = (Run("off", "none", "--temporal-weight 0"), Run("on", "the default", data="photos clips"))
     lines = markdown(runs, session).splitlines()
     assert "shot" in lines[0]
