@@ -15,6 +15,7 @@ from artmirror.export.gpu import current_gpu
 from artmirror.export.tensorrt_library import Library, message_logger
 
 _PROGRAM = b"header {\n"
+_KERNELS = (b"\nmain {", b"\nshape_main {")  # what runs on the GPU stands between; arithmetic on sizes comes after
 _TENSOR = re.compile(rb'tensor=\{ .*? name="([^"]+)".*? type=(\w+) \}')
 # An operation names its operands by `input` or, a generated kernel, by `input_args`, and the nodes inside by `layers`.
 _OPERATION = re.compile(
@@ -24,7 +25,8 @@ _OPERATION = re.compile(
 )
 _QUOTED = re.compile(rb'"([^"]+)"')
 _NODE = re.compile(r"\[ONNX Layer: ([^\]]+)\]")
-_TEXT_PRECISIONS = {"half": "fp16", "float": "fp32", "bfloat": "bf16", "uint8": "uint8", "int8": "int8"}
+# Of pictures and weights; operands of other types are sizes.
+_TEXT_PRECISIONS = {b"half": "fp16", b"float": "fp32", b"bfloat": "bf16", b"uint8": "uint8", b"int8": "int8"}
 # The first that occurs counts: "float" is in "bfloat16" too.
 _INSPECTOR_PRECISIONS = {
     "bf16": "bf16",
@@ -35,6 +37,9 @@ _INSPECTOR_PRECISIONS = {
     "float": "fp32",
 }
 _CONVOLUTION = "corrltn"  # the compiler's word: a correlation
+_CALL = "runtime_function"  # of another program in the same plan, which has the same nodes inside
+_SIZE_DECIDES = "N/A due to dynamic shapes"  # what the inspector says of a format until it knows the size
+_OPERAND_TYPES = ("DataType", "Format/Datatype")  # the inspector's field in TensorRT 11, and in those before
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ class PlanLayer:
 
     name: str
     operation: str  # the library's word for it
-    precision: str  # of what it reads: fp32, fp16, ... or "mixed"; of a convolution, that of its weights
+    precision: str  # of what it reads: fp32, ..., "mixed" or "" (not told); of a convolution, that of its weights
     nodes: tuple[str, ...]  # of the ONNX that are inside
 
 
@@ -86,7 +91,13 @@ def _inspect(engine: memoryview | bytes, trt: Any) -> str:
     opened = runtime.deserialize_cuda_engine(bytes(engine))
     if opened is None:  # it is for another GPU
         return ""
-    return str(opened.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON))
+    inspector = opened.create_engine_inspector()
+    text = str(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
+    if _SIZE_DECIDES in text and (context := opened.create_execution_context()) is not None:
+        context.set_input_shape("frame", opened.get_tensor_profile_shape("frame", 0)[1])  # smallest, best, largest
+        inspector.execution_context = context
+        text = str(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
+    return text
 
 
 def layers_of_inspector(text: str) -> list[PlanLayer]:
@@ -95,7 +106,7 @@ def layers_of_inspector(text: str) -> list[PlanLayer]:
     for layer in json.loads(text).get("Layers", []):
         if not isinstance(layer, dict):  # without detailed verbosity there are only names
             continue
-        operands = [_format_precision(operand.get("Format/Datatype", "")) for operand in layer.get("Inputs", [])]
+        operands = [_operand_precision(operand) for operand in layer.get("Inputs", [])]
         weights = layer.get("Weights")
         if isinstance(weights, dict) and weights.get("Type"):
             operands = [_format_precision(weights["Type"])]
@@ -107,26 +118,41 @@ def layers_of_inspector(text: str) -> list[PlanLayer]:
 
 
 def layers_of_text(engine: bytes) -> list[PlanLayer]:
-    """Layers of the compiler's program inside a plan, one program after the other; none where there is no such text."""
+    """Layers of the compiler's program inside a plan; none where there is no such text."""
+    programs = [_layers_of_program(text) for text in engine.split(_PROGRAM)[1:]]
+    if not programs:
+        return []
+    kernels, *rest = programs
+    called = {frozenset(node for layer in program for node in layer.nodes): program for program in rest}
     layers = []
-    for program in engine.split(_PROGRAM)[1:]:
-        types = {name: kind.decode() for name, kind in _TENSOR.findall(program)}
-        for operation, name, inputs, nodes in _OPERATION.findall(program):
-            operands = _QUOTED.findall(inputs)
-            if operation.decode() == _CONVOLUTION:
-                operands = operands[1:2]  # the weights; then come factors, which are always floats
-            kinds = [_TEXT_PRECISIONS.get(types[operand], types[operand]) for operand in operands if operand in types]
-            found = tuple(dict.fromkeys(_NODE.findall(nodes.decode(errors="replace"))))
-            layers.append(PlanLayer(name.decode(), operation.decode(), _common(kinds), found))
+    for kernel in kernels:
+        program = called.pop(frozenset(kernel.nodes), None) if kernel.operation == _CALL else None
+        layers += program or [kernel]
+    return layers + [layer for program in called.values() for layer in program]
+
+
+def _layers_of_program(text: bytes) -> list[PlanLayer]:
+    types = {name: kind for name, kind in _TENSOR.findall(text) if kind in _TEXT_PRECISIONS}
+    start, end = _KERNELS
+    layers = []
+    for operation, name, inputs, nodes in _OPERATION.findall(text.partition(start)[2].partition(end)[0]):
+        operands = _QUOTED.findall(inputs)
+        if operation.decode() == _CONVOLUTION:
+            operands = operands[1:2]  # the weights; then come factors, which are always floats
+        kinds = [_TEXT_PRECISIONS[types[operand]] for operand in operands if operand in types]
+        found = tuple(dict.fromkeys(_NODE.findall(nodes.decode(errors="replace"))))
+        layers.append(PlanLayer(name.decode(), operation.decode(), _common(kinds), found))
     return layers
 
 
+def _operand_precision(operand: dict[str, Any]) -> str:
+    return next((_format_precision(operand[field]) for field in _OPERAND_TYPES if field in operand), "")
+
+
 def _format_precision(description: str) -> str:
-    """Of "Half", "Row major linear FP16 format", "Channel major FP32 format ..." and the like."""
-    for word, precision in _INSPECTOR_PRECISIONS.items():
-        if word in description.lower():
-            return precision
-    return description.lower()
+    """Of "Half", "Row major linear FP16 format", "N/A due to dynamic shapes" and the like; empty where none is told."""
+    lower = description.lower()
+    return next((precision for word, precision in _INSPECTOR_PRECISIONS.items() if word in lower), "")
 
 
 def _common(precisions: list[str]) -> str:

@@ -61,8 +61,37 @@ class Profile:
         self.shapes[name] = shapes
 
 
-def make_tensorrt(*, strongly_typed_flag: bool, built_as: str = "Half", parsed_as: str = "HALF") -> Any:
-    """A module of a version with or without the flag, which parses and builds its one convolution as it is told."""
+class Inspector:
+    """Of an engine with one layer, whose format it does not know before it is given a context with a size."""
+
+    def __init__(self, layer: dict[str, Any], built_as: str, *, size_decides: bool) -> None:
+        self._layer, self._built_as, self._size_decides = layer, built_as, size_decides
+        self.execution_context: Any = None
+
+    def get_engine_information(self, form: str) -> str:
+        context = self.execution_context
+        known = not self._size_decides or (context and context.shapes == {"frame": (1, 360, 640, 3)})
+        operand = {"Name": "x", "Format/Datatype": self._built_as if known else "N/A due to dynamic shapes"}
+        return json.dumps({"Layers": [{**self._layer, "Inputs": [operand]}]})
+
+
+class Context:
+    def __init__(self) -> None:
+        self.shapes: dict[str, tuple[int, ...]] = {}
+
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        self.shapes[name] = shape
+        return True
+
+
+def make_tensorrt(
+    *, strongly_typed_flag: bool, built_as: str = "Half", parsed_as: str = "HALF", size_decides: bool = False
+) -> Any:
+    """A module of a version with or without the flag, which parses and builds its one convolution as it is told.
+
+    Args:
+        size_decides: The inspector tells formats only for a size.
+    """
     calls = SimpleNamespace(network_flags=None, config=None)
     network = SimpleNamespace(
         num_layers=1,
@@ -94,15 +123,12 @@ def make_tensorrt(*, strongly_typed_flag: bool, built_as: str = "Half", parsed_a
         def build_serialized_network(self, network: object, config: Config) -> bytes:
             return b"an engine"
 
-    layer = {
-        "Name": "conv",
-        "LayerType": "CaskConvolution",
-        "Inputs": [{"Name": "x", "Format/Datatype": built_as}],
-        "Outputs": [{"Name": "y", "Format/Datatype": built_as}],
-        "Metadata": "[ONNX Layer: node_conv2d]",
-    }
-    inspector = SimpleNamespace(get_engine_information=lambda _: json.dumps({"Layers": [layer]}))
-    engine = SimpleNamespace(create_engine_inspector=lambda: inspector)
+    layer = {"Name": "conv", "LayerType": "CaskConvolution", "Metadata": "[ONNX Layer: node_conv2d]"}
+    engine = SimpleNamespace(
+        create_engine_inspector=lambda: Inspector(layer, built_as, size_decides=size_decides),
+        create_execution_context=Context,
+        get_tensor_profile_shape=lambda name, index: calls.config.profiles[index][name],
+    )
     flags = IntEnum("Flags", {"STRONGLY_TYPED": 4} if strongly_typed_flag else {"SOMETHING": 0})
     return SimpleNamespace(
         __name__="tensorrt",

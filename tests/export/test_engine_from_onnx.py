@@ -296,11 +296,13 @@ def test_the_timing_cache_is_kept(onnx_files: dict[str, Path], tmp_path: Path, h
         assert path.read_bytes() == b"+" * times
 
 
+@pytest.mark.parametrize("size_decides", [False, True])
 @pytest.mark.parametrize("description", ["Float", "Row major linear FP32", "Channel major FP32 format"])
 def test_fp32_from_the_inspector_is_an_error(
-    onnx_files: dict[str, Path], tmp_path: Path, h200: Gpu, description: str
+    onnx_files: dict[str, Path], tmp_path: Path, h200: Gpu, description: str, size_decides: bool
 ) -> None:
-    library = Library("tensorrt", "10.9.0", make_tensorrt(strongly_typed_flag=True, built_as=description))
+    trt = make_tensorrt(strongly_typed_flag=True, built_as=description, size_decides=size_decides)
+    library = Library("tensorrt", "10.9.0", trt)
     with pytest.raises(ExportError, match="in fp32 where fp16 was asked for"):
         build(onnx_files["fp16"], tmp_path / "x.plan", library, BuildOptions(RANGE), h200)
     assert not (tmp_path / "x.plan").exists()
