@@ -47,7 +47,7 @@ def caption(run: Run, speed: Session, temporal: TemporalSession) -> str:
 
 def _figures(runs: Sequence[Run], costs: Mapping[str, Costs], speed: Session, temporal: TemporalSession) -> Grid:
     painters, ways = _painters(temporal), _ways(speed)
-    header = ["network", "GMAC", "k param.", "MB"]
+    header = ["network", "GMAC", "params, k", "MB moved"]
     header += [f"{_LIBRARIES.get(backend, backend)} {precision}, ms" for backend, precision in ways]
     header += [f"{CARD_NAME}, FPS", "style", "content", *(f"e_stab {step}" for step in temporal.steps)]
     _, _, *floor = _judged(painters["input"], temporal)
@@ -89,7 +89,7 @@ def _notes(recipe: str, speed: Session, temporal: TemporalSession) -> Iterator[s
     if any(_busy(record) for record in speed.records):
         yield f"~ the rounds span more than {BUSY_SPREAD:.0%} of their median: the machine was busy"
     yield (
-        "MB: moved for a frame, two bytes a value, read once and written once by convolutions, normalisations, padding "
+        "MB moved: for a frame, two bytes a value, read once and written once by convolutions, normalisations, padding "
         "and resizing"
     )
     yield (
