@@ -14,9 +14,9 @@ from artmirror.runtime.variants import quality_of, variants
 
 AUTO = "auto"
 DEFAULT_TARGET_FPS = 30.0
-# The engine is measured alone. In a show it shares the processor: decoding a camera's 640x360 and drawing the window took
-# 2.5 ms of a core per frame where that was measured, 8 % of the time at 30 FPS. The rest is for slower cores, larger
-# windows, and machines that have become warm.
+# The engine is measured alone. In a show it shares the processor: decoding motion JPEG and drawing a window, both of
+# 640x360, took 2.5 ms of a core per frame where that was measured, 8 % of the time at 30 FPS. The rest is for slower
+# cores, larger windows, and machines that have become warm.
 MARGIN = 1.2
 _BUDGET_S = 0.5  # of measuring, for all variants together
 _WARM_UP_FRAMES = 3  # the first of a network takes several times as long as the others

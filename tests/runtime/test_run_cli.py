@@ -195,7 +195,8 @@ def test_signals_close_the_file_playable(tmp_path: Path, number: signal.Signals)
         text=True,
     )
     assert process.stderr is not None
-    process.stderr.readline()  # the line at start: the engine is ready
+    while " on openvino " not in process.stderr.readline():  # the line at start: the engine is ready
+        assert process.poll() is None
     time.sleep(1.0)
     process.send_signal(number)
     stdout, err = process.communicate(timeout=30)
@@ -212,3 +213,8 @@ def test_the_compiled_network_is_cached(tmp_path: Path) -> None:
     command = [PROGRAM, "--input", "synthetic:64x64", "--max-frames", "1", "--output", "null:"]
     subprocess.run(command, env=environment, check=True, capture_output=True)
     assert list((tmp_path / "artmirror" / "openvino").iterdir())
+
+
+def test_a_start_loads_no_more_than_a_show_needs() -> None:
+    code = "import sys, artmirror.runtime.cli; assert not {'rich', 'cv2', 'av', 'openvino'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
