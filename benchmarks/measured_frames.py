@@ -18,6 +18,8 @@ from artmirror.runtime.manifest import read_manifest
 def read_measured(record_paths: Sequence[Path], engine_paths: Sequence[Path]) -> dict[str, list[Measured]]:
     """The engine-only records of the files, by back end; a network of every precision and size is a row.
 
+    Records of ncnn are passed over: its files are others, with other checksums.
+
     A frame's time is one over the median FPS of the rounds, with the engine kept full.
 
     Args:
@@ -42,7 +44,7 @@ def read_measured(record_paths: Sequence[Path], engine_paths: Sequence[Path]) ->
         products = {name: max(values) for name, values in session.ceilings.product_flop_per_s.items()}
         for record in session.records:
             precision = _precision(record)
-            if record.scenario != "engine" or precision is None or precision not in products:
+            if record.scenario != "engine" or record.backend == "ncnn" or precision not in products:
                 continue
             if record.graph_sha256 not in files:
                 raise ArtmirrorError(
