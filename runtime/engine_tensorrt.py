@@ -13,7 +13,7 @@ from artmirror.runtime.engine_cuda import CudaEngine, DeviceSlot
 from artmirror.runtime.errors import ArtmirrorError, CannotRunHere
 from artmirror.runtime.manifest import Manifest
 from artmirror.runtime.plan_file import read_plan
-from artmirror.runtime.rebuild import PlanMismatch
+from artmirror.runtime.rebuild import PlanMismatch, is_installed
 
 _PACKAGES = {"tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt-rtx-cu13"}  # module -> name on PyPI
 
@@ -172,28 +172,30 @@ def open_file(
         ArtmirrorError: damaged, no GPU, driver too old, out of memory, or a package is missing.
     """
     _, plan = read_plan(path)
-    trt = _load_library(manifest)
+    trt = _load_library(path, manifest)
     _check_version(path, manifest, trt.__version__)
     gpu = open_device(device)
     _check_gpu(path, manifest, gpu)
     return CudaEngine(gpu, manifest, size, lambda stream: TensorRtNetwork(trt, plan, manifest, size, gpu, stream))
 
 
-def _load_library(manifest: Manifest) -> ModuleType:
+def _load_library(path: Path, manifest: Manifest) -> ModuleType:
     assert manifest.library is not None  # read_plan saw to it
     try:
         return import_module(manifest.library)
     except ImportError:
         package = f"{_PACKAGES[manifest.library]}=={manifest.library_version}"
-        raise CannotRunHere(
-            f"the plan was built by {manifest.library}, which is not installed: pip install {package}"
-        ) from None
+        message = f"{path} was built by {manifest.library}, which is not installed: pip install {package}"
+        others = [name for name in _PACKAGES if name != manifest.library and is_installed(name)]
+        if others:
+            raise PlanMismatch(f"{message}, or build it for {others[0]}") from None
+        raise CannotRunHere(message) from None
 
 
 def _check_version(path: Path, manifest: Manifest, installed: str) -> None:
     built = _numbers(manifest.library_version or "")
     here = _numbers(installed)
-    later = manifest.version_compatible and here[:1] == built[:1] and here >= built
+    later = manifest.version_compatible and here >= built  # across major versions too, the library permitting
     if built != here and not later:
         raise PlanMismatch(
             f"{path} was built by {manifest.library} {manifest.library_version}, and {installed} is installed here"

@@ -11,7 +11,7 @@ from artmirror.runtime.errors import ArtmirrorError, CannotRunHere
 from artmirror.runtime.manifest import SMALLEST_SIDE, Manifest, read_manifest
 from artmirror.runtime.ncnn_file import is_ncnn, read_ncnn_manifest
 from artmirror.runtime.plan_file import read_plan_manifest
-from artmirror.runtime.rebuild import PlanMismatch, rebuild_command, rebuild_plan
+from artmirror.runtime.rebuild import PlanMismatch, onnx_of_plan, rebuild_advice, rebuild_plan
 from artmirror.runtime.vulkan_devices import NO_DRIVER, find_vulkan_device, vulkan_devices
 
 # (name, kind of device) -> module and its function that opens a file. Imported when used, since each is heavy.
@@ -86,7 +86,7 @@ def open_for_show(
     """As `open_engine`, with a way out where a plan does not fit this machine.
 
     A plan of another TensorRT or GPU is built again if `rebuild` says so. Else the ONNX of the same name beside a plan
-    is used on the CPU, with a warning, unless back end or device were asked for.
+    is used on the CPU, with a warning, if it is the same network, and unless back end or device were asked for.
 
     Raises:
         ArtmirrorError: as `open_engine`, with the command that builds the plan again.
@@ -95,14 +95,15 @@ def open_for_show(
     try:
         return Opened(_open(path, size, choice, False, threads), path, choice.reason)
     except CannotRunHere as error:
-        command = " ".join(rebuild_command(path)) if isinstance(error, PlanMismatch) else ""
-        message = str(error.message) + (f"; this builds it again: {command}" if command else "")
-        if command and rebuild:
-            _log.warning("%s", message)
-            rebuild_plan(path)
-            return Opened(_open(path, size, choice, False, threads), path, choice.reason)
-        onnx = path.with_suffix(".onnx")
-        if onnx != path and onnx.is_file() and backend is None and device is None:
+        message = str(error.message)
+        if isinstance(error, PlanMismatch):
+            if rebuild:
+                _log.warning("%s; it is built again", message)
+                rebuild_plan(path)
+                return Opened(_open(path, size, choice, False, threads), path, choice.reason)
+            message += f"; {rebuild_advice(path)}"
+        onnx = onnx_of_plan(path) if choice.backend == "tensorrt" and backend is None and device is None else None
+        if onnx is not None:
             _log.warning("%s. Going on slower, with %s on the CPU.", message, onnx.name)
             engine = _open(onnx, size, choose_backend(onnx, None, "cpu"), False, threads)
             return Opened(engine, onnx, f"{path.name} cannot run here")

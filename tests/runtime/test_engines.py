@@ -1,5 +1,6 @@
 """Which back end opens a file, why, and what happens where a plan does not fit."""
 
+import hashlib
 import logging
 import sys
 from pathlib import Path
@@ -13,7 +14,8 @@ from artmirror.runtime.cli import main
 from artmirror.runtime.engines import choose_backend, open_engine, open_for_show
 from artmirror.runtime.errors import ArtmirrorError, CannotRunHere
 from artmirror.runtime.gallery import find_style
-from artmirror.runtime.rebuild import PlanMismatch, rebuild_command, rebuild_plan
+from artmirror.runtime.manifest import read_manifest
+from artmirror.runtime.rebuild import PlanMismatch, rebuild_advice, rebuild_command, rebuild_plan
 from tests.runtime import fake_cuda
 from tests.runtime.fake_tensorrt import FakeTensorRt, write_fake_plan
 from tests.runtime.test_run_cli import one_line_of, run
@@ -96,8 +98,9 @@ class TestPlan:
         for built in ("10.8.0.34", "11.0.0.1", "10.9.1"):
             with pytest.raises(PlanMismatch, match=f"built by tensorrt {built}, and 10.9.0.34 is installed here"):
                 self.open(library_version=built)
-        self.open(library_version="10.3.0", version_compatible=True)
-        for built in ("10.10.0", "9.3.0"):
+        for built in ("10.3.0", "9.3.0"):
+            self.open(library_version=built, version_compatible=True)
+        for built in ("10.10.0", "11.0.0"):
             with pytest.raises(PlanMismatch):
                 self.open(library_version=built, version_compatible=True)
 
@@ -113,8 +116,15 @@ class TestPlan:
 
     def test_another_library(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
-        with pytest.raises(CannotRunHere, match=r"pip install tensorrt-rtx-cu13==1.7.1.116"):
-            self.open(library="tensorrt_rtx", library_version="1.7.1.116")
+        rtx = {"library": "tensorrt_rtx", "library_version": "1.7.1.116"}
+        words = r"built by tensorrt_rtx, which is not installed: pip install tensorrt-rtx-cu13==1.7.1.116"
+        with pytest.raises(PlanMismatch, match=f"{words}, or build it for tensorrt$"):
+            self.open(**rtx)
+        assert "--trt-library" not in rebuild_command(self.plan)
+        monkeypatch.setitem(sys.modules, "tensorrt", None)
+        with pytest.raises(CannotRunHere, match=f"{words}$") as caught:
+            self.open(**rtx)
+        assert not isinstance(caught.value, PlanMismatch)  # nothing here builds it
 
     def test_refused_by_the_library(self) -> None:
         sys.modules["tensorrt"].deserialize_error = "expecting version 240 got 239"
@@ -125,28 +135,39 @@ class TestPlan:
         write_fake_plan(self.plan)
         command = rebuild_command(self.plan)
         sizes = "--min-size 64x64 --opt-size 640x360 --max-size 2000x2000"
-        assert " ".join(command) == f"st-export --plan --fp16 {sizes} {self.plan.with_suffix('.pt')}"
+        assert (
+            " ".join(command)
+            == f"st-export --plan --trt-library tensorrt --fp16 {sizes} {self.plan.with_suffix('.pt')}"
+        )
         fixed = {"height": 360, "width": 640, "min_size": None, "opt_size": None, "max_size": None}
         write_fake_plan(self.plan, precision="fp32", **fixed)
         command = rebuild_command(self.plan)
-        assert " ".join(command) == f"st-export --plan --size 640x360 {self.plan.with_suffix('.pt')}"
+        build = "st-export --plan --trt-library tensorrt --size 640x360"
+        assert " ".join(command) == f"{build} {self.plan.with_suffix('.pt')}"
         onnx = self.plan.with_suffix(".onnx")
         onnx.write_bytes(b"")  # then nothing needs to be exported
         write_fake_plan(self.plan, **fixed)
-        assert " ".join(rebuild_command(self.plan)) == f"st-export --plan --size 640x360 {onnx}"
+        assert " ".join(rebuild_command(self.plan)) == f"{build} {onnx}"
 
     def test_a_plan_alone_is_an_error_with_the_command(self) -> None:
         write_fake_plan(self.plan, library_version="10.1.0")
-        with pytest.raises(ArtmirrorError, match="this builds it again: st-export --plan --fp16"):
+        with pytest.raises(
+            ArtmirrorError, match="this builds it again: st-export --plan --trt-library tensorrt --fp16"
+        ):
             open_for_show(self.plan, size=SIZE)
 
-    def test_an_onnx_beside_it_is_used_with_a_warning(self, caplog: pytest.LogCaptureFixture) -> None:
+    def place_onnx(self) -> dict[str, Any]:
+        """Put a bundled style beside the plan; returns what the manifest of a plan of it says."""
         onnx = self.plan.with_suffix(".onnx")
         onnx.write_bytes(find_style("starry").read_bytes())
-        write_fake_plan(self.plan, library_version="10.1.0")
+        manifest = read_manifest(onnx)
+        return {"checkpoint_sha256": manifest.checkpoint_sha256, "precision": manifest.precision}
+
+    def test_an_onnx_beside_it_is_used_with_a_warning(self, caplog: pytest.LogCaptureFixture) -> None:
+        write_fake_plan(self.plan, library_version="10.1.0", **self.place_onnx())
         with caplog.at_level(logging.WARNING):
             opened = open_for_show(self.plan, size=SIZE)
-        assert opened.path == onnx
+        assert opened.path == self.plan.with_suffix(".onnx")
         assert opened.engine.describe().backend == "openvino"
         assert opened.reason == "starry.plan cannot run here"
         (record,) = caplog.records
@@ -156,6 +177,45 @@ class TestPlan:
         for asked in ({"backend": "tensorrt"}, {"device": "cuda"}):  # then nothing else will do
             with pytest.raises(ArtmirrorError, match=r"10\.1\.0"):
                 open_for_show(self.plan, size=SIZE, **asked)
+
+    def test_another_network_beside_it_is_neither_used_nor_built(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        of_starry = self.place_onnx()
+        write_fake_plan(self.plan, library_version="10.1.0", **{**of_starry, "checkpoint_sha256": "1" * 64})
+        words = (
+            r"starry\.onnx is not what starry\.plan was built from \(Fake, huang, fp\d\d\): it is The Starry Night, "
+        )
+        monkeypatch.setattr(rebuild.subprocess, "run", lambda *_, **__: pytest.fail("it was built"))
+        for asked in ({}, {"rebuild": True}):
+            with pytest.raises(ArtmirrorError, match=words) as caught:
+                open_for_show(self.plan, size=SIZE, **asked)
+            assert "this builds it again" not in caught.value.message
+            assert f"st-export --plan {self.plan.with_suffix('.onnx')}" in caught.value.message
+
+    def test_another_precision_beside_it_is_used_and_not_built(self, caplog: pytest.LogCaptureFixture) -> None:
+        of_starry = self.place_onnx()
+        other = "fp32" if of_starry["precision"] == "fp16" else "fp16"
+        write_fake_plan(self.plan, library_version="10.1.0", **{**of_starry, "precision": other})
+        with pytest.raises(ArtmirrorError, match=r"is not what starry\.plan was built from"):
+            open_for_show(self.plan, size=SIZE, rebuild=True)
+        caplog.clear()
+        opened = open_for_show(self.plan, size=SIZE)
+        opened.engine.close()
+        assert opened.path == self.plan.with_suffix(".onnx")
+        assert "is not what starry.plan was built from" in caplog.text
+
+    def test_the_very_file_or_the_same_checkpoint_will_do(self) -> None:
+        of_starry = self.place_onnx()
+        onnx = self.plan.with_suffix(".onnx")
+        checksum = hashlib.sha256(onnx.read_bytes()).hexdigest()
+        write_fake_plan(self.plan, onnx_sha256=checksum)
+        assert rebuild_advice(self.plan).startswith("this builds it again: st-export --plan ")
+        write_fake_plan(self.plan, onnx_sha256="2" * 64, **of_starry)
+        assert rebuild_advice(self.plan).startswith("this builds it again: st-export --plan ")
+        onnx.unlink()
+        self.plan.with_suffix(".pt").write_bytes(b"weights")
+        assert "starry.pt is not what starry.plan was built from" in rebuild_advice(self.plan)
+        write_fake_plan(self.plan, checkpoint_sha256=hashlib.sha256(b"weights").hexdigest())
+        assert rebuild_advice(self.plan).startswith("this builds it again: st-export --plan ")
 
     def test_damage_is_never_a_reason_to_fall_back(self) -> None:
         self.plan.with_suffix(".onnx").write_bytes(find_style("starry").read_bytes())
@@ -167,7 +227,7 @@ class TestPlan:
     def test_rebuild_runs_st_export_and_opens_the_new_plan(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        write_fake_plan(self.plan, library_version="10.1.0")
+        write_fake_plan(self.plan, library_version="10.1.0", checkpoint_sha256=hashlib.sha256(b"").hexdigest())
         with pytest.raises(ArtmirrorError, match=r"without .*starry\.onnx or .*starry\.pt"):
             open_for_show(self.plan, size=SIZE, rebuild=True)
         self.plan.with_suffix(".pt").write_bytes(b"")
@@ -178,16 +238,15 @@ class TestPlan:
 
         def build(command: list[str], check: bool) -> Done:
             asked.append(command)
-            write_fake_plan(self.plan)
+            write_fake_plan(self.plan, checkpoint_sha256=hashlib.sha256(b"").hexdigest())
             return Done()
 
         monkeypatch.setattr(rebuild.subprocess, "run", build)
         opened = open_for_show(self.plan, size=SIZE, rebuild=True)
         assert opened.engine.describe().backend == "tensorrt"
         assert Path(asked[0][0]).name == "st-export"
-        assert asked[0][1:3] == ["--plan", "--fp16"]
+        assert asked[0][1:5] == ["--plan", "--trt-library", "tensorrt", "--fp16"]
         opened.engine.close()
-        write_fake_plan(self.plan, library_version="10.1.0")
         Done.returncode = 1
         with pytest.raises(ArtmirrorError, match="failed; what it said stands above"):
             rebuild_plan(self.plan)
