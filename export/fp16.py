@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 CONVOLUTIONS = {"Conv", "ConvTranspose"}
 # Nodes that move or compare values follow the convolutions around them.
-FOLLOWERS = {"Pad", "Relu", "Resize", "Add", "Slice"}
+FOLLOWERS = {"Pad", "Relu", "Resize", "DepthToSpace", "Add", "Slice"}
 NORMALISATIONS = {"InstanceNormalization", "BatchNormalization", "LayerNormalization"}
 
 
@@ -27,7 +27,7 @@ class Choice:
 
 
 def choose_precision(graph: onnx.GraphProto) -> list[Choice]:
-    """Decide for every node that computes on floats; nothing is changed.
+    """Decide for every node that makes floats, casts apart; nothing is changed.
 
     A convolution runs in FP16. A follower runs in FP16 if all its float inputs come from FP16 nodes or normalisations,
     or if all its consumers run in FP16. Everything else stays in FP32.
@@ -54,15 +54,16 @@ def choose_precision(graph: onnx.GraphProto) -> list[Choice]:
             if fed_low or read_low:
                 low.add(node.name)
                 changed = True
+    floats = {value.name for value in graph.value_info if value.type.tensor_type.elem_type == TensorProto.FLOAT}
     choices = []
     for node in graph.node:
         if node.op_type in CONVOLUTIONS:
             choices.append(Choice(node.name, node.op_type, "fp16", "convolution"))
         elif node.name in low:
-            choices.append(Choice(node.name, node.op_type, "fp16", "lies between convolutions"))
+            choices.append(Choice(node.name, node.op_type, "fp16", "beside convolutions"))
         elif node.op_type in NORMALISATIONS:
             choices.append(Choice(node.name, node.op_type, "fp32", "sums of squares overflow FP16"))
-        elif node.op_type in {"Tanh", "Mul", "Div", "Sub", "Add", "Round", "Clip", "Slice"}:
+        elif node.op_type != "Cast" and floats.intersection(node.output):
             choices.append(Choice(node.name, node.op_type, "fp32", "pixel arithmetic"))
     return choices
 

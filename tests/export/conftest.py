@@ -17,7 +17,8 @@ def make_checkpoint(config: NetworkConfig) -> Checkpoint:
         for name, parameter in network.named_parameters():
             if "norm" in name or name == "stem.1.weight":
                 parameter += 0.3 * torch.randn_like(parameter)
-        network.head.weight *= 3
+        *_, last = (layer for layer in network.head.modules() if isinstance(layer, torch.nn.Conv2d))
+        last.weight *= 3
     return Checkpoint(
         style=StyleInfo("tiny", "A Tiny Picture", "Nobody", "2026"),
         preset="huang",

@@ -68,20 +68,26 @@ def test_no_path_of_this_machine_is_in_the_file(tiny: Checkpoint, tiny_path: Pat
     assert str(Path(__file__).parents[2]).encode() not in data
 
 
-def test_fp16_is_where_it_should_be(tiny: Checkpoint, tiny_path: Path) -> None:
-    half = onnx.load(export(tiny, tiny_path, fp16=True))
+@pytest.mark.parametrize(("fold", "convolutions", "norms"), [(1, 10, 9), (2, 8, 7), (4, 7, 5)])
+def test_fp16_is_where_it_should_be(tiny_path: Path, fold: int, convolutions: int, norms: int) -> None:
+    checkpoint = make_checkpoint(NetworkConfig(channels=(4, 6, 8), blocks=2, fold=fold))
+    half = onnx.load(export(checkpoint, tiny_path, fp16=True))
     inferred = onnx.shape_inference.infer_shapes(half)
     types = {value.name: value.type.tensor_type.elem_type for value in inferred.graph.value_info}
     types |= {tensor.name: tensor.data_type for tensor in half.graph.initializer}
-    convolutions = [node for node in half.graph.node if node.op_type == "Conv"]
-    assert len(convolutions) == 10
-    for node in convolutions:
-        assert {types[name] for name in (*node.input, *node.output)} == {TensorProto.FLOAT16}
-    norms = [node for node in half.graph.node if node.op_type == "InstanceNormalization"]
-    assert len(norms) == 9
-    for node in norms:
-        assert {types[name] for name in (*node.input, *node.output)} == {TensorProto.FLOAT}
-    assert all(types[node.output[0]] == TensorProto.FLOAT for node in half.graph.node if node.op_type == "Tanh")
+
+    def types_around(operation: str, inputs: int) -> list[set[int]]:
+        nodes = [node for node in half.graph.node if node.op_type == operation]
+        return [{types[name] for name in (*node.input[:inputs], *node.output) if name in types} for node in nodes]
+
+    assert types_around("Conv", 3) == [{TensorProto.FLOAT16}] * convolutions
+    assert types_around("InstanceNormalization", 3) == [{TensorProto.FLOAT}] * norms
+    for operation in ("Pad", "Resize", "Relu", "DepthToSpace", "Slice"):  # what else they read are sizes
+        assert all(found == {TensorProto.FLOAT16} for found in types_around(operation, 1)), operation
+    for operation in ("Tanh", "Transpose", "Div", "Mul", "Sub", "Round"):
+        around = types_around(operation, 2)
+        assert around, operation
+        assert all(found == {TensorProto.FLOAT} for found in around), operation
 
 
 def test_fp16_halves_the_file(tmp_path: Path) -> None:
@@ -102,6 +108,12 @@ def test_every_choice_has_its_reason(tiny: Checkpoint, tiny_path: Path) -> None:
     assert by_operation["Conv"].precision == by_operation["Pad"].precision == "fp16"
     assert by_operation["InstanceNormalization"].precision == by_operation["Tanh"].precision == "fp32"
     assert all(choice.reason for choice in choices)
+    told = {choice.node for choice in choices}
+    inferred = onnx.shape_inference.infer_shapes(model)
+    floats = {
+        value.name for value in inferred.graph.value_info if value.type.tensor_type.elem_type == TensorProto.FLOAT
+    }
+    assert told == {node.name for node in model.graph.node if node.op_type != "Cast" and floats & {*node.output}}
 
 
 @pytest.mark.parametrize("fp16", [False, True])
@@ -111,8 +123,10 @@ def test_every_choice_has_its_reason(tiny: Checkpoint, tiny_path: Path) -> None:
         NetworkConfig(channels=(4, 6, 8), blocks=1),
         NetworkConfig(channels=(4, 6, 8), blocks=1, upsampling="deconv", padding="zeros"),
         NetworkConfig(channels=(4, 6, 8), blocks=1, norm="batch", padding="replicate", end_kernel=9),
+        NetworkConfig(channels=(4, 6, 8), blocks=1, padding="replicate", fold=2),
+        NetworkConfig(channels=(4, 6, 8), blocks=1, padding="replicate", fold=4),
     ],
-    ids=["huang", "deconv-zeros", "batch-replicate-9"],
+    ids=["huang", "deconv-zeros", "batch-replicate-9", "fold-2", "fold-4"],
 )
 def test_parity_on_real_pictures(tmp_path: Path, config: NetworkConfig, fp16: bool) -> None:
     checkpoint = make_checkpoint(config)
