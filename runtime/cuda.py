@@ -6,6 +6,7 @@ in whichever thread runs the block and translates CUDA's errors on the way out.
 """
 
 import ctypes
+import sys
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -17,6 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from artmirror.runtime.errors import ArtmirrorError, CannotRunHere
 
+_DRIVER_LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 INSTALL_HINT = "pip install 'artmirror[cuda]' (pycuda, which is compiled: it needs the CUDA toolkit)"
 
 _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: not held up by what libraries do on the default stream
@@ -189,6 +191,10 @@ def _load_driver() -> ModuleType:
     try:
         return import_module("pycuda.driver")
     except ModuleNotFoundError:
+        try:
+            ctypes.CDLL(_DRIVER_LIBRARY)
+        except OSError as error:  # then pycuda would not help
+            raise explain(str(error), "cuda") from None
         raise CannotRunHere(f"a GPU needs the package pycuda: {INSTALL_HINT}") from None
     except ImportError as error:  # libcuda.so is missing, or lacks a function
         raise explain(str(error), "cuda") from error

@@ -117,12 +117,12 @@ def _open(
     providers: list[tuple[str, dict[str, str]]],
 ) -> CudaEngine:
     wanted = providers[0][0]
+    gpu = open_device(device)  # first: where there is none, another onnxruntime would not help
     if wanted not in ort.get_available_providers():
         raise ArtmirrorError(
             f"the installed onnxruntime has no {wanted}: pip uninstall onnxruntime, then pip install onnxruntime-gpu; "
             "or use --device cpu"
         )
-    gpu = open_device(device)
 
     def open_network(stream: Any) -> OnnxRuntimeNetwork:
         options = ort.SessionOptions()

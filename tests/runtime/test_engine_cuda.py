@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from artmirror.export.gpu import current_gpu
-from artmirror.runtime import engine_onnxruntime_cuda
+from artmirror.runtime import cuda, engine_onnxruntime_cuda
 from artmirror.runtime.cuda import open_device
 from artmirror.runtime.cuda_graph import CudaGraph, GraphRefused
 from artmirror.runtime.engine import EngineInfo, stylize
@@ -276,8 +276,21 @@ def test_no_driver_and_old_drivers(bench: Bench, monkeypatch: pytest.MonkeyPatch
         open_engine(bench.path, size=SIZE, device="cuda:3")
     open_device.cache_clear()
     monkeypatch.setitem(sys.modules, "pycuda.driver", None)
+    monkeypatch.setattr(cuda.ctypes, "CDLL", lambda name: None)  # the driver is there
     with pytest.raises(ArtmirrorError, match=r"pip install 'artmirror\[cuda\]'"):
         bench.open()
+
+
+def test_without_a_driver_nothing_is_to_be_installed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pycuda.driver", None)
+    monkeypatch.setattr(cuda, "_DRIVER_LIBRARY", "libcuda.so.no-such")
+    open_device.cache_clear()
+    for open_it in (bench.open, lambda: open_engine(find_style("starry"), size=SIZE, device="cuda")):
+        with pytest.raises(
+            CannotRunHere, match=r"no NVIDIA GPU or driver was found \(libcuda\.so\.no-such: "
+        ) as caught:
+            open_it()
+        assert "pip install" not in caught.value.message
 
 
 class TestRealLibrary:
@@ -338,7 +351,8 @@ class TestOnnxRuntime:
         assert "out of memory on Simulated GPU" in pipeline.failure.message
         assert sink.ended == "closed"
 
-    def test_the_installed_one_has_no_cuda(self) -> None:
+    def test_the_installed_one_has_no_cuda(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        fake_cuda.install(monkeypatch)
         if "CUDAExecutionProvider" in engine_onnxruntime_cuda.ort.get_available_providers():
             pytest.skip("it has")
         with pytest.raises(ArtmirrorError, match="onnxruntime-gpu"):
