@@ -92,7 +92,7 @@ def export(
         raise click.UsageError(f"the output is {output}; wanted a name that ends in .onnx")
     library, note = None, None
     if plan is not False:
-        library, note = _find_builder(trt_library, wanted, must=bool(plan or from_onnx))
+        library, note = _find_builder(trt_library, wanted, must=bool(plan or from_onnx or trt_library))
     if not from_onnx:
         _export_onnx(checkpoint, output, fp16, parity, pictures, verbose)
     if note:
@@ -127,7 +127,7 @@ def _find_builder(name: str | None, options: BuildOptions, *, must: bool) -> tup
         if must or options.targets != (CURRENT,):
             raise
         return None, error.message
-    obstacle = plan_obstacle(library, current_gpu(), options.targets)
+    obstacle = plan_obstacle(library, current_gpu(), options.targets, name)
     if obstacle and must:
         raise ExportError(obstacle)
     return library, obstacle

@@ -71,17 +71,26 @@ class BuildReport:
     source: str  # of `PlanLayers`; empty where nothing was read, and only the network's own types are known
 
 
-def plan_obstacle(library: Library | None, gpu: Gpu | None, targets: tuple[str, ...]) -> str | None:
-    """One line that says why no plan can be built here and what to do, or None where one can."""
+def plan_obstacle(
+    library: Library | None, gpu: Gpu | None, targets: tuple[str, ...], wanted: str | None = None
+) -> str | None:
+    """One line that says why no plan can be built here and what to do, or None where one can.
+
+    Args:
+        library: What was found.
+        wanted: The one of `LIBRARIES` that was looked for, or None for any.
+    """
     if library is None:
+        if wanted:
+            return f"{wanted} is not installed; {INSTALL[wanted]}"
         return f"no TensorRT is installed; for a plan, {INSTALL['tensorrt']} or {INSTALL['tensorrt_rtx']}"
     if CURRENT in targets and gpu is None:
         way = (
-            f"name one elsewhere by --target {', '.join(library.targets)}"
+            f"for one elsewhere add --target, which takes {', '.join(library.targets)}"
             if library.targets
-            else f"to build for one elsewhere, {INSTALL['tensorrt_rtx']} and use --target"
+            else f"for one elsewhere, {INSTALL['tensorrt_rtx']} and add --target"
         )
-        return f"there is no GPU here to build it for; {way}"
+        return f"there is no GPU here to build a plan for; {way}"
     return None
 
 
@@ -195,8 +204,10 @@ def _configure(builder: Any, network: Any, options: BuildOptions, library: Libra
     if options.workspace_mib is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib * _MIB)
     if options.version_compatible:
-        if not hasattr(trt.BuilderFlag, "VERSION_COMPATIBLE"):
-            raise ExportError(f"{library.name} {library.version} has no version-compatible plans")
+        if library.targets or not hasattr(trt.BuilderFlag, "VERSION_COMPATIBLE"):  # RTX has the flag, and no such plans
+            raise ExportError(
+                f"{library.name} {library.version} has no version-compatible plans; leave out --version-compatible"
+            )
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
     if options.hardware_compatible:
         levels = getattr(trt, "HardwareCompatibilityLevel", None)

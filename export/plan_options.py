@@ -33,10 +33,12 @@ def plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
                 "targets",
                 multiple=True,
                 metavar="GPU",
-                help="GPU of the plan: current, or sm86 and the like for one elsewhere (TensorRT for RTX alone); "
-                "may be repeated.  [default: current]",
+                help="GPU of the plan: current, or sm86 and the like for one elsewhere (TensorRT for RTX alone), "
+                "which may be repeated.  [default: current]",
             ),
-            click.option("--version-compatible", is_flag=True, help="A plan for later versions of TensorRT too."),
+            click.option(
+                "--version-compatible", is_flag=True, help="A plan for later versions of TensorRT too (not for RTX)."
+            ),
             click.option("--hardware-compatible", is_flag=True, help="A plan for newer GPUs too (not for RTX)."),
             click.option(
                 "--workspace",
@@ -89,6 +91,8 @@ def build_options(
     if not sizes.is_ordered:
         raise click.UsageError(f"the sizes are {sizes}; wanted the smallest first, in height and in width")
     unique = tuple(dict.fromkeys(targets)) or (CURRENT,)
+    if CURRENT in unique and len(unique) > 1:
+        raise click.UsageError(f"--target {CURRENT} goes alone; name the GPU here by its number too, as in sm86")
     return BuildOptions(sizes, unique, version_compatible, hardware_compatible, workspace_mib)
 
 

@@ -145,6 +145,25 @@ def test_plans_for_gpus_elsewhere(
     assert {node for layer in layers for node in layer.nodes} >= {"node_tanh", "node_instance_norm", "node_pad"}
 
 
+@pytest.mark.parametrize("sizes", [one(361, 643), RANGE], ids=str)
+@pytest.mark.parametrize(("fold", "convolutions"), [(2, 6), (4, 5)])
+def test_plans_of_folded_networks(
+    rtx: Library, tmp_path: Path, fold: int, convolutions: int, sizes: SizeRange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan_layers, "current_gpu", lambda: None)
+    checkpoint = make_checkpoint(NetworkConfig(channels=(4, 6, 8), blocks=1, padding="replicate", fold=fold))
+    (tmp_path / "x.pt").write_bytes(b"")
+    model, _ = onnx_from_checkpoint(checkpoint, tmp_path / "x.pt", fp16=True)
+    save_onnx(model, tmp_path / "x.onnx")
+    report = build(tmp_path / "x.onnx", tmp_path / "x.plan", rtx, BuildOptions(sizes, ("sm86",)))
+    assert (report.convolutions, report.read_back) == (convolutions, convolutions)
+    engine = bytes(read_plan(tmp_path / "x.plan")[1])
+    assert tensor_of_text(engine, "frame")[1] == tensor_of_text(engine, "stylized")[1] == "uint8"
+    layers = layers_of_text(engine)
+    assert {layer.precision for layer in layers if layer.operation == "corrltn"} == {"fp16"}
+    assert {node for layer in layers for node in layer.nodes} >= {"node_pixel_shuffle", "node_tanh", "node_round_1"}
+
+
 def test_a_plan_in_another_precision_is_an_error(
     rtx: Library, onnx_files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,6 +207,7 @@ def test_progress_is_told_and_can_stop_the_build(rtx: Library, onnx_files: dict[
         (BuildOptions(SizeRange((64, 64), (32, 640), (64, 640)), ("sm86",)), "smallest first"),
         (BuildOptions(SizeRange((128, 128), (64, 64), (128, 128)), ("sm86",)), "smallest first"),
         (BuildOptions(one(64, 96), ("sm86",), hardware_compatible=True), "no hardware-compatible plans; name the GPUs"),
+        (BuildOptions(one(64, 96), ("sm86",), version_compatible=True), "no version-compatible plans; leave out"),
         (BuildOptions(one(720, 1280), ("sm86",), workspace_mib=1), "did not build x.plan"),
     ],
 )
@@ -202,11 +222,14 @@ def test_what_does_not_fit_is_refused(
 
 
 def test_no_gpu_and_no_target_is_one_line(rtx: Library, onnx_files: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="no GPU here to build it for; name one elsewhere by --target sm75"):
+    with pytest.raises(
+        ExportError, match="no GPU here to build a plan for; for one elsewhere add --target, which takes sm75"
+    ):
         build(onnx_files["fp16"], tmp_path / "x.plan", rtx, BuildOptions(one(64, 96)))
     assert plan_obstacle(rtx, None, ("current", "sm86"))
     assert plan_obstacle(rtx, None, ("sm86",)) is None
     assert "pip install tensorrt or pip install tensorrt-rtx-cu13" in str(plan_obstacle(None, H200, ("current",)))
+    assert plan_obstacle(None, H200, ("sm86",), "tensorrt") == "tensorrt is not installed; pip install tensorrt"
 
 
 def test_an_onnx_of_fixed_size_takes_no_other(

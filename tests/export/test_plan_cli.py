@@ -104,6 +104,10 @@ def test_without_tensorrt_the_onnx_is_written(tiny_path: Path) -> None:
     assert code == 1
     assert "pip install tensorrt" in err
     assert files(tiny_path.parent) == ["tiny.pt"]
+    code, _, err = run("--trt-library", "tensorrt", "--no-parity", tiny_path)
+    assert code == 1
+    assert err.strip() == "Error: tensorrt is not installed; pip install tensorrt"
+    assert files(tiny_path.parent) == ["tiny.pt"]
     code, _, err = run("--no-plan", "--no-parity", tiny_path)
     assert (code, err) == (0, "")
 
@@ -115,7 +119,7 @@ def test_without_a_gpu_the_onnx_is_written(tiny_path: Path) -> None:
     assert code == 0
     assert len(err.splitlines()) == 1
     assert "no GPU here" in err
-    assert "--target sm75" in err
+    assert "--target, which takes sm75" in err
     code, _, err = run("--plan", "--no-parity", tiny_path)
     assert code == 1
     assert len(err.splitlines()) == 1
@@ -136,6 +140,7 @@ def test_user_mistakes_are_one_line(tiny_path: Path, tmp_path: Path) -> None:
     for arguments, code, words in [
         (("--target", "rtx3060", tiny_path), 2, "wanted current, or sm and a number"),
         (("--target", "sm99", tiny_path), 1, "does not build for sm99"),
+        (("--target", "sm86", "--target", "current", tiny_path), 2, "--target current goes alone"),
         (("--size", "640x360", "--max-size", "640x360", tiny_path), 2, "take either"),
         (("--size", "10x10", tiny_path), 2, "at least 64"),
         (("--min-size", "640x360", "--max-size", "320x200", tiny_path), 2, "smallest first"),

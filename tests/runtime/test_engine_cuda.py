@@ -22,7 +22,7 @@ from artmirror.runtime.errors import ArtmirrorError, CannotRunHere
 from artmirror.runtime.gallery import find_style
 from artmirror.runtime.pipeline import Pipeline
 from artmirror.runtime.rebuild import PlanMismatch
-from tests.runtime import fake_cuda
+from tests.runtime import fake_cuda, fake_tensorrt
 from tests.runtime.fake_cuda import FakeCuda
 from tests.runtime.fake_engine import make_manifest
 from tests.runtime.fake_onnxruntime import FakeOnnxRuntime
@@ -303,6 +303,22 @@ class TestRealLibrary:
             pytest.skip("there is a GPU")
         fake_cuda.install(monkeypatch)
         return tmp_path / "real.plan"
+
+    def test_it_has_what_the_simulation_has(self) -> None:
+        """A stand-in that had more than the library would hide calls that fail on a GPU."""
+        trt = pytest.importorskip("tensorrt_rtx")
+        used = {
+            trt.Runtime: vars(fake_tensorrt._Runtime),
+            trt.ICudaEngine: {*vars(fake_tensorrt._Engine), "num_io_tensors", "create_runtime_config"},
+            trt.IExecutionContext: vars(fake_tensorrt._Context),
+            trt.IRuntimeConfig: {"dynamic_shapes_kernel_specialization_strategy", "create_runtime_cache"},
+            trt.IRuntimeCache: {"serialize", "deserialize"},
+            trt.DataType: vars(FakeTensorRt.DataType),
+            trt.TensorIOMode: vars(FakeTensorRt.TensorIOMode),
+            trt.DynamicShapesKernelSpecializationStrategy: {"EAGER"},
+        }
+        for real, names in used.items():
+            assert {name for name in names if not name.startswith("_")} <= set(dir(real)), real
 
     def test_without_a_driver_it_is_one_line(self, plan: Path) -> None:
         build_real_plan(find_style("starry"), plan, "sm86")
