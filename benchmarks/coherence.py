@@ -22,6 +22,7 @@ _OFF = "off"
 RUNS = (
     Run(_OFF, "no temporal loss", "--temporal-weight 0"),
     Run("on", "the default"),
+    Run("ramp", "weight of the loss, growing", "--temporal-ramp 0.6"),
     Run("weight-300", "weight of the loss", "--temporal-weight 300"),
     Run("weight-4000", "weight of the loss", "--temporal-weight 4000"),
     Run("noise-none", "noise on the second frame", "--noise 0"),

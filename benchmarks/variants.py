@@ -36,7 +36,7 @@ from artmirror.runtime.command import Command, SizeType, common_options
 from artmirror.runtime.frame import Pixels
 from artmirror.runtime.ncnn_file import ncnn_pair
 
-RECIPE = "--steps 500 --pairs 2 --crop 192 --preview-every 0"
+RECIPE = "--steps 250 --temporal-ramp 0.6 --pairs 2 --crop 192 --preview-every 0"  # short: they are compared, not shown
 _DETAIL_PX = (200, CELL_WIDTH_PX)  # (H, W) that is shown pixel by pixel: grids and borders vanish in small pictures
 _COLUMNS = 5
 

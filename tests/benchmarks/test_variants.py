@@ -34,7 +34,7 @@ TEMPORAL = make_temporal(
 
 def network_of(run: Run) -> NetworkConfig:
     options = st_train.make_context("st-train", HERE.command(run, Path("/a/out.pt"))[1:]).params
-    assert (options["steps"], options["pairs"], options["crop"]) == (500, 2, 192)
+    assert (options["steps"], options["pairs"], options["crop"]) == (250, 2, 192)
     return parse_network(options["preset"], options["network_changes"])
 
 
