@@ -1,10 +1,10 @@
 """`st-bench`: opens engines, measures their speed, prints a table and writes the records; and its other commands."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from rich.console import Console
@@ -18,13 +18,9 @@ from artmirror.benchmarks.temporal_cli import temporal
 from artmirror.runtime.command import EXIT_INTERRUPTED, SizeType, StopOnSignals, common_options
 from artmirror.runtime.default_command import DefaultCommand, DefaultGroup
 from artmirror.runtime.engines import BACKENDS
-from artmirror.runtime.errors import ArtmirrorError
 from artmirror.runtime.gallery import DEFAULT_STYLE
 
-if TYPE_CHECKING:
-    from artmirror.benchmarks.measure import Candidate
-    from artmirror.runtime.frame import Pixels
-    from artmirror.runtime.source import Source
+SCENARIOS = ("engine", "transfers", "pipeline", "live", "startup")
 
 
 @click.group(cls=DefaultGroup)
@@ -40,13 +36,25 @@ def main() -> None:
     "st-bench a.onnx b.onnx --backend openvino --backend onnxruntime --json records.json",
 )
 @click.argument("engines", nargs=-1, type=click.Path(), metavar="[ENGINE]...")
-@click.option("--size", type=SizeType(), default="640x360", help="Size of the frames.")
+@click.option(
+    "--size", "sizes", type=SizeType(), multiple=True, default=("640x360",), help="Size of the frames. Repeatable."
+)
+@click.option(
+    "--scenario",
+    "scenarios",
+    type=click.Choice(SCENARIOS),
+    multiple=True,
+    default=SCENARIOS,
+    help="What is measured: the engine alone, with transfers of the frames, from source to sink, live with a source "
+    "that paces itself, and starts of fresh processes with their memory. Repeatable.",
+)
 @click.option(
     "--backend",
     "backends",
     type=click.Choice(BACKENDS),
     multiple=True,
-    help="Library that runs the network; may be given more than once.  [default: as st-run chooses]",
+    help="Library that runs the networks; may be given more than once, and each takes the files that it can.  "
+    "[default: as st-run chooses]",
 )
 @click.option("--device", metavar="NAME", help="cpu, cuda or cuda:N.  [default: cuda for a .plan, else cpu]")
 @click.option("--rounds", type=click.IntRange(1, 1000), default=5, help="How often everything is measured.")
@@ -55,7 +63,8 @@ def main() -> None:
     "--input",
     "input_uri",
     metavar="URI",
-    help="Source of the pipeline; synthetic:640x360@30 paces itself like a camera.  [default: a test picture, unpaced]",
+    help="What is painted from source to sink and live: a video, a camera, synthetic:640x360@60, ...  "
+    "[default: a test picture, live at 30 FPS]",
 )
 @click.option("--threads", type=click.IntRange(1), help="Processor threads.  [default: the library chooses]")
 @click.option("--full-precision", is_flag=True, help="FP32 where the processor would choose less by itself.")
@@ -67,35 +76,46 @@ def main() -> None:
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write all values there.")
 @common_options("st-bench")
 def speed(**options: Any) -> None:
-    """Measure how fast networks run: the engine alone, and the whole pipeline from a source to nowhere.
+    """Measure how fast networks run: alone, from source to sink, live, and from their start.
 
     ENGINE is a file written by st-export or the name of a bundled style; without one, the default style is measured.
 
-    The engine's FPS is with the engine kept full, its latency with one frame at a time.
+    Everything is measured in turn, round by round, so that a busy minute hits all alike. The engine's FPS is with
+    the engine kept full, its latency with one frame at a time.
 
     st-bench temporal measures how much painted clips flicker; st-bench compare tells what
     changed between two records; st-bench report makes a page of them; st-bench predict
     tells how fast other hardware should be.
     """
     # Imported here, since --help and completion shall not wait for them.
+    from artmirror.benchmarks.candidates import Wanted, open_candidates
     from artmirror.benchmarks.ceilings import measure_ceilings
     from artmirror.benchmarks.environment import read_environment
-    from artmirror.benchmarks.measure import measure
+    from artmirror.benchmarks.measure import measure_with_starts
     from artmirror.benchmarks.record import Session, write_session
     from artmirror.benchmarks.report import render_session
     from artmirror.benchmarks.scenarios import Stopped
 
     json_path: Path | None = options["json_path"]
     check_output("--json", json_path)
-    paths = [engine_path(name) for name in options["engines"] or (DEFAULT_STYLE,)]
-    backends = tuple(dict.fromkeys(options["backends"])) or (None,)
+    wanted = Wanted(
+        paths=tuple(engine_path(name) for name in options["engines"] or (DEFAULT_STYLE,)),
+        sizes=tuple(dict.fromkeys(options["sizes"])),
+        backends=tuple(dict.fromkeys(options["backends"])) or (None,),
+        scenarios=options["scenarios"],
+        device=options["device"],
+        threads=options["threads"],
+        full_precision=options["full_precision"],
+        input_uri=options["input_uri"],
+        count_workload=options["ceilings"],
+    )
     environment = read_environment()
     with ExitStack() as stack, StopOnSignals() as signals:
-        candidates = _open_candidates(stack, paths, backends, options)
-        runs = options["rounds"] * sum(len(candidate.scenarios) for candidate in candidates)
+        candidates, omissions = open_candidates(stack, wanted, lambda line: click.echo(line, err=True))
+        runs = sum(len(candidate.scenarios) + (candidate.starter is not None) for candidate in candidates)
         try:
-            with _progress(runs) as observe:
-                records = measure(
+            with _progress(options["rounds"] * runs) as observe:
+                records, starts = measure_with_starts(
                     candidates,
                     rounds=options["rounds"],
                     frames=options["frames"],
@@ -109,7 +129,7 @@ def speed(**options: Any) -> None:
         ceilings = None
         if any(record.macs is not None for record in records):
             ceilings = measure_ceilings(options["threads"], options["rounds"], lambda: signals.asked)
-    session = Session(environment, records, ceilings)
+    session = Session(environment, records, ceilings, starts, tuple(omissions))
     Console(markup=False, highlight=False, emoji=False).print(render_session(session))
     if json_path is not None:
         write_session(session, json_path)
@@ -119,62 +139,6 @@ main.add_command(temporal)
 main.add_command(compare)
 main.add_command(report)
 main.add_command(predict)
-
-
-def _open_candidates(
-    stack: ExitStack, paths: Sequence[Path], backends: Sequence[str | None], options: dict[str, Any]
-) -> list["Candidate"]:
-    """Open every engine with every back end; `stack` closes them."""
-    from artmirror.benchmarks.measure import Candidate
-    from artmirror.benchmarks.scenarios import EngineOnly, KeptSlots, WholePipeline, source_label
-    from artmirror.benchmarks.workload import read_workload
-    from artmirror.runtime.engines import choose_backend, open_engine
-    from artmirror.runtime.sources import open_source
-
-    size, threads, device = options["size"], options["threads"], options["device"]
-    uri = options["input_uri"] or f"synthetic:{size[1]}x{size[0]}"
-    picture, live = _first_picture(uri, size)
-    candidates = []
-    for path in paths:
-        for backend in backends:
-            click.echo(f"opening {path.name}" + (f" with {backend}" if backend else ""), err=True)
-            opened = open_engine(
-                path,
-                size=size,
-                backend=backend,
-                device=device,
-                threads=threads,
-                full_precision=options["full_precision"],
-            )
-            engine = stack.enter_context(closing(KeptSlots(opened)))
-
-            def open_for_run(frames: int | None) -> "Source":
-                return open_source(uri, size=size, max_frames=frames)
-
-            pipeline = WholePipeline(engine, open_for_run, source_label(uri), live)
-            workload = None
-            if options["ceilings"] and path.suffix == ".onnx" and choose_backend(path, backend, device).device == "cpu":
-                workload = read_workload(path, size)
-            scenarios = (EngineOnly(engine, picture), pipeline)
-            candidates.append(Candidate(path.stem, engine, threads, scenarios, workload))
-    return candidates
-
-
-def _first_picture(uri: str, size: tuple[int, int]) -> tuple["Pixels", bool]:
-    """The picture that the engine is measured with alone, and whether the source is live.
-
-    Read before an engine is compiled, so that a wrong --input shows at once.
-    """
-    import numpy as np
-
-    from artmirror.runtime.frame import FrameSlot
-    from artmirror.runtime.sources import open_source
-
-    slot = FrameSlot(np.zeros((*size, 3), np.uint8), np.zeros((*size, 3), np.uint8))
-    with closing(open_source(uri, size=size)) as source:
-        if not source.read(slot):
-            raise ArtmirrorError(f"{uri} gave no frame; name another --input")
-        return slot.frame, source.live
 
 
 @contextmanager

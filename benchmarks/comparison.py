@@ -12,8 +12,8 @@ from typing import NamedTuple
 from artmirror.benchmarks.changes import ALPHA, Change, compare_pairs, compare_rounds
 from artmirror.benchmarks.environment import Environment
 from artmirror.benchmarks.grid import Grid
-from artmirror.benchmarks.record import Record, Session
-from artmirror.benchmarks.statistics import fps, latency_ms
+from artmirror.benchmarks.record import Record, Session, Subject
+from artmirror.benchmarks.statistics import fps, latency_ms, start_ms
 from artmirror.benchmarks.temporal import e_stab
 from artmirror.benchmarks.temporal_record import PainterRecord, TemporalSession
 from artmirror.runtime.errors import ArtmirrorError
@@ -69,7 +69,6 @@ class _SpeedKey(NamedTuple):
     precision: str
     scenario: str
     source: str | None
-    live: bool
     height: int
     width: int
     threads: int | None
@@ -80,6 +79,13 @@ class _PainterKey(NamedTuple):
     kind: str
     backend: str | None
     precision: str | None
+
+
+class _Measured(NamedTuple):
+    """A network and what it took, in milliseconds: a value of each round, by figure."""
+
+    graph_sha256: str
+    figures: dict[str, list[float]]
 
 
 def compare_sessions(old: Session | TemporalSession, new: Session | TemporalSession) -> Comparison:
@@ -108,16 +114,17 @@ def _environment_differences(old: Environment, new: Environment) -> list[str]:
 
 
 def _compare_speed(old: Session, new: Session) -> Comparison:
-    before = {_speed_key(record): record for record in old.records}
-    after = {_speed_key(record): record for record in new.records}
+    before, after = _measured(old), _measured(new)
     common = [key for key in before if key in after]
     _check_common(common)
+    several = len({(key.height, key.width) for key in common}) > 1
     rows = []
     for key in common:
-        old_figures, new_figures = _figures(before[key]), _figures(after[key])
+        old_figures, new_figures = before[key].figures, after[key].figures
         for figure in old_figures:
             pair = old_figures[figure], new_figures[figure]
-            words = (key.engine, f"{key.backend} {key.precision}", f"{key.scenario} {figure}")
+            size = f" {key.width}x{key.height}" if several else ""
+            words = (key.engine, f"{key.backend} {key.precision}", f"{key.scenario}{size} {figure}".strip())
             rows.append(Row(words, median(pair[0]), median(pair[1]), compare_rounds(*pair)))
     notes = [
         *_environment_notes(old.environment, new.environment),
@@ -171,8 +178,30 @@ def _compare_temporal(old: TemporalSession, new: TemporalSession) -> Comparison:
     return Comparison("e_stab", ("network", "on", "step"), verdicts, tuple(rows), tuple(notes), differ)
 
 
-def _speed_key(record: Record) -> _SpeedKey:
-    return _SpeedKey(*(getattr(record, name) for name in _SpeedKey._fields))
+def _measured(session: Session) -> dict[_SpeedKey, _Measured]:
+    """All that a record of speed measured. The library's start counts from a fresh process to its first frame."""
+    found = {
+        _speed_key(record, record.scenario, record.source): _Measured(record.graph_sha256, _figures(record))
+        for record in session.records
+    }
+    for record in session.starts:
+        for scenario, starts in (("cold start", record.cold), ("cached start", record.cached)):
+            figures = {"": [start_ms(start) for start in starts]}
+            found[_speed_key(record, scenario, None)] = _Measured(record.graph_sha256, figures)
+    return found
+
+
+def _speed_key(subject: Subject, scenario: str, source: str | None) -> _SpeedKey:
+    return _SpeedKey(
+        engine=subject.engine,
+        backend=subject.backend,
+        precision=subject.precision,
+        scenario=scenario,
+        source=source,
+        height=subject.height,
+        width=subject.width,
+        threads=subject.threads,
+    )
 
 
 def _painter_key(painter: PainterRecord) -> _PainterKey:
@@ -196,9 +225,9 @@ def _figures(record: Record) -> dict[str, list[float]]:
     """
     frames = {"frame": [1000 / fps(one_round) for one_round in record.rounds]}
     latency = {"latency": [latency_ms(one_round) for one_round in record.rounds]}
-    if record.scenario == "engine":
+    if record.scenario in ("engine", "transfers"):
         return frames | latency
-    return latency if record.live else frames
+    return latency if record.scenario == "live" else frames
 
 
 def _errors(painter: PainterRecord, session: TemporalSession) -> dict[tuple[str, int, int, str], float]:

@@ -12,8 +12,8 @@ from typing import Any, Self
 from artmirror.benchmarks.machine import Gpu, read_core_limit, read_gpus, read_memory_bytes, read_processor
 
 _LIBRARIES = (  # names on PyPI
-    *("openvino", "onnxruntime", "numpy", "opencv-python", "av", "torch"),
-    *("onnxruntime-gpu", "tensorrt", "tensorrt-rtx-cu13", "pycuda", "cuda-python"),
+    *("openvino", "onnxruntime", "ncnn", "numpy", "opencv-python", "av", "torch"),
+    *("onnxruntime-gpu", "tensorrt", "tensorrt-rtx-cu13", "pycuda", "cuda-python", "nvidia-ml-py"),
 )
 
 

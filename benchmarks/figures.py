@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from artmirror.benchmarks.record import Record, Session
-from artmirror.benchmarks.statistics import fps, reached
+from artmirror.benchmarks.statistics import STAGES, fps, reached, stage_ms
 from artmirror.benchmarks.temporal_record import TemporalSession
 
 SERIES = 8  # colours; a further series begins again
@@ -111,6 +111,29 @@ def latency_course_figure(session: Session) -> str:
     return _svg("Latency over time", draw)
 
 
+def starts_figure(session: Session) -> str:
+    """The stages of each start, one after the other."""
+    starts = [found for record in session.starts for found in (record.cold, record.cached)]
+    labels = [
+        f"{record.engine} {record.backend}\n{record.precision}, {word}"
+        for record in session.starts
+        for word in ("cold", "cached")
+    ]
+
+    def draw(axes: Axes) -> None:
+        left_ms = np.zeros(len(starts))
+        for index, stage in enumerate(STAGES):
+            widths_ms = np.array([stage_ms(found, stage) for found in starts])
+            axes.barh(labels, widths_ms, left=left_ms, color=_colour(index), label=stage.replace("_", " "), height=0.6)
+            left_ms += widths_ms
+        axes.invert_yaxis()
+        axes.grid(axis="y", visible=False)
+        axes.set_xlabel("ms")
+        axes.figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+
+    return _svg("Start-up", draw)
+
+
 def roofline_figure(session: Session) -> str | None:
     """The machine's roofs and every engine below them; None where nobody measured roofs."""
     ceilings = session.ceilings
@@ -170,9 +193,7 @@ def instability_figure(session: TemporalSession, sequence: int, step: int) -> st
 
 def _with_latency(session: Session) -> Iterator[tuple[int, Record]]:
     """The records whose latency says something: a pipeline on a file waits in a queue that is kept full."""
-    return (
-        (index, record) for index, record in enumerate(session.records) if record.scenario == "engine" or record.live
-    )
+    return ((index, record) for index, record in enumerate(session.records) if record.scenario != "pipeline")
 
 
 def _latency_ms(record: Record) -> list[float]:

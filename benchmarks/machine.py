@@ -14,6 +14,13 @@ _FEATURES = (
     *("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_bf16", "amx_int8"),
     *("asimd", "asimdhp", "asimddp", "bf16", "i8mm", "sve"),
 )
+_GPU_FIELDS = (
+    "name",
+    "driver_version",
+    "memory.total",
+    "clocks.sm",
+    "clocks.max.sm",
+)  # of nvidia-smi, as `Gpu` has them
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,8 @@ class Gpu:
     name: str
     driver: str
     memory: str
+    clock: str = ""  # of its multiprocessors, at this moment
+    clock_max: str = ""
 
 
 def read_processor(root: Path) -> Processor:
@@ -77,13 +86,13 @@ def read_gpus(program: str = "nvidia-smi") -> tuple[Gpu, ...]:
     found = shutil.which(program)
     if found is None:
         return ()
-    command = [found, "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+    command = [found, f"--query-gpu={','.join(_GPU_FIELDS)}", "--format=csv,noheader"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):  # the program without the driver
         return ()
     rows = [[cell.strip() for cell in line.split(",")] for line in done.stdout.splitlines()]
-    return tuple(Gpu(*row) for row in rows if len(row) == 3)
+    return tuple(Gpu(*row) for row in rows if len(row) == len(_GPU_FIELDS))
 
 
 def _text(path: Path) -> str:

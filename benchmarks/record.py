@@ -13,10 +13,10 @@ from artmirror.benchmarks.record_json import check_version, parse, read_text, wr
 from artmirror.runtime.errors import ArtmirrorError
 
 KIND = "speed"  # tells these files from those of `temporal_record`
-FORMAT_VERSION = 2  # 2: sensors, roofs, costs, more of the environment
-_READ_VERSIONS = (1, 2)  # what an earlier version lacks is None
+FORMAT_VERSION = 3  # 2: sensors, roofs, costs, more of the environment; 3: transfers, starts, the cost of measuring
+_READ_VERSIONS = (1, 2, 3)  # what an earlier version lacks is None or nothing
 
-ScenarioName = Literal["engine", "pipeline"]
+ScenarioName = Literal["engine", "transfers", "pipeline", "live"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,8 @@ class Samples:
     """Raw values of neighbouring frames, in the order in which the frames were done; all in nanoseconds."""
 
     completed_ns: tuple[int, ...]  # when each frame was done, with as many in the engine as it takes
-    latency_ns: tuple[int, ...]  # engine: submit to result, alone; pipeline: capture to delivered to the sink
-    engine_ns: tuple[int, ...] = ()  # pipeline: time that the engine spent on each frame
+    latency_ns: tuple[int, ...]  # with a source: capture to delivered to the sink; else of one frame at a time
+    engine_ns: tuple[int, ...] = ()  # with a source: time that the engine spent on each frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ class Sensed:
     duration_ns: int
     energy_j: float | None  # of all processor packages; None where the system does not tell
     hottest_c: float | None  # of the processor, at the end; None where the system does not tell
+    gpu_energy_j: float | None = None  # of all NVIDIA GPUs; None where nobody tells, as before version 3
+    gpu_hottest_c: float | None = None  # of the hottest of them, at the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +50,12 @@ class Round:
     measured: Samples
     frames_dropped: int = 0  # by a live source's pipeline, or under way at its end; warm-up included
     sensed: Sensed | None = None  # None in records of version 1
+    bookkeeping_ns: int | None = None  # what measuring itself takes of every frame; None before version 3
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """All rounds of one scenario with one engine."""
+class Subject:
+    """What is measured: a network in a library on a device, for frames of one size."""
 
     engine: str  # the file's name without its suffix
     style: str
@@ -65,13 +68,42 @@ class Record:
     height: int
     width: int
     threads: int | None  # None where the library chose
+
+
+@dataclass(frozen=True, slots=True)
+class Record(Subject):
+    """All rounds of one scenario with one engine."""
+
     scenario: ScenarioName
-    source: str | None  # of the pipeline, without folders and hosts
-    live: bool  # the pipeline's source paced itself: it bounds the FPS, and frames may be dropped
+    source: str | None  # where frames came from, without folders and hosts
     rounds: tuple[Round, ...]
     peak_rss_bytes: int | None  # of the whole process, which holds every engine of the session; None where unknown
     macs: int | None = None  # multiply-accumulates of a frame; None where nobody counted, as in version 1
     bytes_moved: int | None = None  # of a frame, by the rule of `workload`
+    holds: str = ""  # what the scenario's times are times of, in words
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A fresh process, from the moment it was asked for to its first painted frame: stages that follow each other."""
+
+    interpreter_ns: int  # until Python runs the first line
+    import_ns: int  # st-run's modules and the library
+    read_ns: int  # the file and its manifest
+    compile_ns: int  # the engine is ready; the library reads the file again for that, from memory now
+    first_frame_ns: int
+    peak_rss_bytes: int | None  # after some more frames; None where the system does not tell
+    device_bytes: int | None  # taken of the GPU's memory by then; None where nobody tells, and without a GPU
+
+
+@dataclass(frozen=True, slots=True)
+class StartRecord(Subject):
+    """Starts with one engine, a cold and a cached one of each round."""
+
+    frames: int  # painted after the first, before memory was read
+    cache_bytes: int  # compiled networks that a cold start left for the next one; 0 where the library keeps none
+    cold: tuple[Start, ...]  # nothing that was compiled before is at hand
+    cached: tuple[Start, ...]  # with what the cold start of the same round left
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +122,8 @@ class Session:
     environment: Environment
     records: tuple[Record, ...]
     ceilings: Ceilings | None = None
+    starts: tuple[StartRecord, ...] = ()
+    omissions: tuple[str, ...] = ()  # what was asked for and could not be measured, a line each
 
     def to_json(self) -> str:
         """The session as one JSON object."""
@@ -116,6 +150,8 @@ class Session:
                 environment=Environment.from_json(values["environment"]),
                 records=tuple(_record(record) for record in values["records"]),
                 ceilings=_ceilings(values.get("ceilings")),
+                starts=tuple(_start_record(record) for record in values.get("starts", ())),
+                omissions=tuple(values.get("omissions", ())),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ArtmirrorError(f"{source} is a damaged record of st-bench ({error}); measure again") from None
@@ -140,9 +176,17 @@ def read_session(path: Path) -> Session:
 
 
 def _record(values: dict[str, Any]) -> Record:
-    if values["scenario"] not in get_args(ScenarioName):
-        raise ValueError(f"scenario {values['scenario']!r}")
-    return Record(**{**values, "rounds": tuple(_round(entry) for entry in values["rounds"])})
+    known = {**values, "rounds": tuple(_round(entry) for entry in values["rounds"])}
+    if known.pop("live", False):  # until version 2 a live source's pipeline was called as any other
+        known["scenario"] = "live"
+    if known["scenario"] not in get_args(ScenarioName):
+        raise ValueError(f"scenario {known['scenario']!r}")
+    return Record(**known)
+
+
+def _start_record(values: dict[str, Any]) -> StartRecord:
+    starts = {name: tuple(Start(**entry) for entry in values[name]) for name in ("cold", "cached")}
+    return StartRecord(**{**values, **starts})
 
 
 def _ceilings(values: dict[str, Any] | None) -> Ceilings | None:
@@ -159,6 +203,7 @@ def _round(values: dict[str, Any]) -> Round:
         _samples(values["measured"]),
         values["frames_dropped"],
         None if sensed is None else Sensed(**sensed),
+        values.get("bookkeeping_ns"),
     )
 
 

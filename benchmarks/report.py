@@ -1,49 +1,69 @@
 """Shows a session as a table: pure functions from records to what rich prints."""
 
-from collections.abc import Sequence
-from statistics import median
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 
 from artmirror.benchmarks.grid import Grid, markdown_grid, rich_grid
-from artmirror.benchmarks.record import Ceilings, Record, Session
+from artmirror.benchmarks.record import Record, ScenarioName, Session
+from artmirror.benchmarks.report_notes import roof_notes, speed_notes
+from artmirror.benchmarks.start_report import starts_grid
 from artmirror.benchmarks.statistics import (
     BUSY_SPREAD,
+    age_percentiles_ms,
     engine_record_of,
-    hottest_c,
+    frames_dropped,
     pipeline_ratio,
     power_w,
     reached,
     summarize,
 )
 
+_OF_ENGINE: tuple[ScenarioName, ...] = ("transfers", "pipeline")  # whose FPS is compared with the engine's alone
+
 
 def render_session(session: Session) -> RenderableType:
-    """Where it was measured, the table, and the notes below it."""
+    """Where it was measured, the tables, and the notes below them."""
     place = session.environment
-    # The size is no column: a session has one, and the table has to fit 80 columns.
-    sizes = ", ".join(dict.fromkeys(f"{record.width}x{record.height}" for record in session.records))
-    title = f"{sizes} on {place.cpu} ({place.cores} cores), artmirror {place.artmirror}"
     shown: list[RenderableType] = [
-        title,
-        records_table(session.records),
-        *notes(session.records),
-        *sensor_notes(session.records),
+        f"{', '.join(sizes(session))} on {place.cpu} ({place.cores} cores), artmirror {place.artmirror}"
     ]
+    for size, part in _by_size(session):
+        # The size is no column: the table has to fit 80 of them.
+        shown += [size] if len(sizes(session)) > 1 else []
+        shown += [records_table(part.records)] if part.records else []
+        shown += [rich_grid(starts_grid(part))] if part.starts else []
+    shown += speed_notes(session)
     if session.ceilings is not None:
         shown += [rich_grid(roofs_grid(session)), *roof_notes(session.ceilings)]
     return Group(*shown)
 
 
+def sizes(session: Session) -> list[str]:
+    """The sizes of the frames, in the order in which they were measured."""
+    return [size for size, _ in _by_size(session)]
+
+
+def _by_size(session: Session) -> Iterator[tuple[str, Session]]:
+    """What was measured at each size."""
+    found = dict.fromkeys((entry.height, entry.width) for entry in (*session.records, *session.starts))
+    for height, width in found:
+        records = tuple(record for record in session.records if (record.height, record.width) == (height, width))
+        starts = tuple(record for record in session.starts if (record.height, record.width) == (height, width))
+        yield f"{width}x{height}", replace(session, records=records, starts=starts)
+
+
 def records_table(records: Sequence[Record]) -> Table:
     """A row for each record."""
+    ages = any(record.scenario == "live" for record in records)
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("engine", overflow="fold")
     table.add_column("backend")  # folds between back end and precision in a narrow terminal
     table.add_column("scenario", no_wrap=True)
-    for name in ("FPS", "min-max", "p50\nms", "p95\nms", "p99\nms", "of\nengine"):
+    for name in ("FPS", "min-max", "p50\nms", "p95\nms", "p99\nms", *["age\np95"] * ages, "of\nengine"):
         table.add_column(name, no_wrap=True, justify="right")
     for record in records:
         summary = summarize(record)
@@ -55,6 +75,7 @@ def records_table(records: Sequence[Record]) -> Table:
             _short(summary.fps_median),
             f"{_short(summary.fps_min)}-{_short(summary.fps_max)}{mark}",
             *(_short(value_ms) for value_ms in (summary.p50_ms, summary.p95_ms, summary.p99_ms)),
+            *([_short(age_percentiles_ms(record)[1]) if record.scenario == "live" else ""] if ages else []),
             _ratio(record, records),
         )
     return table
@@ -62,66 +83,62 @@ def records_table(records: Sequence[Record]) -> Table:
 
 def speed_grid(session: Session) -> Grid:
     """A row for each record, numbered, with all that does not fit a terminal."""
-    powers = [power_w(record) for record in session.records]
-    watts = any(power is not None for power in powers)
-    header = ["#", "engine", "backend", "scenario", "FPS", "min-max", "p50 ms", "p95 ms", "p99 ms", "of engine"]
+    several = len(sizes(session)) > 1
+    columns = {
+        "age p50 ms": [_age(record, 0) for record in session.records],
+        "age p95 ms": [_age(record, 1) for record in session.records],
+        "dropped": [str(frames_dropped(record)) if record.scenario == "live" else "" for record in session.records],
+        "W": [_told(power_w(record)) for record in session.records],
+        "GPU W": [_told(power_w(record, gpu=True)) for record in session.records],
+    }
+    columns = {name: cells for name, cells in columns.items() if any(cells)}
+    header = ["#", "engine", "backend", *["size"] * several, "scenario", "FPS", "min-max", "p50 ms", "p95 ms", "p99 ms"]
     rows = []
-    for index, record in enumerate(session.records, start=1):
-        found, power, alone = summarize(record), powers[index - 1], engine_record_of(record, session.records)
-        whole = record.scenario == "pipeline" and alone is not None
+    for index, record in enumerate(session.records):
+        found = summarize(record)
         rows.append(
             (
-                str(index),
+                str(index + 1),
                 record.engine,
                 f"{record.backend} {record.precision}",
+                *([f"{record.width}x{record.height}"] * several),
                 record.scenario if record.source is None else f"{record.scenario} from {record.source}",
                 f"{found.fps_median:.1f}",
                 f"{found.fps_min:.1f}-{found.fps_max:.1f}{'~' if found.spread > BUSY_SPREAD else ''}",
                 *(f"{value_ms:.1f}" for value_ms in (found.p50_ms, found.p95_ms, found.p99_ms)),
-                f"{pipeline_ratio(record, alone):.0%}" if whole and alone is not None else "",
-                *(["" if power is None else f"{power:.1f}"] if watts else []),
+                _ratio(record, session.records),
+                *(cells[index] for cells in columns.values()),
             )
         )
-    return Grid("Frames per second and latency", (*header, *(["W"] if watts else [])), tuple(rows), texts=4)
+    return Grid("Frames per second and latency", (*header, "of engine", *columns), tuple(rows), texts=4 + several)
 
 
 def markdown_session(session: Session) -> str:
     """The session as Markdown, for a page of its own or behind others."""
-    grids = [speed_grid(session), *([] if session.ceilings is None else [roofs_grid(session)])]
-    told = [*notes(session.records), *sensor_notes(session.records)]
-    told += [] if session.ceilings is None else roof_notes(session.ceilings)
     place = session.environment
-    sizes = ", ".join(dict.fromkeys(f"{record.width}x{record.height}" for record in session.records))
-    lines = ["# Speed", "", f"{sizes} on {place.cpu} ({place.cores} cores), artmirror {place.artmirror}", ""]
-    for grid in grids:
+    title = f"{', '.join(sizes(session))} on {place.cpu} ({place.cores} cores), artmirror {place.artmirror}"
+    lines = ["# Speed", "", title, ""]
+    for grid in speed_grids(session):
         lines += [f"## {grid.title}", "", *markdown_grid(grid), ""]
     libraries = ", ".join(f"{name} {version}" for name, version in place.libraries.items())
+    told = [*speed_notes(session), *([] if session.ceilings is None else roof_notes(session.ceilings))]
     lines += [f"- {note}" for note in told]
     lines += ["", f"{place.os}, {place.python}, {libraries}; commit {place.commit or 'of a package'}; {place.time}", ""]
     return "\n".join(lines)
 
 
-def notes(records: Sequence[Record]) -> list[str]:
-    """What a reader of the table has to know, a line each."""
-    lines = []
-    if any(summarize(record).spread > BUSY_SPREAD for record in records):
-        lines.append(f"~ spread over {BUSY_SPREAD:.0%}: the machine was busy")
-    if any(record.scenario == "pipeline" and not record.live for record in records):
-        lines.append("pipeline latency includes the wait in the queue, which this source keeps full")
-    dropped = sum(one_round.frames_dropped for record in records for one_round in record.rounds)
-    if dropped:
-        lines.append(f"{dropped} frames of a live source were dropped")
-    peaks = [record.peak_rss_bytes for record in records if record.peak_rss_bytes is not None]
-    if peaks:
-        engines = len({(record.engine, record.graph_sha256, record.backend) for record in records})
-        shared = f", one process with {engines} engines" if engines > 1 else ""
-        lines.append(f"peak memory {max(peaks) / 1e6:.0f} MB{shared}")
-    return lines
+def speed_grids(session: Session) -> list[Grid]:
+    """All tables that have rows."""
+    grids = [speed_grid(session), starts_grid(session)]
+    if session.ceilings is not None:
+        grids.append(roofs_grid(session))
+    return [grid for grid in grids if grid.rows]
 
 
 def roofs_grid(session: Session) -> Grid:
     """A row for each engine alone: what it reaches of the machine's roofs."""
-    header = ("engine", "backend", "GMAC", "MB", "GFLOP/s", "GB/s", "nearer roof", "reached")
+    several = len(sizes(session)) > 1
+    figures = ("GMAC", "MB", "GFLOP/s", "GB/s", "nearer roof", "reached")
     rows = []
     for record in session.records:
         found = None if session.ceilings is None else reached(record, session.ceilings)
@@ -130,37 +147,18 @@ def roofs_grid(session: Session) -> Grid:
         cost = (f"{record.macs / 1e9:.2f}", f"{record.bytes_moved / 1e6:.0f}")
         speed = (f"{found.flop_per_s / 1e9:.0f}", f"{found.bytes_per_s / 1e9:.1f}")
         name = f"{record.backend} {record.precision}"
-        rows.append((record.engine, name, *cost, *speed, found.bound, f"{found.share:.0%}"))
-    return Grid("Roofs", header, tuple(rows), texts=2)
+        size = [f"{record.width}x{record.height}"] * several
+        rows.append((record.engine, name, *size, *cost, *speed, found.bound, f"{found.share:.0%}"))
+    header = ("engine", "backend", *["size"] * several, *figures)
+    return Grid("Roofs", header, tuple(rows), texts=2 + several)
 
 
-def roof_notes(ceilings: Ceilings) -> list[str]:
-    """The roofs themselves, and what the shares are shares of."""
-    values = {"copy": ceilings.copy_bytes_per_s, **ceilings.product_flop_per_s}
-    told = [f"{name} product {max(found) / 1e9:.0f} GFLOP/s" for name, found in ceilings.product_flop_per_s.items()]
-    lines = [f"roofs measured here: copy {max(ceilings.copy_bytes_per_s) / 1e9:.1f} GB/s, {', '.join(told)}"]
-    shaky = [name for name, found in values.items() if (max(found) - min(found)) / median(found) > BUSY_SPREAD]
-    if shaky:
-        lines.append(f"~ the roofs' own spread is over {BUSY_SPREAD:.0%} ({', '.join(shaky)}): the machine was busy")
-    lines.append(
-        "reached: share of the FPS that the nearer roof allows; MB: with bias, scale, ReLU and casts done in passing, "
-        "nothing kept in caches, so a share of the memory's roof may exceed 100%"
-    )
-    return lines
+def _age(record: Record, place: int) -> str:
+    return f"{age_percentiles_ms(record)[place]:.1f}" if record.scenario == "live" else ""
 
 
-def sensor_notes(records: Sequence[Record]) -> list[str]:
-    """Power and temperature, a line for each record, or that nobody tells."""
-    if all(one_round.sensed is None for record in records for one_round in record.rounds):
-        return []  # of a version that did not ask
-    lines = []
-    for record in records:
-        power, hottest = power_w(record), hottest_c(record)
-        told = [f"{power:.1f} W" if power is not None else "", f"{hottest:.0f} °C" if hottest is not None else ""]
-        if any(told):
-            name = f"{record.engine} {record.backend} {record.precision} {record.scenario}"
-            lines.append(f"processor with {name}: {', '.join(filter(None, told))}")
-    return lines or ["this system tells neither power nor temperature of the processor"]
+def _told(power: float | None) -> str:
+    return "" if power is None else f"{power:.1f}"
 
 
 def _short(value: float) -> str:
@@ -169,7 +167,5 @@ def _short(value: float) -> str:
 
 
 def _ratio(record: Record, records: Sequence[Record]) -> str:
-    if record.scenario != "pipeline":
-        return ""
-    engine = engine_record_of(record, records)
+    engine = engine_record_of(record, records) if record.scenario in _OF_ENGINE else None
     return "" if engine is None else f"{pipeline_ratio(record, engine):.0%}"

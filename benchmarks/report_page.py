@@ -12,9 +12,11 @@ from artmirror.benchmarks import figures, moments, temporal_report
 from artmirror.benchmarks.environment import Environment
 from artmirror.benchmarks.grid import Grid
 from artmirror.benchmarks.kept_frames import WHITE, KeptFrames
+from artmirror.benchmarks.machine import Gpu
 from artmirror.benchmarks.moments import Moment
 from artmirror.benchmarks.record import Session
-from artmirror.benchmarks.report import notes, roof_notes, roofs_grid, sensor_notes, speed_grid
+from artmirror.benchmarks.report import sizes, speed_grids
+from artmirror.benchmarks.report_notes import roof_notes, speed_notes
 from artmirror.benchmarks.temporal_record import TemporalSession
 
 _CURVES = 12  # sequences whose curves are shown
@@ -60,19 +62,18 @@ def render_page(records: Sequence[tuple[Session | TemporalSession, KeptFrames | 
 
 
 def _speed_section(session: Session) -> Section:
+    several = len(sizes(session)) > 1
     names = tuple(
-        f"{index}: {record.engine} {record.backend} {record.precision}, {record.scenario}"
+        f"{index}: {record.engine} {record.backend} {record.precision}"
+        f"{f' {record.width}x{record.height}' if several else ''}, {record.scenario}"
         for index, record in enumerate(session.records, start=1)
     )
-    sizes = ", ".join(dict.fromkeys(f"{record.width}x{record.height}" for record in session.records))
-    told = [*notes(session.records), *sensor_notes(session.records)]
-    grids = [speed_grid(session)]
+    told = speed_notes(session)
     if session.ceilings is not None:
-        grids.append(roofs_grid(session))
         told += roof_notes(session.ceilings)
     return Section(
-        title=f"Speed at {sizes}",
-        grids=tuple(grids),
+        title=f"Speed at {', '.join(sizes(session))}",
+        grids=tuple(speed_grids(session)),
         legend=names,
         drawings=tuple(_speed_drawings(session)),
         side_by_side=(),
@@ -83,8 +84,9 @@ def _speed_section(session: Session) -> Section:
 
 
 def _speed_drawings(session: Session) -> Iterator[Drawing]:
-    yield Drawing(Markup(figures.fps_figure(session)), "FPS", "A point for each round, a bar at their median.")
-    if any(record.scenario == "engine" or record.live for record in session.records):
+    if session.records:
+        yield Drawing(Markup(figures.fps_figure(session)), "FPS", "A point for each round, a bar at their median.")
+    if any(record.scenario != "pipeline" for record in session.records):
         yield Drawing(
             Markup(figures.latency_figure(session)),
             "Latency",
@@ -92,6 +94,12 @@ def _speed_drawings(session: Session) -> Iterator[Drawing]:
             "in a queue that is kept full.",
         )
         yield Drawing(Markup(figures.latency_course_figure(session)), "Latency over time", "Every measured frame.")
+    if session.starts:
+        yield Drawing(
+            Markup(figures.starts_figure(session)),
+            "Start-up",
+            "From a fresh process to its first painted frame, medians, a bar for each row of the table.",
+        )
     roofline = figures.roofline_figure(session)
     if roofline is not None:
         yield Drawing(
@@ -149,7 +157,7 @@ def _environment(place: Environment) -> tuple[tuple[str, str], ...]:
         "highest clock, MHz": _told(place.clock_max_mhz),
         "governor": place.governor,
         "memory": gigabytes,
-        "GPU": "; ".join(f"{gpu.name}, {gpu.memory}, driver {gpu.driver}" for gpu in place.gpus) or None,
+        "GPU": "; ".join(_gpu(gpu) for gpu in place.gpus) or None,
         "system": place.os,
         "Python": place.python,
         "artmirror": place.artmirror,
@@ -160,6 +168,11 @@ def _environment(place: Environment) -> tuple[tuple[str, str], ...]:
     }
     known = [(name, value) for name, value in values.items() if value is not None]
     return (*known, ("not told or not there", ", ".join(name for name, value in values.items() if value is None)))
+
+
+def _gpu(gpu: Gpu) -> str:
+    clocks = f", {gpu.clock} of {gpu.clock_max}" if gpu.clock else ""
+    return f"{gpu.name}, {gpu.memory}, driver {gpu.driver}{clocks}"
 
 
 def _told(value: float | None) -> str | None:

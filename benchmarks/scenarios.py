@@ -1,13 +1,16 @@
-"""What is run: the engine alone, and the whole pipeline from a source to nowhere."""
+"""What is run: the engine alone, with transfers, and the whole pipeline from a source to nowhere."""
 
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from statistics import median
 from typing import Protocol
 
+import numpy as np
+
+from artmirror.benchmarks.idle_engine import IdleEngine, SlotPainter
 from artmirror.benchmarks.record import Round, Samples, ScenarioName
-from artmirror.runtime.engine import Engine, EngineInfo, stylize
+from artmirror.runtime.engine import Engine, EngineInfo
 from artmirror.runtime.errors import ArtmirrorError
 from artmirror.runtime.frame import FrameSlot, Pixels
 from artmirror.runtime.pipeline import Pipeline
@@ -15,6 +18,7 @@ from artmirror.runtime.sink_null import NullSink
 from artmirror.runtime.source import Source
 
 WARMUP_FRAMES = 5  # of every run: they refill the caches that the run before took
+_BOOKKEPT_FRAMES = 500  # over which the cost of measuring is taken: under a millisecond
 
 
 class Stopped(Exception):
@@ -26,13 +30,13 @@ class Scenario(Protocol):
 
     Attributes:
         name: For the record.
-        source: The pipeline's source, or None.
-        live: Whether that source paces itself.
+        source: Where frames come from, or None.
+        holds: What its times are times of, in words.
     """
 
     name: ScenarioName
     source: str | None
-    live: bool
+    holds: str
 
     def run(self, frames: int, should_stop: Callable[[], bool]) -> Round:
         """Run `WARMUP_FRAMES` and then `frames` frames.
@@ -41,6 +45,10 @@ class Scenario(Protocol):
             ArtmirrorError: engine or source failed, or the source ended too soon.
             Stopped: `should_stop` said so; it is asked for every frame.
         """
+        ...
+
+    def bookkeeping_ns(self) -> int:
+        """What measuring takes of every frame: the same loop, or what it calls, with nothing to measure."""
         ...
 
 
@@ -86,26 +94,43 @@ class KeptSlots:
 class EngineOnly:
     """One picture through the engine, over and over, first one at a time, then with the engine kept full."""
 
-    name: ScenarioName = "engine"
     source: str | None = None
-    live = False
 
-    def __init__(self, engine: Engine, picture: Pixels) -> None:
+    def __init__(self, engine: SlotPainter, picture: Pixels, holds: str = "", *, name: ScenarioName = "engine") -> None:
         """Use `engine` with `picture`, (H, W, 3) uint8 BGR of its size."""
+        self.name: ScenarioName = name
         self._engine = engine
         self._picture = picture
+        self.holds = holds
 
     def run(self, frames: int, should_stop: Callable[[], bool]) -> Round:
         """Measure latency, then throughput: that comes last, next to the pipeline's run that it is compared with."""
         count = WARMUP_FRAMES + frames
         slots = self._engine.allocate(self._engine.max_in_flight)
-        for slot in slots:
-            slot.frame[:] = self._picture
+        self._prepare(slots)
         latency_ns = self._one_at_a_time(slots[0], count, should_stop)
         completed_ns = self._kept_full(slots, count, should_stop)
         if should_stop():
             raise Stopped
         return split_round(completed_ns, latency_ns)
+
+    def bookkeeping_ns(self) -> int:
+        """The loops' own time, by running them on an engine that does nothing: the longer of the two."""
+        found = self._idle().run(_BOOKKEPT_FRAMES, lambda: False).measured
+        return max(_median_step(found.completed_ns), round(median(found.latency_ns)))
+
+    def _idle(self) -> "EngineOnly":
+        return type(self)(IdleEngine(), np.zeros((1, 1, 3), np.uint8))
+
+    def _prepare(self, slots: Sequence[FrameSlot]) -> None:
+        for slot in slots:
+            slot.frame[:] = self._picture
+
+    def _begin(self, slot: FrameSlot) -> None:
+        self._engine.submit(slot, 1.0)
+
+    def _finish(self, slot: FrameSlot) -> None:
+        self._engine.wait(slot)
 
     def _one_at_a_time(self, slot: FrameSlot, count: int, should_stop: Callable[[], bool]) -> list[int]:
         latency_ns = []
@@ -113,7 +138,8 @@ class EngineOnly:
             if should_stop():
                 break
             started_ns = time.monotonic_ns()
-            stylize(self._engine, slot)
+            self._begin(slot)
+            self._finish(slot)
             latency_ns.append(time.monotonic_ns() - started_ns)
         return latency_ns
 
@@ -128,21 +154,36 @@ class EngineOnly:
                 left = 0  # what is in the engine comes out before anybody touches the slots again
             elif left and free:
                 slot = free.popleft()
-                self._engine.submit(slot, 1.0)
+                self._begin(slot)
                 in_engine.append(slot)
                 left -= 1
             else:
                 slot = in_engine.popleft()
-                self._engine.wait(slot)
+                self._finish(slot)
                 completed_ns.append(time.monotonic_ns() - started_ns)
                 free.append(slot)
         return completed_ns
 
 
+class WithTransfers(EngineOnly):
+    """The same, from a picture in memory that is not the engine's to one that is not either."""
+
+    def __init__(self, engine: SlotPainter, picture: Pixels, holds: str = "") -> None:
+        """As for the engine alone."""
+        super().__init__(engine, picture, holds, name="transfers")
+        self.result = np.zeros_like(picture)  # of the frame that was done last
+
+    def _begin(self, slot: FrameSlot) -> None:
+        np.copyto(slot.frame, self._picture)
+        super()._begin(slot)
+
+    def _finish(self, slot: FrameSlot) -> None:
+        super()._finish(slot)
+        np.copyto(self.result, slot.stylized)
+
+
 class WholePipeline:
     """Source, engine and a sink that keeps nothing, threads and all, as st-run runs them."""
-
-    name: ScenarioName = "pipeline"
 
     def __init__(self, engine: Engine, open_source: Callable[[int | None], Source], source: str, live: bool) -> None:
         """Run `engine` on what `open_source` gives, called for every run.
@@ -155,21 +196,23 @@ class WholePipeline:
         """
         self._engine = engine
         self._open_source = open_source
+        self._live = live
+        self.name: ScenarioName = "live" if live else "pipeline"
         self.source: str | None = source
-        self.live = live
+        self.holds = (
+            "from a source that paces itself to a sink that keeps nothing; the newest frame wins"
+            if live
+            else "from a source that is always ready to a sink that keeps nothing"
+        )
 
     def run(self, frames: int, should_stop: Callable[[], bool]) -> Round:
         """Run from a freshly opened source to the last frame that is wanted."""
         wanted = WARMUP_FRAMES + frames
-        completed_ns: list[int] = []
-        source = self._open_source(None if self.live else wanted)
+        source = self._open_source(None if self._live else wanted)
         try:
             pipeline = Pipeline(source, self._engine, [NullSink()])
-            started_ns = time.monotonic_ns()
-            statistics = pipeline.run(
-                should_stop=lambda: should_stop() or (self.live and len(completed_ns) == wanted),
-                observe=lambda frames_out: completed_ns.append(time.monotonic_ns() - started_ns),
-            )
+            log = _FrameLog(wanted if self._live else None, should_stop)
+            statistics = pipeline.run(should_stop=log.is_over, observe=log.note)
         finally:
             source.close()
         if pipeline.failure is not None:
@@ -182,16 +225,32 @@ class WholePipeline:
                 f"since so many warm up: name a longer --input"
             )
         return split_round(
-            completed_ns, statistics.latency_ns.tolist(), statistics.engine_ns.tolist(), statistics.frames_dropped
+            log.completed_ns, statistics.latency_ns.tolist(), statistics.engine_ns.tolist(), statistics.frames_dropped
         )
 
+    def bookkeeping_ns(self) -> int:
+        """What the pipeline calls for every frame; its own statistics are st-run's too."""
+        log = _FrameLog(_BOOKKEPT_FRAMES, lambda: False)
+        while not log.is_over():
+            log.note(0)
+        return _median_step(log.completed_ns)
 
-def source_label(uri: str) -> str:
-    """A source's name for a record that may be published: no folders, no hosts, no passwords."""
-    scheme, separator, _ = uri.partition("://")
-    if separator:
-        return f"{scheme}://"
-    return uri if uri.startswith("synthetic:") or uri.isdecimal() else Path(uri).name
+
+class _FrameLog:
+    """When each frame of a run was done, and whether that was the last."""
+
+    def __init__(self, wanted: int | None, should_stop: Callable[[], bool]) -> None:
+        """Begin now; `wanted` frames end a run that has no end of its own."""
+        self.completed_ns: list[int] = []
+        self._wanted = wanted
+        self._should_stop = should_stop
+        self._started_ns = time.monotonic_ns()
+
+    def is_over(self) -> bool:
+        return self._should_stop() or len(self.completed_ns) == self._wanted
+
+    def note(self, frames_out: int) -> None:
+        self.completed_ns.append(time.monotonic_ns() - self._started_ns)
 
 
 def split_round(
@@ -212,3 +271,7 @@ def split_round(
         ),
         frames_dropped=frames_dropped,
     )
+
+
+def _median_step(completed_ns: Sequence[int]) -> int:
+    return round(float(np.median(np.diff(completed_ns))))

@@ -1,4 +1,4 @@
-"""Power and temperature of the processor, where Linux tells: powercap, hwmon, thermal zones.
+"""Power and temperature of the processor, where Linux tells (powercap, hwmon, thermal zones), and of NVIDIA GPUs.
 
 Read between runs only: each reading takes some file accesses.
 """
@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from artmirror.benchmarks.gpu_sensors import GpuReading, Gpus
 from artmirror.benchmarks.record import Sensed
 
 _CHIPS = {"coretemp", "k10temp", "zenpower", "cpu_thermal", "soc_thermal"}  # hwmon's names of processors
@@ -21,13 +22,15 @@ class Reading:
     time_ns: int
     energy_uj: tuple[int, ...]  # counter of each package
     hottest_c: float | None
+    gpu: GpuReading
 
 
 class Sensors:
     """The sensors that can be read here, which may be none at all."""
 
-    def __init__(self, root: Path = Path("/")) -> None:
-        """Find them below `root`."""
+    def __init__(self, root: Path = Path("/"), gpus: Gpus | None = None) -> None:
+        """Find the processor's below `root`, and take those of `gpus`."""
+        self._gpus = gpus
         packages = sorted((root / "sys/class/powercap").glob("*:*"))
         self._packages = [
             zone
@@ -52,6 +55,7 @@ class Sensors:
             time.monotonic_ns(),
             tuple(value for value in energy_uj if value is not None),
             max(found) / 1000 if found else None,
+            GpuReading(None, None) if self._gpus is None else self._gpus.read(),
         )
 
     def between(self, before: Reading, after: Reading) -> Sensed:
@@ -63,7 +67,10 @@ class Sensors:
                 for old, new, span in zip(before.energy_uj, after.energy_uj, self._ranges_uj, strict=True)
             )
             energy_j = sum(steps) / 1e6
-        return Sensed(after.time_ns - before.time_ns, energy_j, after.hottest_c)
+        gpu_energy_j = None
+        if before.gpu.energy_mj is not None and after.gpu.energy_mj is not None:
+            gpu_energy_j = (after.gpu.energy_mj - before.gpu.energy_mj) / 1e3
+        return Sensed(after.time_ns - before.time_ns, energy_j, after.hottest_c, gpu_energy_j, after.gpu.hottest_c)
 
 
 def _text(path: Path) -> str:

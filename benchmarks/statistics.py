@@ -1,15 +1,16 @@
 """What records say: pure functions of saved values."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from statistics import median
 from typing import Literal
 
 import numpy as np
 
-from artmirror.benchmarks.record import Ceilings, Record, Round, Sensed
+from artmirror.benchmarks.record import Ceilings, Record, Round, Sensed, Start, Subject
 
 BUSY_SPREAD = 0.10  # rounds that differ by more of their median tell of a busy machine
+STAGES = ("interpreter", "import", "read", "compile", "first_frame")  # of a start, in their order
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +63,70 @@ def latency_percentiles_ms(record: Record, percentiles: Sequence[float] = (50, 9
     return [float(value) / 1e6 for value in np.percentile(latency_ns, percentiles)]
 
 
-def power_w(record: Record) -> float | None:
-    """Mean power of the processor over all rounds, warm-up included; None where the system does not tell."""
+def age_percentiles_ms(record: Record, percentiles: Sequence[float] = (50, 95, 99)) -> list[float]:
+    """How old the shown frame was, percentiles over time, in milliseconds; NaN where no round shows two frames.
+
+    A frame is as old as its latency when it is shown, and grows older until the next one replaces it: from one to the
+    other every age takes the same time. So this is not a distribution over frames: one that stays long counts long.
+    """
+    shown_ms, replaced_ms = [], []
+    for one_round in record.rounds:
+        latencies_ms = np.asarray(one_round.measured.latency_ns[:-1]) / 1e6
+        shown_ms.append(latencies_ms)
+        replaced_ms.append(latencies_ms + np.diff(one_round.measured.completed_ns) / 1e6)
+    ages_ms = np.concatenate([*shown_ms, *replaced_ms])
+    if not ages_ms.size:
+        return [float("nan")] * len(percentiles)
+    order = np.argsort(ages_ms)
+    at_once = np.cumsum(np.repeat((1, -1), ages_ms.size // 2)[order])  # frames that had this age, and some more
+    ages_ms = ages_ms[order]
+    time_ms = np.concatenate(([0], np.cumsum(at_once[:-1] * np.diff(ages_ms))))  # with this age or less
+    return [float(value) for value in np.interp(np.asarray(percentiles) / 100 * time_ms[-1], time_ms, ages_ms)]
+
+
+def bookkeeping_share(record: Record) -> float | None:
+    """What measuring takes of a frame's time, in the round where that is most; None in records that do not tell."""
+    shares = [
+        one_round.bookkeeping_ns * fps(one_round) / 1e9
+        for one_round in record.rounds
+        if one_round.bookkeeping_ns is not None
+    ]
+    return max(shares, default=None)
+
+
+def frames_dropped(record: Record) -> int:
+    """Of all rounds, warm-up included."""
+    return sum(one_round.frames_dropped for one_round in record.rounds)
+
+
+def stage_ms(starts: Sequence[Start], stage: str) -> float:
+    """Median of one of `STAGES`, in milliseconds."""
+    return float(median(getattr(start, f"{stage}_ns") for start in starts)) / 1e6
+
+
+def start_ms(start: Start) -> float:
+    """From the process to its first painted frame, in milliseconds."""
+    return float(sum(getattr(start, f"{stage}_ns") for stage in STAGES) / 1e6)
+
+
+def power_w(record: Record, *, gpu: bool = False) -> float | None:
+    """Mean power of the processor, or of the GPUs, over all rounds, warm-up included; None where nobody tells."""
     told = _sensed(record)
-    energies_j = [sensed.energy_j for sensed in told if sensed.energy_j is not None]
+    values_j = [sensed.gpu_energy_j if gpu else sensed.energy_j for sensed in told]
+    energies_j = [energy_j for energy_j in values_j if energy_j is not None]
     if not energies_j or len(energies_j) < len(record.rounds):
         return None
     return sum(energies_j) / sum(sensed.duration_ns for sensed in told) * 1e9
 
 
-def hottest_c(record: Record) -> float | None:
-    """The highest temperature of the processor at the end of a round; None where the system does not tell."""
-    return max((sensed.hottest_c for sensed in _sensed(record) if sensed.hottest_c is not None), default=None)
+def hottest_c(record: Record, *, gpu: bool = False) -> float | None:
+    """The highest temperature of processor, or GPUs, at the end of a round; None where nobody tells."""
+    values_c = [sensed.gpu_hottest_c if gpu else sensed.hottest_c for sensed in _sensed(record)]
+    return max((value_c for value_c in values_c if value_c is not None), default=None)
 
 
 def pipeline_ratio(pipeline: Record, engine: Record) -> float:
-    """How much of the engine's FPS is left in the pipeline: 1 where the rest costs nothing.
+    """How much of the engine's FPS is left in the pipeline, or with transfers: 1 where the rest costs nothing.
 
     The median over rounds of each round's own ratio: the two were neighbours in time, so a busy minute hits both.
     """
@@ -87,13 +136,13 @@ def pipeline_ratio(pipeline: Record, engine: Record) -> float:
 
 def engine_record_of(pipeline: Record, records: Sequence[Record]) -> Record | None:
     """The engine-only record that was measured beside a pipeline's, or None."""
-
-    def conditions(record: Record) -> tuple[object, ...]:
-        network = (record.engine, record.graph_sha256, record.height, record.width)
-        return (*network, record.backend, record.library, record.device, record.precision, record.threads)
-
-    beside = (other for other in records if other.scenario == "engine" and conditions(other) == conditions(pipeline))
+    beside = (other for other in records if other.scenario == "engine" and subject(other) == subject(pipeline))
     return next(beside, None)
+
+
+def subject(record: Subject) -> Subject:
+    """What was measured, without how."""
+    return Subject(*(getattr(record, entry.name) for entry in fields(Subject)))
 
 
 def reached(record: Record, ceilings: Ceilings) -> Reached | None:

@@ -2,13 +2,13 @@
 
 import time
 from collections import deque
-from dataclasses import replace
+from dataclasses import fields, replace
 from fractions import Fraction
 
 import numpy as np
 
 from artmirror.benchmarks.environment import Environment
-from artmirror.benchmarks.record import Record, Round, Samples, Sensed
+from artmirror.benchmarks.record import Record, Round, Samples, Sensed, Start, StartRecord, Subject
 from artmirror.runtime.engine import EngineInfo
 from artmirror.runtime.errors import ArtmirrorError
 from artmirror.runtime.frame import FrameSlot
@@ -41,7 +41,10 @@ class FakeEngine:
     has_strength = True
     max_in_flight = 2
 
-    def __init__(self, name: str = "fake", backend: str = "openvino", fail_at: int | None = None) -> None:
+    def __init__(
+        self, name: str = "fake", backend: str = "openvino", fail_at: int | None = None, size: tuple[int, int] = SIZE
+    ) -> None:
+        self.size = size
         self.manifest = make_manifest(name)
         self.backend = backend
         self.fail_at = fail_at
@@ -54,7 +57,8 @@ class FakeEngine:
 
     def allocate(self, count: int) -> list[FrameSlot]:
         self.allocated += count
-        return [FrameSlot(np.zeros((*SIZE, 3), np.uint8), np.zeros((*SIZE, 3), np.uint8)) for _ in range(count)]
+        shape = (*self.size, 3)
+        return [FrameSlot(np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)) for _ in range(count)]
 
     def submit(self, slot: FrameSlot, strength: float) -> None:
         assert all(slot is not other for other in self.in_flight), "the slot is in the engine already"
@@ -71,7 +75,7 @@ class FakeEngine:
         np.subtract(255, slot.frame, out=slot.stylized)
 
     def describe(self) -> EngineInfo:
-        return EngineInfo(self.backend, "fakelib 1.2", "no processor", "fp32", SIZE)
+        return EngineInfo(self.backend, "fakelib 1.2", "no processor", "fp32", self.size)
 
     def close(self) -> None:
         self.closed = True
@@ -131,11 +135,23 @@ def make_record(*rounds: Round, **changes: object) -> Record:
         threads=None,
         scenario="engine",
         source=None,
-        live=False,
         rounds=rounds,
         peak_rss_bytes=200_000_000,
     )
     return replace(record, **changes)
+
+
+def make_start(total_ms: int, **changes: object) -> Start:
+    """Return a start whose stages take nothing, a tenth, two tenths, three and four of `total_ms`."""
+    tenth_ns = total_ms * 100_000
+    start = Start(0, tenth_ns, 2 * tenth_ns, 3 * tenth_ns, 4 * tenth_ns, 150_000_000, None)
+    return replace(start, **changes)
+
+
+def make_start_record(cold: tuple[Start, ...], cached: tuple[Start, ...], **changes: object) -> StartRecord:
+    """Return the starts of the engine of `make_record`."""
+    same = {entry.name: getattr(make_record(), entry.name) for entry in fields(Subject)}
+    return replace(StartRecord(**same, frames=10, cache_bytes=1000, cold=cold, cached=cached), **changes)
 
 
 def make_environment() -> Environment:

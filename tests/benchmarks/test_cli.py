@@ -9,16 +9,20 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from artmirror.benchmarks import ceilings
+from artmirror.benchmarks import candidates, ceilings
 from artmirror.benchmarks.cli import main
+from artmirror.benchmarks.measure import Starts
 from artmirror.benchmarks.record import read_session
+from artmirror.benchmarks.start_probe import Request
 from artmirror.benchmarks.workload import read_workload
-from artmirror.runtime import engines, gallery
+from artmirror.runtime import gallery
 from artmirror.runtime.errors import ArtmirrorError
-from tests.benchmarks.fakes import SIZE, FakeEngine
+from tests.benchmarks.fakes import SIZE, FakeEngine, make_start
+from tests.benchmarks.moving import texture, write_picture
 
 STARRY = Path(__file__).parents[2] / "runtime" / "styles" / "starry.onnx"
-SHORT = ("--size", "80x64", "--rounds", "2", "--frames", "3", "--no-ceilings")
+FEW = ("--size", "80x64", "--rounds", "2", "--frames", "3", "--no-ceilings")
+SHORT = (*FEW, "--scenario", "engine", "--scenario", "pipeline")
 
 
 class Opener:
@@ -28,6 +32,7 @@ class Opener:
         self.asked: list[tuple[str, str | None, int | None]] = []
         self.devices: set[str | None] = set()
         self.full_precision: set[bool] = set()
+        self.sizes: list[tuple[int, int]] = []
         self.engines: list[FakeEngine] = []
 
     def __call__(
@@ -40,20 +45,33 @@ class Opener:
         threads: int | None,
         full_precision: bool,
     ) -> FakeEngine:
-        assert size == SIZE
+        self.sizes.append(size)
         if path.stem == "broken":
             raise ArtmirrorError(f"cannot read {path}")
         self.asked.append((str(path), backend, threads))
         self.devices.add(device)
         self.full_precision.add(full_precision)
-        self.engines.append(FakeEngine(path.stem, backend or "openvino"))
+        self.engines.append(FakeEngine(path.stem, backend or "openvino", size=size))
         return self.engines[-1]
+
+
+class FakeStarter:
+    """Starts nothing, and says what it was asked to start."""
+
+    asked: list[Request]
+
+    def __init__(self, request: Request) -> None:
+        self.asked.append(request)
+        self.frames = request.frames
+
+    def run(self, should_stop: object) -> Starts:
+        return Starts(make_start(1000), make_start(400), 7)
 
 
 @pytest.fixture
 def opener(monkeypatch: pytest.MonkeyPatch) -> Opener:
     fake = Opener()
-    monkeypatch.setattr(engines, "open_engine", fake)
+    monkeypatch.setattr(candidates, "open_engine", fake)
     monkeypatch.setattr(gallery, "bundled_styles", lambda: {"starry": Path("/styles/starry.onnx")})
     return fake
 
@@ -96,6 +114,77 @@ def test_measures_engine_and_pipeline_and_writes_records(opener: Opener, tmp_pat
     assert "80x64 on " in result.stdout
     assert "pipeline" in result.stdout
     assert "opening night.onnx" in result.stderr
+
+
+def test_all_scenarios_are_measured_where_none_is_named(
+    opener: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candidates, "StartUp", FakeStarter)
+    monkeypatch.setattr(FakeStarter, "asked", [], raising=False)
+    path = tmp_path / "records.json"
+    result = bench("night.onnx", *FEW, "--input", "synthetic:80x64@200", "--json", str(path), "--backend", "openvino")
+    assert result.exit_code == 0, result.output
+    session = read_session(path)
+    assert [(record.scenario, record.source) for record in session.records] == [
+        ("engine", None),
+        ("transfers", None),
+        ("pipeline", "synthetic:80x64"),
+        ("live", "synthetic:80x64@200"),
+    ]
+    assert all(entry.bookkeeping_ns is not None for record in session.records for entry in record.rounds)
+    (started,) = session.starts
+    assert (started.engine, started.cold, started.cached) == ("night", (make_start(1000),) * 2, (make_start(400),) * 2)
+    (request,) = FakeStarter.asked
+    assert (request.path, request.height, request.width) == (str(Path("night.onnx").absolute()), *SIZE)
+    assert (request.backend, request.threads, request.full_precision) == ("openvino", None, False)
+    for words in ("transfers: with a copy of each frame", "cached", "measuring took at most", "live from synthetic:"):
+        assert words in " ".join(result.stdout.split())
+
+
+def test_every_file_is_measured_at_every_size(opener: Opener, tmp_path: Path) -> None:
+    path = tmp_path / "records.json"
+    sizes = ("--size", "96x64", "--size", "80x64", "--size", "96x64")
+    few = ("--rounds", "1", "--frames", "2", "--no-ceilings", "--scenario", "engine", "--scenario", "pipeline")
+    assert bench("a.onnx", "b.onnx", *sizes, *few, "--json", str(path)).exit_code == 0
+    assert opener.sizes == [(64, 96), (64, 96), SIZE, SIZE]
+    records = read_session(path).records
+    assert [(record.engine, record.width) for record in records if record.scenario == "engine"] == [
+        *(("a", 96), ("b", 96), ("a", 80), ("b", 80))
+    ]
+    assert {record.source for record in records if record.width == 96} == {None, "synthetic:96x64"}
+
+
+def test_a_back_end_takes_the_files_that_it_can(opener: Opener, tmp_path: Path) -> None:
+    path = tmp_path / "records.json"
+    backends = ("--backend", "openvino", "--backend", "tensorrt")
+    result = bench("a.onnx", "a.plan", *SHORT, *backends, "--json", str(path))
+    assert result.exit_code == 0, result.output
+    assert [(name, backend) for name, backend, _ in opener.asked] == [("a.onnx", "openvino"), ("a.plan", "tensorrt")]
+    omissions = read_session(path).omissions
+    assert [line.split(",")[0] for line in omissions] == [
+        "a.onnx is no plan",
+        "a.plan is a TensorRT plan",
+    ]
+    assert "left out: a.onnx is no plan, which the tensorrt back end wants" in result.stdout
+    result = bench("a.plan", *SHORT, "--backend", "openvino")
+    assert result.exit_code == 1
+    assert "Error: a.plan is a TensorRT plan, not for --backend openvino" in result.stderr
+
+
+def test_what_an_input_cannot_do_is_stated(opener: Opener, tmp_path: Path) -> None:
+    pictures, path = tmp_path / "pictures", tmp_path / "records.json"
+    for index in range(12):
+        write_picture(pictures / f"{index}.png", texture(seed=index))
+    scenarios = ("--scenario", "pipeline", "--scenario", "live")
+    assert bench("a.onnx", *FEW, *scenarios, "--input", str(pictures), "--json", str(path)).exit_code == 0
+    session = read_session(path)
+    assert [record.scenario for record in session.records] == ["pipeline"]
+    assert session.omissions == (
+        "live: pictures has no pace of its own; name a video, a camera or synthetic:640x360@30",
+    )
+    result = bench("a.onnx", *FEW, "--scenario", "live", "--input", str(pictures))
+    assert result.exit_code == 1
+    assert "Error: nothing is left to be measured: live: pictures has no pace of its own" in result.stderr
 
 
 def test_roofs_stand_beside_what_was_measured(opener: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +233,7 @@ def test_engines_are_measured_on_the_inputs_pictures(opener: Opener, tmp_path: P
     result = bench("starry", *SHORT, "--input", "synthetic:80x64@200", "--json", str(path))
     assert result.exit_code == 0, result.output
     alone, whole = read_session(path).records
-    assert (alone.live, whole.live, whole.source) == (False, True, "synthetic:80x64@200")
+    assert (alone.scenario, whole.scenario, whole.source) == ("engine", "pipeline", "synthetic:80x64")
     assert 0 not in opener.engines[0].inputs[:10]  # the test picture, not an empty slot
 
 

@@ -24,7 +24,7 @@ from artmirror.benchmarks.temporal_record import (
     TemporalSession,
     write_temporal,
 )
-from tests.benchmarks.fakes import make_environment, make_record, make_round
+from tests.benchmarks.fakes import make_environment, make_record, make_round, make_start, make_start_record
 
 GPU = Gpu("a GPU", "580.1", "8192 MiB")
 ROUNDS_MS = [10.0, 10.1, 10.2, 10.3, 10.4]
@@ -136,6 +136,33 @@ def test_a_row_says_what_changed(tmp_path: Path) -> None:
     assert row[8] == "+20.0%"
     assert "THE MACHINES DIFFER" not in result.stdout
     assert "faster" in compare(tmp_path / "new.json", tmp_path / "old.json").stdout
+
+
+def test_sizes_are_told_apart(tmp_path: Path) -> None:
+    def write(path: Path, factor: float) -> Path:
+        small = make_record(*[make_round(value) for value in ROUNDS_MS])
+        large = make_record(*[make_round(4 * factor * value) for value in ROUNDS_MS], height=720, width=1280)
+        write_session(Session(make_environment(), (small, large)), path)
+        return path
+
+    report = tmp_path / "report.md"
+    compare(write(tmp_path / "old.json", 1), write(tmp_path / "new.json", 2), "-o", report)
+    text = report.read_text()
+    assert "| starry | openvino bf16 | engine 640x360 frame | not significant | 10.2 | 10.2 |" in text
+    assert "| starry | openvino bf16 | engine 1280x720 frame | slower | 40.8 | 81.6 | +100.0% |" in text
+
+
+def test_starts_are_compared_cold_and_cached(tmp_path: Path) -> None:
+    def write(path: Path, cached_ms: int) -> Path:
+        cold, cached = (tuple(make_start(ms + index) for index in range(5)) for ms in (2000, cached_ms))
+        write_session(Session(make_environment(), (), starts=(make_start_record(cold, cached),)), path)
+        return path
+
+    result = compare(write(tmp_path / "old.json", 1000), write(tmp_path / "new.json", 500))
+    assert result.exit_code == 0, result.output
+    rows = [line.split() for line in result.stdout.splitlines() if "start" in line.split()]
+    assert rows[0][3:7] == ["cold", "start", "not", "significant"]
+    assert rows[1][3:8] == ["cached", "start", "faster", "1002", "502"]
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,17 @@
 """What Linux' files tell of processor, limits and sensors, from files written here."""
 
+import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from artmirror.benchmarks.environment import read_environment
+from artmirror.benchmarks.gpu_sensors import open_gpus
 from artmirror.benchmarks.machine import Gpu, read_core_limit, read_gpus, read_memory_bytes, read_processor
 from artmirror.benchmarks.record import Sensed
-from artmirror.benchmarks.report import sensor_notes
+from artmirror.benchmarks.report_notes import sensor_notes
 from artmirror.benchmarks.sensors import Sensors
 from artmirror.benchmarks.statistics import hottest_c, power_w
 from tests.benchmarks.fakes import make_record, make_round
@@ -71,9 +75,9 @@ def test_memory_and_limit(tmp_path: Path) -> None:
 def test_gpus_are_what_the_drivers_program_prints(tmp_path: Path) -> None:
     assert read_gpus(str(tmp_path / "no-program")) == ()
     program = tmp_path / "smi"
-    program.write_text("#!/bin/sh\necho 'GeForce 940M, 391.35, 2048 MiB'\n")
+    program.write_text("#!/bin/sh\necho 'GeForce 940M, 391.35, 2048 MiB, 135 MHz, 1176 MHz'\n")
     program.chmod(0o755)
-    assert read_gpus(str(program)) == (Gpu("GeForce 940M", "391.35", "2048 MiB"),)
+    assert read_gpus(str(program)) == (Gpu("GeForce 940M", "391.35", "2048 MiB", "135 MHz", "1176 MHz"),)
     program.write_text("#!/bin/sh\necho no driver\nexit 9\n")
     assert read_gpus(str(program)) == ()
 
@@ -121,7 +125,80 @@ def test_power_is_energy_over_time() -> None:
     record = make_record(*rounds)
     assert power_w(record) == pytest.approx(20)
     assert hottest_c(record) == 70
-    assert sensor_notes([record]) == ["processor with starry openvino bf16 engine: 20.0 W, 70 °C"]
+    assert sensor_notes([record]) == ["processor with starry openvino bf16 640x360 engine: 20.0 W, 70 °C"]
+
+
+class FakeNvml:
+    """As much of the module `pynvml` as is asked; each GPU is (energy in mJ or None, degrees, bytes in use)."""
+
+    NVML_TEMPERATURE_GPU = 0
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self, *gpus: tuple[int | None, int, int]) -> None:
+        self.gpus = list(gpus)
+
+    def nvmlInit(self) -> None:
+        pass
+
+    def nvmlDeviceGetCount(self) -> int:
+        return len(self.gpus)
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
+        return index
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle: int) -> int:
+        energy_mj = self.gpus[handle][0]
+        if energy_mj is None:
+            raise self.NVMLError("Not Supported")
+        return energy_mj
+
+    def nvmlDeviceGetTemperature(self, handle: int, sensor: int) -> int:
+        assert sensor == self.NVML_TEMPERATURE_GPU
+        return self.gpus[handle][1]
+
+    def nvmlDeviceGetMemoryInfo(self, handle: int) -> SimpleNamespace:
+        return SimpleNamespace(used=self.gpus[handle][2])
+
+
+def test_gpus_tell_energy_temperature_and_memory_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml = FakeNvml((1000, 50, 300), (2000, 61, 400))
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)  # type: ignore[arg-type]
+    gpus = open_gpus()
+    assert gpus is not None
+    assert gpus.used_bytes() == 700
+    sensors = Sensors(tmp_path, gpus)
+    before = sensors.read()
+    nvml.gpus = [(1500, 55, 300), (12_000, 70, 400)]
+    sensed = sensors.between(before, sensors.read())
+    assert (sensed.gpu_energy_j, sensed.gpu_hottest_c) == (pytest.approx(10.5), 70)
+    assert (sensed.energy_j, sensed.hottest_c) == (None, None)
+    record = make_record(make_round(10, sensed=replace(sensed, duration_ns=10**9)))
+    assert power_w(record, gpu=True) == pytest.approx(10.5)
+    assert sensor_notes([record]) == ["GPU with starry openvino bf16 640x360 engine: 10.5 W, 70 °C"]
+
+
+def test_a_gpu_that_counts_no_energy_tells_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml((None, 50, 300)))  # type: ignore[arg-type]
+    sensors = Sensors(tmp_path, open_gpus())
+    sensed = sensors.between(sensors.read(), sensors.read())
+    assert (sensed.gpu_energy_j, sensed.gpu_hottest_c) == (None, 50)
+
+
+def test_no_gpu_no_driver_and_no_library_are_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())  # type: ignore[arg-type]
+    assert open_gpus() is None
+    without_driver = FakeNvml((1, 1, 1))
+
+    def fail() -> None:
+        raise without_driver.NVMLError("Driver Not Loaded")
+
+    monkeypatch.setattr(without_driver, "nvmlInit", fail)
+    monkeypatch.setitem(sys.modules, "pynvml", without_driver)  # type: ignore[arg-type]
+    assert open_gpus() is None
+    monkeypatch.setitem(sys.modules, "pynvml", None)  # type: ignore[arg-type]
+    assert open_gpus() is None
 
 
 def test_absent_sensors_are_stated() -> None:

@@ -1,23 +1,28 @@
 """What is run, how often and in which order, with a fake engine; no times are asserted."""
 
 import time
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 
-from artmirror.benchmarks.measure import Candidate, measure
+from artmirror.benchmarks.gpu_scenarios import ComputeOnly, ComputesAlone
+from artmirror.benchmarks.idle_engine import IdleEngine
+from artmirror.benchmarks.measure import Candidate, Starts, measure, measure_with_starts
 from artmirror.benchmarks.record import Round, Samples
 from artmirror.benchmarks.scenarios import (
     WARMUP_FRAMES,
     EngineOnly,
     KeptSlots,
+    Scenario,
     Stopped,
     WholePipeline,
-    source_label,
+    WithTransfers,
     split_round,
 )
 from artmirror.runtime.errors import ArtmirrorError
 from artmirror.runtime.frame import FrameSlot
-from tests.benchmarks.fakes import SIZE, FakeEngine, FakeSource, make_round
+from tests.benchmarks.fakes import SIZE, FakeEngine, FakeSource, make_round, make_start
 
 
 def never() -> bool:
@@ -79,6 +84,83 @@ def test_engine_only_stops_with_nothing_left_in_the_engine(questions: int) -> No
         engine_only(engine).run(4, StopAfter(questions))
     assert engine.waited == len(engine.inputs) < 2 * (WARMUP_FRAMES + 4)
     assert not engine.in_flight
+
+
+def test_transfers_bring_each_frame_in_and_its_result_out() -> None:
+    engine = FakeEngine()
+    slots = KeptSlots(engine)
+    scenario = WithTransfers(slots, np.full((*SIZE, 3), 33, np.uint8))
+    assert scenario.name == "transfers"
+    for slot in slots.allocate(2):
+        slot.frame[:] = 99
+    result = scenario.run(4, never)
+    assert engine.inputs == [33] * 2 * (WARMUP_FRAMES + 4)
+    assert len(result.measured.latency_ns) == len(result.measured.completed_ns) == 4
+    np.testing.assert_array_equal(scenario.result, 255 - 33)
+
+
+class FakeGpu(FakeEngine):
+    """Knows how to leave the copies out, and how many frames it was asked for at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.computed: list[int] = []
+
+    def compute(self, slot: FrameSlot, count: int) -> None:
+        assert not self.in_flight
+        assert slot.stylized[0, 0, 0] == 255 - 33, "the picture is not there yet"
+        self.computed.append(count)
+
+
+def test_a_gpu_alone_computes_on_what_it_has_already() -> None:
+    engine = FakeGpu()
+    assert isinstance(engine, ComputesAlone)
+    assert not isinstance(FakeEngine(), ComputesAlone)
+    scenario = ComputeOnly(KeptSlots(engine), np.full((*SIZE, 3), 33, np.uint8), engine)
+    result = scenario.run(7, never)
+    assert engine.computed == [1] * (WARMUP_FRAMES + 7) + [WARMUP_FRAMES, WARMUP_FRAMES, 2]
+    assert engine.waited == engine.max_in_flight  # the copies of the beginning, and no others
+    assert len(result.measured.latency_ns) == len(result.measured.completed_ns) == 7
+    assert len(set(result.measured.completed_ns)) == 2  # two handfuls
+    with pytest.raises(Stopped):
+        scenario.run(7, StopAfter(3))
+    assert scenario.bookkeeping_ns() >= 0
+
+
+class SteppingClock:
+    """A clock that goes on by a microsecond whenever somebody looks."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+
+    def __call__(self) -> int:
+        self.now_ns += 1000
+        return self.now_ns
+
+
+@pytest.mark.parametrize("scenario", [engine_only, lambda engine: whole_pipeline(engine, [])])
+def test_bookkeeping_is_what_the_same_calls_take_without_work(
+    scenario: Callable[[FakeEngine], Scenario], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = FakeEngine()
+    made = scenario(engine)
+    monkeypatch.setattr(time, "monotonic_ns", SteppingClock())
+    assert made.bookkeeping_ns() == 1000  # one look at the clock for every frame that is done
+    assert engine.waited == 0
+
+
+def test_measuring_takes_less_than_a_hundredth_of_a_frame_of_a_millisecond() -> None:
+    assert 0 < engine_only(FakeEngine()).bookkeeping_ns() < 10_000
+    assert 0 < whole_pipeline(FakeEngine(), []).bookkeeping_ns() < 10_000
+
+
+def test_the_idle_engine_does_nothing() -> None:
+    engine = IdleEngine()
+    (slot,) = engine.allocate(1)
+    slot.frame[:] = 3
+    engine.submit(slot, 1.0)
+    engine.wait(slot)
+    assert not slot.stylized.any()
 
 
 def test_pipeline_measures_every_frame_and_closes_its_source() -> None:
@@ -149,7 +231,7 @@ class LoggedScenario:
 
     name = "engine"
     source = None
-    live = False
+    holds = "nothing"
 
     def __init__(self, label: str, log: list[str]) -> None:
         self.label, self.log = label, log
@@ -157,6 +239,22 @@ class LoggedScenario:
     def run(self, frames: int, should_stop: object) -> Round:
         self.log.append(self.label)
         return make_round(len(self.log))
+
+    def bookkeeping_ns(self) -> int:
+        return 100 + len(self.log)
+
+
+class LoggedStarter:
+    """Starts that only write down that they were, and take longer each time."""
+
+    frames = 10
+
+    def __init__(self, label: str, log: list[str]) -> None:
+        self.label, self.log = label, log
+
+    def run(self, should_stop: object) -> Starts:
+        self.log.append(self.label)
+        return Starts(make_start(10 * len(self.log)), make_start(len(self.log)), 500 + len(self.log))
 
 
 def test_rounds_are_interleaved() -> None:
@@ -171,6 +269,25 @@ def test_rounds_are_interleaved() -> None:
     assert seen == list(range(1, 13))
     assert [entry.measured for entry in records[1].rounds] == [make_round(ms).measured for ms in (2, 6, 10)]
     assert all(entry.sensed is not None and entry.sensed.duration_ns > 0 for entry in records[1].rounds)
+    assert [entry.bookkeeping_ns for entry in records[1].rounds] == [102, 106, 110]
+    assert records[1].holds == "nothing"
+
+
+def test_starts_take_their_turns_too() -> None:
+    log: list[str] = []
+    seen: list[int] = []
+    candidates = [
+        Candidate(name, FakeEngine(name), 2, (LoggedScenario(name, log),), starter=LoggedStarter(f"{name}-start", log))
+        for name in ("a", "b")
+    ]
+    records, starts = measure_with_starts(candidates, rounds=2, frames=1, observe=lambda: seen.append(len(log)))
+    assert log == ["a", "b", "a-start", "b-start"] * 2
+    assert seen == list(range(1, 9))
+    assert (len(records), len(starts)) == (2, 2)
+    assert starts[1].cold == (make_start(40), make_start(80))
+    assert starts[1].cached == (make_start(4), make_start(8))
+    assert (starts[1].engine, starts[1].style, starts[1].threads, starts[1].frames) == ("b", "b", 2, 10)
+    assert starts[1].cache_bytes == 508
 
 
 def test_records_say_what_was_measured() -> None:
@@ -192,17 +309,3 @@ def test_records_say_what_was_measured() -> None:
     assert ((alone.height, alone.width), alone.threads) == (SIZE, 2)
     assert (alone.scenario, alone.source, whole.scenario, whole.source) == ("engine", None, "pipeline", "clip.mp4")
     assert len(alone.rounds) == len(whole.rounds) == 2
-
-
-@pytest.mark.parametrize(
-    ("uri", "label"),
-    [
-        ("synthetic:640x360@30", "synthetic:640x360@30"),
-        ("0", "0"),
-        ("/home/ann/private/clip.mp4", "clip.mp4"),
-        ("pictures/", "pictures"),
-        ("rtsp://ann:secret@10.0.0.7/door", "rtsp://"),
-    ],
-)
-def test_source_label_gives_nothing_away(uri: str, label: str) -> None:
-    assert source_label(uri) == label

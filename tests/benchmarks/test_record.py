@@ -8,6 +8,7 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from artmirror.benchmarks.environment import read_commit, read_environment
 from artmirror.benchmarks.machine import Gpu
 from artmirror.benchmarks.record import Ceilings, Session, read_session, write_session
 from artmirror.runtime.errors import ArtmirrorError
-from tests.benchmarks.fakes import make_environment, make_record, make_round
+from tests.benchmarks.fakes import make_environment, make_record, make_round, make_start, make_start_record
 
 SESSION = Session(
     replace(make_environment(), cpu_features=("avx2",), gpus=(Gpu("a GPU", "580.1", "8192 MiB"),)),
@@ -24,6 +25,8 @@ SESSION = Session(
         make_record(make_round(12), make_round(13), scenario="pipeline", source="clip.mp4", threads=2),
     ),
     Ceilings(2, (1e10, 1.1e10), {"fp32": (1e11, 1.2e11)}),
+    (make_start_record((make_start(1000),), (make_start(400, device_bytes=3),)),),
+    ("live: pictures/ has no pace of its own",),
 )
 
 
@@ -35,16 +38,39 @@ def test_session_survives_the_file(tmp_path: Path) -> None:
 
 def test_json_has_the_promised_shape() -> None:
     values = json.loads(SESSION.to_json())
-    assert list(values) == ["format_version", "kind", "environment", "records", "ceilings"]
-    assert (values["format_version"], values["kind"]) == (2, "speed")
+    parts = ["environment", "records", "ceilings", "starts", "omissions"]
+    assert list(values) == ["format_version", "kind", *parts]
+    assert (values["format_version"], values["kind"]) == (3, "speed")
+    assert values["starts"][0]["cold"][0]["compile_ns"] == 300_000_000
     first_round = values["records"][0]["rounds"][0]
     assert first_round["warmup"]["latency_ns"] == [900_000_000] * 2
     assert first_round["measured"]["completed_ns"][:2] == [10_000_000, 20_000_000]
 
 
+def version_2() -> dict[str, Any]:
+    """Return SESSION without starts and the cost of measuring; a live pipeline was a pipeline with a mark."""
+    values: dict[str, Any] = json.loads(SESSION.to_json())
+    values["format_version"] = 2
+    del values["starts"], values["omissions"]
+    for record in values["records"]:
+        del record["holds"]
+        record["live"] = False
+        for one_round in record["rounds"]:
+            del one_round["bookkeeping_ns"]
+    return values
+
+
+def test_version_2_is_still_read() -> None:
+    values = version_2()
+    assert Session.from_json(json.dumps(values), "old.json") == replace(SESSION, starts=(), omissions=())
+    values["records"][1]["live"] = True
+    read = Session.from_json(json.dumps(values), "old.json")
+    assert [record.scenario for record in read.records] == ["engine", "live"]
+
+
 def test_version_1_is_still_read() -> None:
     """It had no kind, no sensors, and less of the environment."""
-    values = json.loads(SESSION.to_json())
+    values = version_2()
     del values["kind"]
     values["format_version"] = 1
     for name in ("cpu_features", "virtual", "core_limit", "clock_mhz", "clock_max_mhz", "governor", "memory_bytes"):
@@ -66,11 +92,12 @@ def test_version_1_is_still_read() -> None:
         ("[]", "is no record of st-bench"),
         ('{"rows": []}', "is no record of st-bench"),
         ('{"format_version": 2, "kind": "temporal"}', "is a record of kind temporal; one of speed is wanted"),
-        ('{"format_version": 3}', "has record version 3; this artmirror reads versions 1 and 2"),
+        ('{"format_version": 4}', "has record version 4; this artmirror reads versions 1 and 2 and 3"),
         ('{"format_version": 1}', "is a damaged record"),
         ('{"format_version": 1, "environment": {}, "records": []}', "is a damaged record"),
         (SESSION.to_json().replace('"scenario": "engine"', '"scenario": "dream"'), "is a damaged record"),
         (SESSION.to_json().replace('"precision"', '"decision"'), "is a damaged record"),
+        (SESSION.to_json().replace('"compile_ns"', '"stage_ns"'), "is a damaged record"),
     ],
 )
 def test_other_files_are_refused_in_one_line(tmp_path: Path, text: str, message: str) -> None:

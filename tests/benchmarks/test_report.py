@@ -122,7 +122,7 @@ class TestFigures:
 
     def test_a_queue_that_is_kept_full_has_no_latency_curve(self) -> None:
         rounds = [make_round(10)]
-        live = make_record(*rounds, scenario="pipeline", live=True)
+        live = make_record(*rounds, scenario="live")
         filled = make_record(*rounds, scenario="pipeline")
         engine = make_record(*rounds)
         svg = latency_course_figure(speed_session(engine, filled, live))

@@ -1,20 +1,41 @@
 """Statistics and the table, from records of round numbers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from rich.console import Console
 
-from artmirror.benchmarks.record import Record, Session
-from artmirror.benchmarks.report import notes, render_session
-from artmirror.benchmarks.statistics import engine_record_of, latency_percentiles_ms, pipeline_ratio, summarize
-from tests.benchmarks.fakes import make_environment, make_record, make_round
+from artmirror.benchmarks.record import Record, Round, Samples, Session, StartRecord
+from artmirror.benchmarks.report import render_session
+from artmirror.benchmarks.report_notes import bookkeeping_notes, live_notes, memory_notes, notes
+from artmirror.benchmarks.start_report import start_notes, starts_grid
+from artmirror.benchmarks.statistics import (
+    age_percentiles_ms,
+    bookkeeping_share,
+    engine_record_of,
+    latency_percentiles_ms,
+    pipeline_ratio,
+    stage_ms,
+    start_ms,
+    summarize,
+)
+from tests.benchmarks.fakes import make_environment, make_record, make_round, make_start, make_start_record
 
 
-def show(*records: Record, width: int = 80) -> str:
+def show(
+    *records: Record, width: int = 80, starts: tuple[StartRecord, ...] = (), omissions: tuple[str, ...] = ()
+) -> str:
     console = Console(width=width, markup=False, highlight=False)
     with console.capture() as capture:
-        console.print(render_session(Session(make_environment(), records)))
+        console.print(render_session(Session(make_environment(), records, starts=starts, omissions=omissions)))
     return capture.get()
+
+
+def shown(*frames: tuple[float, float]) -> Round:
+    """Return a round of frames that were (shown at, this old then), in milliseconds."""
+    times = [[round(value * 1e6) for value in column] for column in zip(*frames, strict=True)]
+    return Round(Samples((), ()), Samples(tuple(times[0]), tuple(times[1])))
 
 
 def test_percentiles_are_over_all_measured_frames() -> None:
@@ -28,6 +49,78 @@ def test_percentiles_agree_with_numpy() -> None:
     values = np.random.default_rng(0).exponential(30, (3, 50)).round(6)
     record = make_record(*(make_round(1, row.tolist()) for row in values))
     assert latency_percentiles_ms(record) == pytest.approx(np.percentile(values, [50, 95, 99]))
+
+
+class TestAge:
+    def test_steady_frames_are_of_every_age_between_two(self) -> None:
+        """Each is 20 ms old when it is shown and 30 ms when the next one comes: evenly from 20 to 30."""
+        record = make_record(shown(*((10 * index, 20) for index in range(9))), scenario="live")
+        assert age_percentiles_ms(record, (0, 50, 90, 100)) == pytest.approx([20, 25, 29, 30])
+
+    def test_a_frame_that_stays_long_counts_long(self) -> None:
+        """From 10 to 20 ms old in 10 ms, then from 10 to 100 in 90: ages up to 20 are there twice, for 20 ms of 100."""
+        record = make_record(shown((0, 10), (10, 10), (100, 10)), scenario="live")
+        assert age_percentiles_ms(record, (10, 20, 50, 100)) == pytest.approx([15, 20, 50, 100])
+
+    def test_ages_that_no_frame_has_are_skipped(self) -> None:
+        """From 10 to 20 in one round, from 50 to 60 in the other."""
+        record = make_record(shown((0, 10), (10, 10)), shown((0, 50), (10, 50)), scenario="live")
+        assert age_percentiles_ms(record, (25, 75)) == pytest.approx([15, 55])
+
+    def test_agrees_with_looking_at_the_screen_often(self) -> None:
+        rng = np.random.default_rng(0)
+        captured = np.cumsum(rng.exponential(30, 200))
+        shown_at = np.maximum.accumulate(captured + rng.exponential(20, 200))
+        moments = np.arange(shown_at[0], shown_at[-1], 0.01)
+        ages = moments - captured[np.searchsorted(shown_at, moments, side="right") - 1]
+        record = make_record(shown(*zip(shown_at, shown_at - captured, strict=True)), scenario="live")
+        assert age_percentiles_ms(record) == pytest.approx(np.percentile(ages, [50, 95, 99]), rel=1e-3)
+
+    def test_one_frame_has_no_successor(self) -> None:
+        assert all(np.isnan(age_percentiles_ms(make_record(shown((0, 10)), scenario="live"))))
+
+
+def test_the_share_of_measuring_is_that_of_the_worst_round() -> None:
+    rounds = [replace(make_round(ms), bookkeeping_ns=ns) for ms, ns in ((10, 2000), (10, 5000), (100, 10_000))]
+    assert bookkeeping_share(make_record(*rounds)) == pytest.approx(5e-6 / 10e-3)
+    assert bookkeeping_share(make_record(make_round(10))) is None
+    (line,) = bookkeeping_notes([make_record(*rounds)])
+    assert line.startswith("measuring took at most 0.050% of a frame's time (starry openvino bf16 640x360 engine)")
+    slow = make_record(replace(make_round(0.1), bookkeeping_ns=2000))
+    assert "took 2.0% of its time; do not trust its figures" in list(bookkeeping_notes([slow]))[-1]
+    assert list(bookkeeping_notes([make_record(make_round(10))])) == []
+
+
+class TestStarts:
+    def test_stages_are_medians_and_follow_each_other(self) -> None:
+        starts = [make_start(1000), make_start(3000), make_start(1200)]
+        assert start_ms(starts[0]) == 1000
+        assert [stage_ms(starts, stage) for stage in ("interpreter", "import", "read", "compile", "first_frame")] == [
+            *(0, 120, 240, 360, 480)
+        ]
+
+    def test_the_table_has_a_row_for_cold_and_cached(self) -> None:
+        cold = make_start(1000), make_start(1200, peak_rss_bytes=180_000_000), make_start(1010)
+        record = make_start_record(cold, (make_start(500),) * 3)
+        grid = starts_grid(Session(make_environment(), (), starts=(record,)))
+        assert grid.rows == (
+            ("starry", "openvino bf16", "cold", "1010~", "0", "101", "202", "303", "404", "180"),
+            ("starry", "openvino bf16", "cached", "500", "0", "50", "100", "150", "200", "150"),
+        )
+
+    def test_the_gpus_memory_is_shown_or_said_to_be_unknown(self) -> None:
+        unknown = make_start_record((make_start(1),), (make_start(1),), cache_bytes=0)
+        told = make_start_record((make_start(1, device_bytes=500_000_000),), (make_start(1),))
+        notes_of = {
+            record: list(start_notes(Session(make_environment(), (), starts=(record,)))) for record in (unknown, told)
+        }
+        assert "memory on a GPU: not available" in notes_of[unknown][-1]
+        assert "openvino keeps nothing that it compiled: its cached starts are cold ones too" in notes_of[unknown]
+        assert "what is in use on all GPUs then" in notes_of[told][-1]
+        assert len(notes_of[told]) == 2
+        both = starts_grid(Session(make_environment(), (), starts=(unknown, told)))
+        assert both.header[-1] == "GPU\nMB"
+        assert [row[-1] for row in both.rows] == ["-", "-", "500", "-"]
 
 
 def test_fps_is_the_median_over_rounds_without_warm_up() -> None:
@@ -75,12 +168,54 @@ def test_busy_machine_is_marked() -> None:
 
 def test_notes_tell_what_the_numbers_hold() -> None:
     pipeline = make_record(make_round(10), scenario="pipeline")
-    live = make_record(make_round(10), scenario="pipeline", live=True)
+    live = make_record(replace(make_round(10, [30.0] * 10), frames_dropped=3), scenario="live", source="0")
     other = make_record(make_round(10), engine="other", peak_rss_bytes=None)
     assert any("pipeline latency" in line for line in notes([pipeline]))
     assert not any("pipeline latency" in line for line in notes([live]))
-    assert "peak memory 200 MB, one process with 2 engines" in notes([live, other])
-    assert notes([other]) == []
+    assert list(memory_notes([live, other])) == ["peak memory 200 MB, one process with 2 engines"]
+    assert [*notes([other]), *memory_notes([other]), *live_notes([other])] == []
+    first, _ = live_notes([live, other])
+    assert first == (
+        "starry openvino bf16 640x360, live from 0: half of the time the shown frame was up to 35 ms old, "
+        "95% of the time up to 40 ms; 3 frames dropped"
+    )
+
+
+def test_what_the_times_hold_is_said_once_or_by_back_end() -> None:
+    def record(backend: str, holds: str) -> Record:
+        return make_record(make_round(10), backend=backend, holds=holds)
+
+    assert list(notes([record("openvino", "a frame"), record("onnxruntime", "a frame")])) == ["engine: a frame"]
+    assert list(notes([record("openvino", "a frame"), record("ncnn", "a copy"), record("onnxruntime", "a frame")])) == [
+        "engine (openvino, onnxruntime): a frame",
+        "engine (ncnn): a copy",
+    ]
+
+
+def test_each_size_has_its_table_and_starts_their_own() -> None:
+    starts = make_start_record((make_start(1000),), (make_start(400),))
+    text = show(
+        make_record(make_round(10)),
+        make_record(make_round(20), height=720, width=1280),
+        make_record(make_round(10), scenario="live", source="0"),
+        starts=(starts,),
+        omissions=("pipeline: 0 paces itself",),
+        width=100,
+    )
+    lines = [line.strip() for line in text.splitlines()]
+    assert lines[0].startswith("640x360, 1280x720 on a processor")
+    assert lines.index("640x360") < lines.index("1280x720")
+    between = lines[lines.index("640x360") : lines.index("1280x720")]
+    assert [line.split()[3] for line in between if line.startswith("starry")] == ["engine", "live", "cold", "cached"]
+    assert "left out: pipeline: 0 paces itself" in lines
+    assert "peak memory 200 MB" not in text  # the starts tell it better
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_a_record_of_starts_alone_is_shown() -> None:
+    text = show(starts=(make_start_record((make_start(1000),), (make_start(400),)),))
+    assert text.startswith("640x360 on a processor")
+    assert "cached" in text
 
 
 @pytest.mark.parametrize("width", [80, 100, 120])
@@ -88,7 +223,9 @@ def test_table_fits_the_terminal(width: int) -> None:
     record = make_record(
         make_round(400), make_round(900), engine="starry_fp16", backend="onnxruntime", precision="fp32"
     )
-    text = show(record, make_record(make_round(5), make_round(3)), width=width)
+    live = make_record(make_round(5), make_round(3), scenario="live", source="0")
+    starts = make_start_record((make_start(12_345),), (make_start(9_876),), engine="starry_fp16", backend="onnxruntime")
+    text = show(record, live, width=width, starts=(starts,))
     assert "…" not in text
     assert "onnxruntime" in text
     assert max(map(len, text.splitlines())) <= width
