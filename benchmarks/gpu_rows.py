@@ -20,6 +20,9 @@ class Row:
 
     name: str
     size: str  # 640x360
+    network: str = ""
+    frame_flop: float | None = None  # of the convolutions
+    frame_bytes: float | None = None  # moved, estimated from the graph with nothing fused
     reason: str | None = None  # why it was not measured
     library: str = ""
     note: str = ""

@@ -22,6 +22,7 @@ from artmirror.export.cost import graph_cost
 from artmirror.export.graph import VideoFilter
 from artmirror.export.parity import own_pictures, read_pictures
 from artmirror.runtime.command import Command, SizeType, common_options
+from artmirror.runtime.whole_file import write_whole
 from artmirror.train.checkpoint import load_checkpoint
 
 ROWS = ("PyTorch eager FP32", "PyTorch eager FP16", "torch.compile FP16")
@@ -46,12 +47,25 @@ class HalfInput(nn.Module):
 @click.option("--onnx", "onnx_path", type=click.Path(path_type=Path), required=True, help="Its export, for the costs.")
 @click.option("--size", "sizes", type=SizeType(), multiple=True, required=True, help="Size of the frames.")
 @click.option("--frames", type=click.IntRange(1), default=200, help="Measured runs of every kind.")
+@click.option("--seconds", type=float, default=300.0, help="What is not begun by then is left out.")
+@click.option("--ceilings/--no-ceilings", default=True, help="Measure what the card does at best too.")
 @click.option("--folder", type=click.Path(path_type=Path), required=True, help="Where the files go.")
 @common_options("pytorch_rows")
 def main(
-    checkpoint: Path, onnx_path: Path, sizes: tuple[tuple[int, int], ...], frames: int, folder: Path, debug: bool
+    checkpoint: Path,
+    onnx_path: Path,
+    sizes: tuple[tuple[int, int], ...],
+    frames: int,
+    seconds: float,
+    ceilings: bool,
+    folder: Path,
+    debug: bool,
 ) -> None:
-    """Time CHECKPOINT in PyTorch and leave rows.json and the reference pictures in a folder."""
+    """Time CHECKPOINT in PyTorch and leave rows.json and the reference pictures in a folder.
+
+    The pictures come first, and rows.json is written again after every row.
+    """
+    end_s = time.monotonic() + seconds
     trained = load_checkpoint(checkpoint)
     photo = read_pictures(own_pictures())[0]
     model = onnx.load(onnx_path)
@@ -59,26 +73,32 @@ def main(
     found: dict[str, Any] = {
         "torch": torch.__version__,
         "gpu": torch.cuda.get_device_name() if there else None,
-        "ceilings": _measure_ceilings() if there else {},
+        "ceilings": _measure_ceilings() if there and ceilings else {},
         "sizes": {},
         "rows": [],
     }
+    pictures: dict[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = {}  # size -> frame, and it painted
     for size in sizes:
         name = f"{size[1]}x{size[0]}"
         picture = np.ascontiguousarray(cv2.resize(photo, size[::-1], interpolation=cv2.INTER_AREA))
         painted = _paint(VideoFilter(trained.stylizer()), picture, "cuda" if there else "cpu")
         np.save(folder / f"{name}.frame.npy", picture)
         np.save(folder / f"{name}.painted.npy", painted)
+        pictures[name] = picture, painted
         cost = graph_cost(model, size)
         found["sizes"][name] = {"flop": 2 * cost.macs, "bytes": cost.bytes_moved}
-        for row in ROWS:
-            values: dict[str, Any] = {"name": row, "size": name}
-            if there:
-                values |= _try_row(row, VideoFilter(trained.stylizer()), picture, painted, frames)
-            else:
-                values["reason"] = f"PyTorch {torch.__version__} sees no CUDA GPU"
-            found["rows"].append(values)
-    (folder / "rows.json").write_text(json.dumps(found))
+    reason = "the time was up; --minutes gives more" if there else f"PyTorch {torch.__version__} sees no CUDA GPU"
+    found["rows"] = [{"name": row, "size": name, "reason": reason} for name in pictures for row in ROWS]
+    _write(found, folder)
+    for values in found["rows"] if there else ():
+        if time.monotonic() < end_s:
+            del values["reason"]
+            values |= _try_row(values["name"], VideoFilter(trained.stylizer()), *pictures[values["size"]], frames)
+            _write(found, folder)
+
+
+def _write(found: dict[str, Any], folder: Path) -> None:
+    write_whole(folder / "rows.json", json.dumps(found).encode())
 
 
 def _try_row(

@@ -20,13 +20,21 @@ from tests.runtime.test_engine_cuda import SIZE, Bench
 
 
 def make_row(name: str, fps: float | None, **changes: object) -> Row:
-    values = {"size": "640x360", "compute_fps": fps, "compute_ns": (1_000_000,) * 4, "psnr_db": 45.0}
+    values = {
+        "network": "starry",
+        "size": "640x360",
+        "frame_flop": 8e9,
+        "frame_bytes": 1e9,
+        "compute_fps": fps,
+        "compute_ns": (1_000_000,) * 4,
+        "psnr_db": 45.0,
+    }
     return Row(name, **{**values, **changes})
 
 
 def render(*rows: Row, ceilings: dict[str, float] | None = None) -> str:
     console = Console(width=220, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
-    console.print(render_rows(rows, {"640x360": {"flop": 8e9, "bytes": 1e9}}, ceilings or {}))
+    console.print(render_rows(rows, ceilings or {}))
     return console.export_text()
 
 
@@ -60,6 +68,7 @@ def test_rates_stand_against_ceilings() -> None:
 def test_what_was_not_measured_has_its_reason() -> None:
     text = render(Row("TensorRT-RTX FP16", "640x360", reason="it does not take sm90"))
     assert "it does not take sm90" in text
+    assert "compute ms" not in text  # a table of nothing
     assert "none, for want of a GPU" in text
 
 
@@ -75,6 +84,20 @@ def test_goals() -> None:
     assert [met for _, met, _ in check_goals([Row("TensorRT FP16", "640x360", reason="no GPU")])] == [None] * 4
 
 
+def test_goals_of_several_networks() -> None:
+    """Each is compared with itself, and a lighter one does not make the full one fast."""
+    rows = [
+        make_row("TensorRT FP16", 1000.0),
+        make_row("torch.compile FP16", 900.0),
+        make_row("TensorRT FP16", 5000.0, network="starry-nano"),
+        make_row("torch.compile FP16", 4000.0, network="starry-nano"),
+    ]
+    assert [met for _, met, _ in check_goals(rows)] == [True, None, True, False]
+    assert [met for _, met, _ in check_goals(rows[2:])] == [True, None, True, True]
+    text = render(*rows)
+    assert text.count("starry-nano") == 2
+
+
 def test_rows_of_pytorch_are_read() -> None:
     row = Row.from_json({"name": "x", "size": "64x64", "compute_ns": [1, 2], "other": 3})
     assert row.compute_ns == (1, 2)
@@ -88,13 +111,25 @@ def test_the_script_ends_well_without_a_gpu(tmp_path: Path) -> None:
         pytest.skip("there is a GPU")
     except ArtmirrorError:
         pass
-    save_checkpoint(tmp_path / "tiny.pt", make_checkpoint(NetworkConfig(channels=(4, 6, 8), blocks=1)))
+    for name, fold in (("full", 1), ("light", 4)):
+        network = NetworkConfig(channels=(4, 6, 8), blocks=1, fold=fold)
+        save_checkpoint(tmp_path / f"{name}.pt", make_checkpoint(network))
     out = tmp_path / "out.json"
-    words = [str(tmp_path / "tiny.pt"), "--size", "96x64", "--frames", "2", "--json", str(out)]
-    command = [sys.executable, "-m", "artmirror.benchmarks.gpu", *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    files = [str(tmp_path / "full.pt"), str(tmp_path / "light.pt")]
+    command = [sys.executable, "-m", "artmirror.benchmarks.gpu", "--size", "96x64", "--frames", "2", "--json", str(out)]
+    done = subprocess.run([*command, *files], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     rows = json.loads(out.read_text())["rows"]
-    assert len(rows) == 7
+    assert [row["network"] for row in rows] == ["full"] * 7 + ["light"] * 7
     assert all(row["reason"] for row in rows)
+    assert 0 < rows[7]["frame_flop"] < rows[0]["frame_flop"]
     assert "not measured: TensorRT faster than every other row" in done.stdout
+    assert "Traceback" not in done.stderr
+    done = subprocess.run([*command, files[0], files[0]], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "several checkpoints are called full" in done.stderr
+    command[-1] = str(tmp_path / "absent" / "out.json")
+    done = subprocess.run([*command, files[0]], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "absent" in done.stderr
+    assert "tensorrt" not in done.stderr  # it was told before anything was measured
