@@ -61,7 +61,8 @@ def read_environment() -> Environment:
         artmirror=version("artmirror"),
         commit=read_commit(Path(__file__).resolve().parents[1]),
         python=f"{platform.python_implementation()} {platform.python_version()}",
-        os=f"{platform.system()} {platform.release()} {platform.machine()}",
+        # The version alone: what a provider appends names its machines.
+        os=f"{platform.system()} {platform.release().partition('-')[0]} {platform.machine()}",
         cpu=processor.model or platform.processor() or platform.machine(),
         cores=usable_cores(),
         libraries={name: found for name in _LIBRARIES if (found := _installed_version(name)) is not None},
