@@ -5,7 +5,7 @@ page of ten figures stays below half a megabyte. Colours are drawn as placeholde
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from io import StringIO
 from itertools import chain
 from typing import Any
@@ -17,8 +17,8 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from artmirror.benchmarks.record import Record, Session
-from artmirror.benchmarks.statistics import STAGES, fps, reached, stage_ms
+from artmirror.benchmarks.record import Record, Session, StartRecord
+from artmirror.benchmarks.statistics import STAGES, fps, reached, series, series_place, stage_ms
 from artmirror.benchmarks.temporal_record import TemporalSession
 
 SERIES = 8  # colours; a further series begins again
@@ -29,6 +29,7 @@ _COLOURS = [f"#0102{16 + index:02x}" for index in range(SERIES)]
 _VARIABLES = {_INK: "var(--ink)", _FAINT: "var(--faint)"} | {
     colour: f"var(--series-{index})" for index, colour in enumerate(_COLOURS)
 }
+_STAGE_COLOURS = [_FAINT, *_COLOURS[4:8]]  # not those of the first engines
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _DASHES: tuple[object, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1, 1, 1)))
 _RC: Any = {
@@ -51,35 +52,46 @@ _RC: Any = {
 }
 
 
-def fps_figure(session: Session) -> str:
-    """A point for each round, a bar at the median, a column for each record."""
+def fps_figure(session: Session, part: Session) -> str:
+    """A group of columns for each scenario: a point for each round, a bar at their median.
+
+    Args:
+        session: The whole, which gives everything its colour.
+        part: What is drawn of it, of one size.
+    """
+    scenarios = list(dict.fromkeys(record.scenario for record in part.records))
+    count = len(series(session))
+    width = 0.8 / count
 
     def draw(axes: Axes) -> None:
-        for index, record in enumerate(session.records):
+        for record in part.records:
+            place = series_place(session, record)
+            middle = scenarios.index(record.scenario) + (place - (count - 1) / 2) * width
             values = [fps(one_round) for one_round in record.rounds]
-            offsets = np.linspace(-0.15, 0.15, len(values)) if len(values) > 1 else [0]
+            offsets = np.linspace(-0.25, 0.25, len(values)) * width if len(values) > 1 else [0.0]
             axes.plot(
-                index + np.asarray(offsets), values, _marker(index), color=_colour(index), markersize=4, alpha=0.7
+                middle + np.asarray(offsets), values, _marker(place), color=_colour(place), markersize=4, alpha=0.7
             )
-            axes.hlines(float(np.median(values)), index - 0.3, index + 0.3, color=_colour(index), linewidth=3)
-        axes.set_xticks(range(len(session.records)), [str(index + 1) for index in range(len(session.records))])
+            edges = middle - 0.4 * width, middle + 0.4 * width
+            axes.hlines(float(np.median(values)), *edges, color=_colour(place), linewidth=3)
+        axes.set_xticks(range(len(scenarios)), scenarios)
         axes.grid(axis="x", visible=False)
         axes.set_ylim(bottom=0)
-        axes.set_xlabel("row of the table")
         axes.set_ylabel("frames per second")
 
     return _svg("FPS of each round", draw)
 
 
-def latency_figure(session: Session) -> str:
-    """How large a part of the frames was done in so many milliseconds."""
+def latency_figure(session: Session, part: Sequence[Record]) -> str:
+    """How large a part of the frames was done in so many milliseconds; `part` is of one size and scenario."""
 
     def draw(axes: Axes) -> None:
         longest = []
-        for index, record in _with_latency(session):
+        for record in part:
+            place = series_place(session, record)
             values = np.sort(_latency_ms(record))
             share = np.arange(1, len(values) + 1) / len(values)
-            axes.step(values, 100 * share, where="post", color=_colour(index), linestyle=_dash(index))
+            axes.step(values, 100 * share, where="post", color=_colour(place), linestyle=_dash(place))
             longest += [values[0], values[-1]]
         if longest and max(longest) > _WIDE * min(longest):
             axes.set_xscale("log")
@@ -90,14 +102,15 @@ def latency_figure(session: Session) -> str:
     return _svg("Distribution of latency", draw)
 
 
-def latency_course_figure(session: Session) -> str:
+def latency_course_figure(session: Session, part: Sequence[Record]) -> str:
     """Latency of every frame, in the order in which they came, all rounds one after the other."""
 
     def draw(axes: Axes) -> None:
         every = []
-        for index, record in _with_latency(session):
+        for record in part:
             values = _latency_ms(record)
-            axes.plot(np.arange(1, len(values) + 1), values, color=_colour(index), linewidth=0.9)
+            place = series_place(session, record)
+            axes.plot(np.arange(1, len(values) + 1), values, color=_colour(place), linewidth=0.9)
             for end in np.cumsum([len(one_round.measured.latency_ns) for one_round in record.rounds])[:-1]:
                 axes.axvline(end + 0.5, color=_FAINT, linewidth=0.5)
             every += values
@@ -111,35 +124,36 @@ def latency_course_figure(session: Session) -> str:
     return _svg("Latency over time", draw)
 
 
-def starts_figure(session: Session) -> str:
-    """The stages of each start, one after the other."""
-    starts = [found for record in session.starts for found in (record.cold, record.cached)]
-    labels = [
-        f"{record.engine} {record.backend}\n{record.precision}, {word}"
-        for record in session.starts
-        for word in ("cold", "cached")
+def starts_figure(session: Session, part: Sequence[StartRecord]) -> str:
+    """The stages of each start, one after the other; `part` is of one size."""
+    bars = [
+        (f"{series_place(session, record) + 1} {word}", starts)
+        for record in part
+        for word, starts in (("cold", record.cold), ("cached", record.cached))
     ]
+    rows = np.arange(len(bars))
 
     def draw(axes: Axes) -> None:
-        left_ms = np.zeros(len(starts))
+        left_ms = np.zeros(len(bars))
         for index, stage in enumerate(STAGES):
-            widths_ms = np.array([stage_ms(found, stage) for found in starts])
-            axes.barh(labels, widths_ms, left=left_ms, color=_colour(index), label=stage.replace("_", " "), height=0.6)
+            widths_ms = np.array([stage_ms(starts, stage) for _, starts in bars])
+            axes.barh(rows, widths_ms, left=left_ms, color=_STAGE_COLOURS[index], label=stage.replace("_", " "))
             left_ms += widths_ms
+        axes.set_yticks(rows, [label for label, _ in bars])
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("ms")
-        axes.figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+        axes.figure.legend(loc="outside lower center", ncols=3, frameon=False)
 
-    return _svg("Start-up", draw)
+    return _svg("Start-up", draw, height_in=max(_SIZE_IN[1], 1 + 0.22 * len(bars)))
 
 
 def roofline_figure(session: Session) -> str | None:
     """The machine's roofs and every engine below them; None where nobody measured roofs."""
     ceilings = session.ceilings
     points = [
-        (index, found)
-        for index, record in enumerate(session.records)
+        (series_place(session, record), found)
+        for record in session.records
         if record.scenario == "engine" and ceilings is not None and (found := reached(record, ceilings)) is not None
     ]
     if ceilings is None or not points:
@@ -191,11 +205,6 @@ def instability_figure(session: TemporalSession, sequence: int, step: int) -> st
     return _svg(f"{session.sequences[sequence].name}, step {step}", draw)
 
 
-def _with_latency(session: Session) -> Iterator[tuple[int, Record]]:
-    """The records whose latency says something: a pipeline on a file waits in a queue that is kept full."""
-    return ((index, record) for index, record in enumerate(session.records) if record.scenario != "pipeline")
-
-
 def _latency_ms(record: Record) -> list[float]:
     return [value / 1e6 for value in chain.from_iterable(entry.measured.latency_ns for entry in record.rounds)]
 
@@ -220,10 +229,10 @@ def _dash(index: int) -> object:
     return _DASHES[index % len(_DASHES)]
 
 
-def _svg(title: str, draw: Callable[[Axes], None]) -> str:
+def _svg(title: str, draw: Callable[[Axes], None], height_in: float = _SIZE_IN[1]) -> str:
     """Draw, and make it part of a page: no size of its own, no identifiers that two figures share."""
     with matplotlib.rc_context({**_RC, "svg.hashsalt": title}):  # the same records always make the same page
-        figure = Figure(_SIZE_IN, layout="constrained")
+        figure = Figure((_SIZE_IN[0], height_in), layout="constrained")
         draw(figure.add_subplot())
         written = StringIO()
         figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})

@@ -1,7 +1,6 @@
 """Shows a session as a table: pure functions from records to what rich prints."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
@@ -9,16 +8,18 @@ from rich.table import Table
 
 from artmirror.benchmarks.grid import Grid, markdown_grid, rich_grid
 from artmirror.benchmarks.record import Record, ScenarioName, Session
-from artmirror.benchmarks.report_notes import roof_notes, speed_notes
+from artmirror.benchmarks.report_notes import live_notes, roof_notes, speed_notes
 from artmirror.benchmarks.start_report import starts_grid
 from artmirror.benchmarks.statistics import (
     BUSY_SPREAD,
     age_percentiles_ms,
+    by_size,
     engine_record_of,
     frames_dropped,
     pipeline_ratio,
     power_w,
     reached,
+    series_place,
     summarize,
 )
 
@@ -31,12 +32,12 @@ def render_session(session: Session) -> RenderableType:
     shown: list[RenderableType] = [
         f"{', '.join(sizes(session))} on {place.cpu} ({place.cores} cores), artmirror {place.artmirror}"
     ]
-    for size, part in _by_size(session):
+    for size, part in by_size(session):
         # The size is no column: the table has to fit 80 of them.
         shown += [size] if len(sizes(session)) > 1 else []
         shown += [records_table(part.records)] if part.records else []
         shown += [rich_grid(starts_grid(part))] if part.starts else []
-    shown += speed_notes(session)
+    shown += [*speed_notes(session), *live_notes(session.records)]
     if session.ceilings is not None:
         shown += [rich_grid(roofs_grid(session)), *roof_notes(session.ceilings)]
     return Group(*shown)
@@ -44,16 +45,7 @@ def render_session(session: Session) -> RenderableType:
 
 def sizes(session: Session) -> list[str]:
     """The sizes of the frames, in the order in which they were measured."""
-    return [size for size, _ in _by_size(session)]
-
-
-def _by_size(session: Session) -> Iterator[tuple[str, Session]]:
-    """What was measured at each size."""
-    found = dict.fromkeys((entry.height, entry.width) for entry in (*session.records, *session.starts))
-    for height, width in found:
-        records = tuple(record for record in session.records if (record.height, record.width) == (height, width))
-        starts = tuple(record for record in session.starts if (record.height, record.width) == (height, width))
-        yield f"{width}x{height}", replace(session, records=records, starts=starts)
+    return [size for size, _ in by_size(session)]
 
 
 def records_table(records: Sequence[Record]) -> Table:
@@ -82,27 +74,28 @@ def records_table(records: Sequence[Record]) -> Table:
 
 
 def speed_grid(session: Session) -> Grid:
-    """A row for each record, numbered, with all that does not fit a terminal."""
+    """A row for each record, numbered as in the figures, with all that does not fit a terminal."""
     several = len(sizes(session)) > 1
     columns = {
-        "age p50 ms": [_age(record, 0) for record in session.records],
-        "age p95 ms": [_age(record, 1) for record in session.records],
+        "age\np50": [_age(record, 0) for record in session.records],
+        "age\np95": [_age(record, 1) for record in session.records],
         "dropped": [str(frames_dropped(record)) if record.scenario == "live" else "" for record in session.records],
         "W": [_told(power_w(record)) for record in session.records],
         "GPU W": [_told(power_w(record, gpu=True)) for record in session.records],
     }
     columns = {name: cells for name, cells in columns.items() if any(cells)}
-    header = ["#", "engine", "backend", *["size"] * several, "scenario", "FPS", "min-max", "p50 ms", "p95 ms", "p99 ms"]
+    figures = ("FPS", "min-max", "p50\nms", "p95\nms", "p99\nms", "of\nengine", *columns)
+    header = ("#", "engine", "backend", *["size"] * several, "scenario", *figures)
     rows = []
     for index, record in enumerate(session.records):
         found = summarize(record)
         rows.append(
             (
-                str(index + 1),
+                str(series_place(session, record) + 1),
                 record.engine,
                 f"{record.backend} {record.precision}",
                 *([f"{record.width}x{record.height}"] * several),
-                record.scenario if record.source is None else f"{record.scenario} from {record.source}",
+                record.scenario,
                 f"{found.fps_median:.1f}",
                 f"{found.fps_min:.1f}-{found.fps_max:.1f}{'~' if found.spread > BUSY_SPREAD else ''}",
                 *(f"{value_ms:.1f}" for value_ms in (found.p50_ms, found.p95_ms, found.p99_ms)),
@@ -110,7 +103,7 @@ def speed_grid(session: Session) -> Grid:
                 *(cells[index] for cells in columns.values()),
             )
         )
-    return Grid("Frames per second and latency", (*header, "of engine", *columns), tuple(rows), texts=4 + several)
+    return Grid("Frames per second and latency", header, tuple(rows), texts=4 + several)
 
 
 def markdown_session(session: Session) -> str:

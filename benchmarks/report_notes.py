@@ -23,7 +23,7 @@ def speed_notes(session: Session) -> list[str]:
     records = session.records
     # Where there are starts, they tell the memory of a process with one engine.
     memory = start_notes(session) if session.starts else memory_notes(records)
-    told = [*notes(records), *live_notes(records), *memory, *bookkeeping_notes(records)]
+    told = [*notes(records), *memory, *bookkeeping_notes(records)]
     return [*told, *sensor_notes(records), *(f"left out: {omission}" for omission in session.omissions)]
 
 
@@ -34,6 +34,8 @@ def notes(records: Sequence[Record]) -> Iterator[str]:
     yield from _holds_notes(records)
     if any(record.scenario == "pipeline" for record in records):
         yield "pipeline latency includes the wait in the queue, which this source keeps full"
+    if any(record.scenario == "live" for record in records):
+        yield "age: of the shown frame since its capture, ms, over all moments until the next one replaces it"
 
 
 def memory_notes(records: Sequence[Record]) -> Iterator[str]:
@@ -50,7 +52,9 @@ def _holds_notes(records: Sequence[Record]) -> Iterator[str]:
     found: dict[str, dict[str, list[str]]] = {}
     for record in records:
         if record.holds:
-            backends = found.setdefault(record.scenario, {}).setdefault(record.holds, [])
+            sources = dict.fromkeys(other.source for other in records if other.scenario == record.scenario)
+            origin = "".join(f" from {source}" for source in sources if source is not None)
+            backends = found.setdefault(record.scenario + origin, {}).setdefault(record.holds, [])
             backends += [record.backend] if record.backend not in backends else []
     for scenario, meanings in found.items():
         for holds, backends in meanings.items():
@@ -59,16 +63,14 @@ def _holds_notes(records: Sequence[Record]) -> Iterator[str]:
 
 
 def live_notes(records: Sequence[Record]) -> Iterator[str]:
-    """How old what one sees is, and what one never sees; and what age means."""
-    live = [record for record in records if record.scenario == "live"]
-    for record in live:
-        half, nearly_all, _ = age_percentiles_ms(record)
-        yield (
-            f"{_name(record)}, live from {record.source}: half of the time the shown frame was up to {half:.0f} ms "
-            f"old, 95% of the time up to {nearly_all:.0f} ms; {frames_dropped(record)} frames dropped"
-        )
-    if live:
-        yield "age: of the frame that is shown, from its capture, over all moments until the next one replaces it"
+    """How old what one sees is, and what one never sees: columns of the larger tables."""
+    for record in records:
+        if record.scenario == "live":
+            half, nearly_all, _ = age_percentiles_ms(record)
+            yield (
+                f"live, {_name(record)}: age {half:.0f} ms half of the time, {nearly_all:.0f} ms at most 95% of it, "
+                f"{frames_dropped(record)} frames dropped"
+            )
 
 
 def bookkeeping_notes(records: Sequence[Record]) -> Iterator[str]:

@@ -14,12 +14,15 @@ from artmirror.benchmarks.grid import Grid
 from artmirror.benchmarks.kept_frames import WHITE, KeptFrames
 from artmirror.benchmarks.machine import Gpu
 from artmirror.benchmarks.moments import Moment
-from artmirror.benchmarks.record import Session
+from artmirror.benchmarks.record import ScenarioName, Session
 from artmirror.benchmarks.report import sizes, speed_grids
 from artmirror.benchmarks.report_notes import roof_notes, speed_notes
+from artmirror.benchmarks.statistics import by_size, series
 from artmirror.benchmarks.temporal_record import TemporalSession
 
 _CURVES = 12  # sequences whose curves are shown
+# Scenarios whose latency is drawn: with transfers it looks as without, and a pipeline's frames wait in a full queue.
+_WITH_LATENCY: dict[ScenarioName, str] = {"engine": "engine alone", "live": "live"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +65,9 @@ def render_page(records: Sequence[tuple[Session | TemporalSession, KeptFrames | 
 
 
 def _speed_section(session: Session) -> Section:
-    several = len(sizes(session)) > 1
     names = tuple(
-        f"{index}: {record.engine} {record.backend} {record.precision}"
-        f"{f' {record.width}x{record.height}' if several else ''}, {record.scenario}"
-        for index, record in enumerate(session.records, start=1)
+        f"{number}: {entry.engine} {entry.backend} {entry.precision}"
+        for number, entry in enumerate(series(session), start=1)
     )
     told = speed_notes(session)
     if session.ceilings is not None:
@@ -84,22 +85,23 @@ def _speed_section(session: Session) -> Section:
 
 
 def _speed_drawings(session: Session) -> Iterator[Drawing]:
-    if session.records:
-        yield Drawing(Markup(figures.fps_figure(session)), "FPS", "A point for each round, a bar at their median.")
-    if any(record.scenario != "pipeline" for record in session.records):
-        yield Drawing(
-            Markup(figures.latency_figure(session)),
-            "Latency",
-            "The share of the frames that was done in so much time. A pipeline on a file is left out: its frames wait "
-            "in a queue that is kept full.",
-        )
-        yield Drawing(Markup(figures.latency_course_figure(session)), "Latency over time", "Every measured frame.")
-    if session.starts:
-        yield Drawing(
-            Markup(figures.starts_figure(session)),
-            "Start-up",
-            "From a fresh process to its first painted frame, medians, a bar for each row of the table.",
-        )
+    several = len(sizes(session)) > 1
+    for size, part in by_size(session):
+        at = f", {size}" if several else ""
+        if part.records:
+            svg = Markup(figures.fps_figure(session, part))
+            yield Drawing(svg, f"FPS{at}", "A point for each round, a bar at their median.")
+        for scenario, name in _WITH_LATENCY.items():
+            records = [record for record in part.records if record.scenario == scenario]
+            if records:
+                distribution = Markup(figures.latency_figure(session, records))
+                caption = "The share of the frames that was done in so much time."
+                yield Drawing(distribution, f"Latency, {name}{at}", caption)
+                course = Markup(figures.latency_course_figure(session, records))
+                yield Drawing(course, f"Latency over time, {name}{at}", "Every measured frame.")
+        if part.starts:
+            svg = Markup(figures.starts_figure(session, part.starts))
+            yield Drawing(svg, f"Start-up{at}", "From a fresh process to its first painted frame, medians of stages.")
     roofline = figures.roofline_figure(session)
     if roofline is not None:
         yield Drawing(

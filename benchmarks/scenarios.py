@@ -200,9 +200,9 @@ class WholePipeline:
         self.name: ScenarioName = "live" if live else "pipeline"
         self.source: str | None = source
         self.holds = (
-            "from a source that paces itself to a sink that keeps nothing; the newest frame wins"
+            "a source that paces itself, to a sink that keeps nothing; the newest frame wins"
             if live
-            else "from a source that is always ready to a sink that keeps nothing"
+            else "a source that is always ready, to a sink that keeps nothing"
         )
 
     def run(self, frames: int, should_stop: Callable[[], bool]) -> Round:

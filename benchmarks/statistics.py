@@ -1,13 +1,13 @@
 """What records say: pure functions of saved values."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from statistics import median
 from typing import Literal
 
 import numpy as np
 
-from artmirror.benchmarks.record import Ceilings, Record, Round, Sensed, Start, Subject
+from artmirror.benchmarks.record import Ceilings, Record, Round, Sensed, Session, Start, Subject
 
 BUSY_SPREAD = 0.10  # rounds that differ by more of their median tell of a busy machine
 STAGES = ("interpreter", "import", "read", "compile", "first_frame")  # of a start, in their order
@@ -143,6 +143,29 @@ def engine_record_of(pipeline: Record, records: Sequence[Record]) -> Record | No
 def subject(record: Subject) -> Subject:
     """What was measured, without how."""
     return Subject(*(getattr(record, entry.name) for entry in fields(Subject)))
+
+
+def series(session: Session) -> tuple[Subject, ...]:
+    """What was measured, whatever the size of its frames: the same at all sizes has one place, and so one colour."""
+    return tuple(dict.fromkeys(_of_any_size(entry) for entry in (*session.records, *session.starts)))
+
+
+def series_place(session: Session, record: Subject) -> int:
+    """The place of a record of that session among its series."""
+    return series(session).index(_of_any_size(record))
+
+
+def by_size(session: Session) -> Iterator[tuple[str, Session]]:
+    """What was measured at each size, in the order in which it was."""
+    found = dict.fromkeys((entry.height, entry.width) for entry in (*session.records, *session.starts))
+    for height, width in found:
+        records = tuple(record for record in session.records if (record.height, record.width) == (height, width))
+        starts = tuple(record for record in session.starts if (record.height, record.width) == (height, width))
+        yield f"{width}x{height}", replace(session, records=records, starts=starts)
+
+
+def _of_any_size(record: Subject) -> Subject:
+    return replace(subject(record), height=0, width=0)
 
 
 def reached(record: Record, ceilings: Ceilings) -> Reached | None:

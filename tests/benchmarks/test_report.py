@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from artmirror.benchmarks import painters
 from artmirror.benchmarks.cli import main
-from artmirror.benchmarks.figures import instability_figure, latency_course_figure, roofline_figure
+from artmirror.benchmarks.figures import instability_figure, roofline_figure, starts_figure
 from artmirror.benchmarks.kept_frames import WHITE, KeptFrames
 from artmirror.benchmarks.moments import side_by_side, worst_moments, worst_pairs
 from artmirror.benchmarks.record import Ceilings, Record, Session, write_session
@@ -26,7 +26,15 @@ from artmirror.benchmarks.temporal import instability, squared_error
 from artmirror.benchmarks.temporal_record import TemporalSession, read_temporal
 from artmirror.benchmarks.temporal_statistics import temporal_error
 from artmirror.runtime.errors import ArtmirrorError
-from tests.benchmarks.fakes import SIZE, FakeEngine, make_environment, make_record, make_round
+from tests.benchmarks.fakes import (
+    SIZE,
+    FakeEngine,
+    make_environment,
+    make_record,
+    make_round,
+    make_start,
+    make_start_record,
+)
 from tests.benchmarks.moving import constant_flow, texture, write_frames
 
 CHROMIUM = shutil.which("chromium")
@@ -38,6 +46,10 @@ def speed_session(*records: Record, ceilings: Ceilings | None = ROOFS) -> Sessio
     counted = {"macs": 400_000_000, "bytes_moved": 50_000_000}
     made = make_record(*rounds, **counted), make_record(*rounds, scenario="pipeline", source="clip.mp4", **counted)
     return Session(make_environment(), records or made, ceilings)
+
+
+def drawn_in(page: str) -> list[str]:
+    return re.findall(r"<svg [^>]*aria-label=\"([^\"]*)\"", page)
 
 
 def run(*arguments: str | Path) -> Result:
@@ -72,16 +84,36 @@ class TestPage:
         identifiers = re.findall(r" id=\"([^\"]+)\"", page)
         assert len(set(identifiers)) == len(identifiers)
         body = page[page.index("<body>") :]
-        assert "var(--series-1)" in body
+        assert "var(--series-0)" in body
         assert not re.search(r"#[0-9a-f]{6}\b(?=[;\"])", body)
         assert "prefers-color-scheme: dark" in page
 
     def test_all_figures_are_there(self) -> None:
         page = render_page([(speed_session(), None)])
-        labels = ["FPS of each round", "Distribution of latency", "Latency over time", "Roofline"]
-        assert re.findall(r"<svg [^>]*aria-label=\"([^\"]*)\"", page) == labels
+        latency = ["Distribution of latency", "Latency over time"]
+        assert drawn_in(page) == ["FPS of each round", *latency, "Roofline"]
         page = render_page([(speed_session(ceilings=None), None)])
         assert "Roofline" not in page
+        live = make_record(make_round(10), make_round(11), scenario="live")
+        starts = make_start_record((make_start(1000),), (make_start(400),))
+        session = replace(speed_session(make_record(make_round(10)), live), starts=(starts,))
+        assert drawn_in(render_page([(session, None)])) == ["FPS of each round", *latency, *latency, "Start-up"]
+
+    def test_each_size_has_its_figures_and_an_engine_one_colour_at_all(self) -> None:
+        other = make_record(make_round(30), backend="onnxruntime")
+        large = make_record(make_round(40), height=720, width=1280)
+        page = render_page([(speed_session(make_record(make_round(10)), other, large), None)])
+        assert re.findall(r"<b>(FPS[^<]*)</b>", page) == ["FPS, 640x360", "FPS, 1280x720"]
+        assert re.findall(r"</i>(\d: [^<]*)</li>", page) == ["1: starry openvino bf16", "2: starry onnxruntime bf16"]
+        small_figure, large_figure = re.findall(r"<svg .*?</svg>", page, re.DOTALL)[::3]
+        assert [f"var(--series-{place})" in small_figure for place in (0, 1)] == [True, True]
+        assert [f"var(--series-{place})" in large_figure for place in (0, 1)] == [True, False]
+
+    def test_starts_alone_make_a_page(self) -> None:
+        starts = make_start_record((make_start(1000),), (make_start(400),))
+        page = render_page([(Session(make_environment(), (), starts=(starts,)), None)])
+        assert drawn_in(page) == ["Start-up"]
+        assert "<h3>Start-up and memory</h3>" in page
 
     def test_names_are_escaped(self) -> None:
         page = render_page([(speed_session(make_record(make_round(10), engine="<b>&night")), None)])
@@ -121,12 +153,15 @@ class TestFigures:
         assert len(re.findall(r">1: \d+%</text>", svg)) == 1  # the pipeline has no point
 
     def test_a_queue_that_is_kept_full_has_no_latency_curve(self) -> None:
-        rounds = [make_round(10)]
-        live = make_record(*rounds, scenario="live")
-        filled = make_record(*rounds, scenario="pipeline")
-        engine = make_record(*rounds)
-        svg = latency_course_figure(speed_session(engine, filled, live))
-        assert [f"var(--series-{index})" in svg for index in range(3)] == [True, False, True]
+        page = render_page([(speed_session(make_record(make_round(10), scenario="pipeline")), None)])
+        assert drawn_in(page) == ["FPS of each round"]
+
+    def test_starts_have_a_bar_for_each_stage_of_each(self) -> None:
+        starts = make_start_record((make_start(1000), make_start(1200)), (make_start(400),) * 2)
+        session = Session(make_environment(), (), starts=(starts,))
+        svg = starts_figure(session, session.starts)
+        assert [label in svg for label in (">1 cold</text>", ">1 cached</text>", ">first frame</text>")] == [True] * 3
+        assert svg.count("fill: var(--series-6)") == 3  # compiling, twice, and its legend
 
 
 class TestKeptFrames:
