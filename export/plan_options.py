@@ -39,7 +39,9 @@ def plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--version-compatible", is_flag=True, help="A plan for later versions of TensorRT too (not for RTX)."
             ),
-            click.option("--hardware-compatible", is_flag=True, help="A plan for newer GPUs too (not for RTX)."),
+            click.option(
+                "--hardware-compatible", is_flag=True, help="A plan for every GPU from Ampere on (not for RTX)."
+            ),
             click.option(
                 "--workspace",
                 "workspace_mib",

@@ -15,6 +15,7 @@ from artmirror.runtime.manifest import Manifest
 from artmirror.runtime.plan_file import read_plan
 from artmirror.runtime.rebuild import PlanMismatch, is_installed
 
+_AMPERE = (8, 0)  # compute capability from which on hardware-compatible plans run
 _PACKAGES = {"tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt-rtx-cu13"}  # module -> name on PyPI
 
 
@@ -43,6 +44,8 @@ class TensorRtNetwork:
         self._stream = stream
         self._log = _make_log(trt)
         self._runtime = trt.Runtime(self._log)
+        if manifest.version_compatible:  # it carries the part of its library that runs it
+            self._runtime.engine_host_code_allowed = True
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             self._fail("the plan cannot be opened")
@@ -167,6 +170,8 @@ def open_file(
 ) -> CudaEngine:
     """Open a plan on a GPU. See `engines.open_engine`; precision is the plan's own, threads do not matter.
 
+    A version-compatible plan holds program code, which is run: open those of people you trust.
+
     Raises:
         PlanMismatch: built by another version of the library, or for another GPU.
         ArtmirrorError: damaged, no GPU, driver too old, out of memory, or a package is missing.
@@ -205,8 +210,8 @@ def _check_version(path: Path, manifest: Manifest, installed: str) -> None:
 def _check_gpu(path: Path, manifest: Manifest, gpu: Device) -> None:
     here = gpu.compute_capability
     targets = [_capability(target) for target in manifest.targets]
-    later = manifest.hardware_compatible and any(target is not None and here >= target for target in targets)
-    if manifest.targets and here not in targets and gpu.name not in manifest.targets and not later:
+    fits = here in targets or gpu.name in manifest.targets or (manifest.hardware_compatible and here >= _AMPERE)
+    if manifest.targets and not fits:
         raise PlanMismatch(
             f"{path} was built for {', '.join(manifest.targets)}, and the GPU here is {gpu.name} (sm{here[0]}{here[1]})"
         )

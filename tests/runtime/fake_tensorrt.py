@@ -18,6 +18,7 @@ class FakeTensorRt(ModuleType):
 
     Attributes:
         deserialize_error: What is logged when a plan is opened, which then fails.
+        has_host_code: Plans are version-compatible ones.
         execute_error: What is logged when a run is started, which then fails.
         cache: What the runtime cache was given.
         executions: How many runs were put into a stream directly, captures included.
@@ -39,6 +40,7 @@ class FakeTensorRt(ModuleType):
         self.deserialize_error: str | None = None
         self.execute_error: str | None = None
         self.refuse_capture = False
+        self.has_host_code = False
         self.cache: bytes | None = None
         self.executions = 0
         self.tensors = {"frame": ("in", "uint8"), "strength": ("in", "float"), "stylized": ("out", "uint8")}
@@ -51,8 +53,12 @@ class FakeTensorRt(ModuleType):
 class _Runtime:
     def __init__(self, trt: FakeTensorRt, log: Any) -> None:
         self._trt, self._log = trt, log
+        self.engine_host_code_allowed = False
 
     def deserialize_cuda_engine(self, plan: memoryview) -> "_Engine | None":
+        if self._trt.has_host_code and not self.engine_host_code_allowed:
+            self._log.log(1, "Plan has host code, which is not allowed")
+            return None
         if self._trt.deserialize_error or bytes(plan) != ENGINE:
             self._log.log(2, "a warning comes first")
             self._log.log(1, self._trt.deserialize_error or "magic tag does not match")

@@ -242,6 +242,18 @@ def test_out_of_memory_is_one_line_and_all_is_freed(bench: Bench) -> None:
         bench.open().allocate(9)
 
 
+def test_code_in_a_plan_runs_only_where_the_manifest_tells_of_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    bench = Bench(monkeypatch, tmp_path, version_compatible=True)
+    bench.trt.has_host_code = True
+    stylize(engine := bench.open(), engine.allocate(1)[0])
+    engine.close()
+    write_fake_plan(bench.path)
+    with pytest.raises(PlanMismatch, match="has host code"):
+        bench.open()
+
+
 def test_out_of_memory_in_the_library(bench: Bench) -> None:
     bench.trt.deserialize_error = "Requested size was 12 bytes: OutOfMemory [executionContext.cpp]"
     with pytest.raises(ArtmirrorError, match="out of memory on Simulated GPU"):
@@ -308,7 +320,7 @@ class TestRealLibrary:
         """A stand-in that had more than the library would hide calls that fail on a GPU."""
         trt = pytest.importorskip("tensorrt_rtx")
         used = {
-            trt.Runtime: vars(fake_tensorrt._Runtime),
+            trt.Runtime: {*vars(fake_tensorrt._Runtime), "engine_host_code_allowed"},
             trt.ICudaEngine: {*vars(fake_tensorrt._Engine), "num_io_tensors", "create_runtime_config"},
             trt.IExecutionContext: vars(fake_tensorrt._Context),
             trt.IRuntimeConfig: {"dynamic_shapes_kernel_specialization_strategy", "create_runtime_cache"},

@@ -104,15 +104,17 @@ class TestPlan:
             with pytest.raises(PlanMismatch):
                 self.open(library_version=built, version_compatible=True)
 
-    def test_another_gpu(self) -> None:
+    def test_another_gpu(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.open(targets=["sm75", "sm86"])
         self.open(targets=["Simulated GPU"])
-        self.open(targets=["sm80"], hardware_compatible=True)
+        self.open(targets=["NVIDIA H200"], hardware_compatible=True)  # of Ampere, as the one here
         for targets in (["sm80"], ["sm120"], ["NVIDIA H200"]):
             with pytest.raises(PlanMismatch, match=r"the GPU here is Simulated GPU \(sm86\)"):
                 self.open(targets=targets)
-        with pytest.raises(PlanMismatch):
-            self.open(targets=["sm89"], hardware_compatible=True)
+        owner = fake_cuda.install(monkeypatch, fake_cuda.FakeCuda(capability=(7, 5)))
+        monkeypatch.setitem(sys.modules, "tensorrt", FakeTensorRt(owner))
+        with pytest.raises(PlanMismatch, match=r"the GPU here is Simulated GPU \(sm75\)"):
+            self.open(targets=["NVIDIA H200"], hardware_compatible=True)
 
     def test_another_library(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
