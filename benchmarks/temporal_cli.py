@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from artmirror.benchmarks.distances import Judge
     from artmirror.benchmarks.painters import Painter
     from artmirror.benchmarks.peers import PeerSpec
+    from artmirror.benchmarks.perceptual_distance import PerceptualDistance
     from artmirror.benchmarks.sequences import FrameSequence, PictureSequence
-    from artmirror.benchmarks.temporal_record import Judges
+    from artmirror.benchmarks.temporal_record import Judges, LpipsWeights
     from artmirror.benchmarks.temporal_run import Watcher
 
 _CALIBRATION_PHOTOS = 16  # as training takes
@@ -70,6 +71,15 @@ _CALIBRATION_PHOTOS = 16  # as training takes
 @click.option("--style", "painting", type=click.Path(path_type=Path), metavar="PICTURE", help="For style distance.")
 @click.option("--style-size", type=click.IntRange(64), default=384, help="Short side of the painting, pixels.")
 @click.option("--vgg", type=click.Path(path_type=Path), metavar="FILE", help="VGG-19 weights, as for st-train.")
+@click.option(
+    "--lpips",
+    "lpips_paths",
+    type=click.Path(path_type=Path),
+    nargs=2,
+    metavar="ALEXNET LINEAR",
+    help="LPIPS of neighbours too, with torchvision's AlexNet (alexnet-owt-7be5be79.pth) and the weights on it "
+    "(alex.pth of the package lpips).",
+)
 @click.option("--distance-every", type=click.IntRange(1), default=24, help="Judge each so many-th frame.")
 @click.option("--photos", type=click.Path(path_type=Path), metavar="FOLDER", help="Judge these photos too.")
 @click.option("--photo-count", type=click.IntRange(1), default=32, help="So many of them, spread over the folder.")
@@ -130,6 +140,7 @@ def temporal(**options: Any) -> None:
         open_photos(options["photos"], options["photo_count"], options["photo_size"]) if options["photos"] else None
     )
     judge, judges = _open_judge(photos, options)
+    perception, lpips = _open_perception(options)
     if photos is not None:
         sequences.append(photos)
     steps = tuple(sorted(set(options["steps"])))
@@ -145,7 +156,7 @@ def temporal(**options: Any) -> None:
                 records, painters = measure_temporal(
                     sequences,
                     open_painters,
-                    Comparison(steps, open_flow("dis"), judge, options["distance_every"]),
+                    Comparison(steps, open_flow("dis"), judge, options["distance_every"], perception),
                     watchers=watchers,
                     should_stop=lambda: signals.asked,
                     observe=observe,
@@ -158,7 +169,7 @@ def temporal(**options: Any) -> None:
         raise ArtmirrorError(
             f"no two frames are {' or '.join(map(str, steps))} apart in what --sequence names; longer ones are wanted"
         )
-    session = TemporalSession(environment, steps, judges, records, painters)
+    session = TemporalSession(environment, steps, judges, records, painters, lpips)
     Console(markup=False, highlight=False, emoji=False).print(render_temporal(session))
     if options["json_path"] is not None:
         write_temporal(session, options["json_path"])
@@ -176,6 +187,16 @@ def _open_judge(photos: "PictureSequence | None", options: dict[str, Any]) -> tu
     calibration = [] if photos is None else [frame.pixels for frame in islice(photos.frames(), _CALIBRATION_PHOTOS)]
     judge = Judge(vgg, painting, style_size, calibration)
     return judge, Judges(vgg.name, judge.normalised_on, painting.name, style_size, options["distance_every"])
+
+
+def _open_perception(options: dict[str, Any]) -> tuple["PerceptualDistance | None", "LpipsWeights | None"]:
+    from artmirror.benchmarks.perceptual_distance import PerceptualDistance
+    from artmirror.benchmarks.temporal_record import LpipsWeights
+
+    if options["lpips_paths"] is None:
+        return None, None
+    alexnet, linear = options["lpips_paths"]
+    return PerceptualDistance(alexnet, linear), LpipsWeights(alexnet.name, linear.name, options["distance_every"])
 
 
 def _open_watchers(

@@ -13,8 +13,8 @@ from artmirror.benchmarks.record_json import check_version, parse, read_text, wr
 from artmirror.runtime.errors import ArtmirrorError
 
 KIND = "temporal"  # tells these files from those of `record`
-FORMAT_VERSION = 2  # 2: more of the environment
-_READ_VERSIONS = (1, 2)
+FORMAT_VERSION = 3  # 2: more of the environment; 3: LPIPS
+_READ_VERSIONS = (1, 2, 3)
 
 FlowKind = Literal["truth", "dis"]  # given with the frames; estimated on the input frames
 PainterKind = Literal["input", "engine", "peer"]  # the frames themselves; one of our files; a foreign network
@@ -59,6 +59,7 @@ class SequenceRecord:
     unrelated: bool  # photos, of which no two make a pair
     pairs: tuple[Pair, ...]
     judged: tuple[int, ...]  # indices of the frames whose distances were taken
+    perceived: tuple[int, ...] = ()  # indices of the pairs whose LPIPS was taken; none before version 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ class SequenceValues:
     latency_ns: tuple[int, ...]  # of each frame; none for the input
     style: tuple[float, ...]  # style distance of each judged frame
     content: tuple[float, ...]  # content distance of each judged frame
+    lpips: tuple[float, ...] = ()  # of each perceived pair, see `perceptual_distance`
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,15 @@ class Judges:
 
 
 @dataclass(frozen=True, slots=True)
+class LpipsWeights:
+    """How LPIPS was taken."""
+
+    alexnet: str  # names of the weights files
+    linear: str
+    every: int  # of the pairs whose first frame is each so many-th
+
+
+@dataclass(frozen=True, slots=True)
 class TemporalSession:
     """One call: where it ran, on what, and what it measured."""
 
@@ -100,6 +111,7 @@ class TemporalSession:
     judges: Judges | None
     sequences: tuple[SequenceRecord, ...]
     painters: tuple[PainterRecord, ...]  # the input first
+    lpips: LpipsWeights | None = None
 
     def to_json(self) -> str:
         """The session as one JSON object."""
@@ -126,6 +138,7 @@ class TemporalSession:
                 judges=None if values["judges"] is None else Judges(**values["judges"]),
                 sequences=tuple(_sequence(entry) for entry in values["sequences"]),
                 painters=tuple(_painter(entry) for entry in values["painters"]),
+                lpips=None if values.get("lpips") is None else LpipsWeights(**values["lpips"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ArtmirrorError(f"{source} is a damaged record of st-bench ({error}); measure again") from None
@@ -151,7 +164,8 @@ def read_temporal(path: Path) -> TemporalSession:
 
 def _sequence(values: dict[str, Any]) -> SequenceRecord:
     pairs = tuple(Pair(**entry) for entry in values["pairs"])
-    return SequenceRecord(**{**values, "pairs": pairs, "judged": tuple(values["judged"])})
+    chosen = {"judged": tuple(values["judged"]), "perceived": tuple(values.get("perceived", ()))}
+    return SequenceRecord(**{**values, **chosen, "pairs": pairs})
 
 
 def _painter(values: dict[str, Any]) -> PainterRecord:
@@ -160,6 +174,6 @@ def _painter(values: dict[str, Any]) -> PainterRecord:
         warmup_ns=tuple(values["warmup_ns"]),
         values=tuple(
             SequenceValues(**{name: tuple(entry[name]) for name in SequenceValues.__dataclass_fields__})
-            for entry in values["values"]
+            for entry in ({"lpips": (), **entry} for entry in values["values"])
         ),
     )

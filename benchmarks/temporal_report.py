@@ -10,6 +10,7 @@ from artmirror.benchmarks.statistics import BUSY_SPREAD
 from artmirror.benchmarks.temporal_record import FlowKind, PainterRecord, TemporalSession
 from artmirror.benchmarks.temporal_statistics import (
     mean_content,
+    mean_lpips,
     mean_style,
     median_ms,
     pairs_at,
@@ -68,6 +69,8 @@ def _summary(session: TemporalSession) -> Grid:
     header = ["#", "network", "on"]
     for step in session.steps:
         header += [f"e_stab\nstep {step}", "of\ninput"]
+    if session.lpips is not None:
+        header += [f"LPIPS\nstep {step}" for step in session.steps]
     if session.judges is not None:
         header += ["style", "content"]
     if photos:
@@ -80,6 +83,8 @@ def _summary(session: TemporalSession) -> Grid:
         for step in session.steps:
             value = temporal_error(painter, sequences, step)
             row += [_error(value), _times(ratio(value, temporal_error(session.painters[0], sequences, step)))]
+        if session.lpips is not None:
+            row += [_error(mean_lpips(painter, sequences, step)) for step in session.steps]
         for among_photos in (False, True)[: (session.judges is not None) + photos]:
             row.append(_distance(mean_style(painter, sequences, photos=among_photos)))
             row.append(_distance(mean_content(painter, sequences, photos=among_photos)))
@@ -154,6 +159,14 @@ def _notes(session: TemporalSession) -> Iterator[str]:
             f"photos: {sequence.frames} of {sequence.name} at {sequence.width}x{sequence.height}"
             for sequence in sequences
             if sequence.unrelated
+        )
+    if session.lpips is None:
+        yield "no LPIPS: --lpips was not given"
+    else:
+        yield (
+            f"LPIPS: mean distance of a painted frame to its warped successor, by {session.lpips.alexnet} and "
+            f"{session.lpips.linear}; places outside the mask count as equal; pairs from every {session.lpips.every}. "
+            "frame"
         )
     height, width = timed_size(sequences)
     threads = session.painters[-1].info.threads  # one option for all

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Protocol
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from artmirror.benchmarks.distances import Judge
 from artmirror.benchmarks.painters import Painter
+from artmirror.benchmarks.perceptual_distance import PerceptualDistance
 from artmirror.benchmarks.scenarios import Stopped
 from artmirror.benchmarks.sequences import Frame, FrameSequence
 from artmirror.benchmarks.temporal import Flow, Mask, instability, squared_error
@@ -52,7 +53,8 @@ class Comparison:
     steps: tuple[int, ...]  # frames between the two of a pair, ascending
     estimate: FlowEstimator
     judge: Judge | None
-    judge_every: int
+    judge_every: int  # frames; LPIPS is taken of the pairs that begin with them
+    perception: PerceptualDistance | None = None
 
 
 @dataclass(slots=True)
@@ -63,11 +65,10 @@ class _Values:
     latency_ns: list[int] = field(default_factory=list)
     style: list[float] = field(default_factory=list)
     content: list[float] = field(default_factory=list)
+    lpips: list[float] = field(default_factory=list)
 
     def frozen(self) -> SequenceValues:
-        return SequenceValues(
-            tuple(self.squared_errors), tuple(self.latency_ns), tuple(self.style), tuple(self.content)
-        )
+        return SequenceValues(**{entry.name: tuple(getattr(self, entry.name)) for entry in fields(self)})
 
 
 def measure_temporal(
@@ -136,6 +137,7 @@ def _measure_sequence(
     results = [_Values() for _ in range(1 + len(painters))]
     pairs: list[Pair] = []
     judged: list[int] = []
+    perceived: list[int] = []
     window: deque[tuple[Frame, list[Pixels]]] = deque(maxlen=1 + max(steps, default=0))
     count = 0
     for index, frame in enumerate(frames):
@@ -148,6 +150,10 @@ def _measure_sequence(
                 pairs.append(pair)
                 for result, first, second in zip(results, painted, pictures, strict=True):
                     result.squared_errors.append(squared_error(first, second, flow, visible))
+                if comparison.perception is not None and pair.first % every == 0:
+                    perceived.append(len(pairs) - 1)
+                    for result, first, second in zip(results, painted, pictures, strict=True):
+                        result.lpips.append(comparison.perception.of_pair(first, second, flow, visible))
                 if watchers and step == steps[0]:
                     maps = [instability(*pair, flow, visible) for pair in zip(painted, pictures, strict=True)]
                     for watcher in watchers:
@@ -158,7 +164,8 @@ def _measure_sequence(
             judged.append(index)
             _judge(comparison.judge, pictures, results)
         count = index + 1
-    record = SequenceRecord(sequence.name, *sequence.size, count, sequence.unrelated, tuple(pairs), tuple(judged))
+    chosen = tuple(judged), tuple(perceived)
+    record = SequenceRecord(sequence.name, *sequence.size, count, sequence.unrelated, tuple(pairs), *chosen)
     return record, [result.frozen() for result in results]
 
 

@@ -65,6 +65,16 @@ def mean_content(painter: PainterRecord, sequences: Sequences, *, photos: bool) 
     return _mean(value for values in _of_kind(painter, sequences, photos) for value in values.content)
 
 
+def mean_lpips(painter: PainterRecord, sequences: Sequences, step: int) -> float | None:
+    """Mean LPIPS over all pairs at one step of which it was taken."""
+    return _mean(
+        value
+        for sequence, values in zip(sequences, painter.values, strict=True)
+        for place, value in zip(sequence.perceived, values.lpips, strict=True)
+        if sequence.pairs[place].step == step
+    )
+
+
 def timed_size(sequences: Sequences) -> tuple[int, int]:
     """The size (H, W) that most frames of clips have: times of different sizes are not averaged."""
     frames: Counter[tuple[int, int]] = Counter()

@@ -206,6 +206,16 @@ class TestDataSets:
         assert first.truth.visible[30:-1, 3:].all()
         np.testing.assert_array_equal(first.truth.flow[40], FLOW[40])
 
+    @pytest.mark.parametrize("damage", [b"no picture", None])
+    def test_a_kitti_flow_that_cannot_be_read_is_named(self, tmp_path: Path, damage: bytes | None) -> None:
+        for number in (10, 11):
+            write_picture(tmp_path / "image_2" / f"000000_{number}.png", texture())
+        flow = tmp_path / "flow_occ" / "000000_10.png"
+        write_picture(flow, texture())  # 8 bits a channel are no flow
+        if damage is not None:
+            flow.write_bytes(damage)
+        assert "000000_10.png is damaged or no flow" in error_of(lambda: list(only(tmp_path).frames()))
+
     def test_a_missing_frame_is_named(self, tmp_path: Path) -> None:
         write_picture(tmp_path / "image_2" / "000000_10.png", texture())
         (tmp_path / "flow_occ").mkdir()

@@ -14,14 +14,15 @@ from onnx import helper
 
 from artmirror.benchmarks import painters
 from artmirror.benchmarks.cli import main
-from artmirror.benchmarks.temporal_record import TemporalSession, read_temporal, write_temporal
+from artmirror.benchmarks.temporal_record import LpipsWeights, TemporalSession, read_temporal, write_temporal
 from artmirror.benchmarks.temporal_report import markdown_temporal
-from artmirror.benchmarks.temporal_statistics import temporal_error
+from artmirror.benchmarks.temporal_statistics import mean_lpips, temporal_error
 from artmirror.runtime.errors import ArtmirrorError
 from tests.benchmarks.fakes import SIZE, FakeEngine
 from tests.benchmarks.moving import constant_flow, shifted, texture, write_frames, write_picture
 from tests.benchmarks.test_distances import features, vgg_file  # noqa: F401  # fixtures
 from tests.benchmarks.test_peers import write_network
+from tests.benchmarks.test_perceptual_distance import lpips_files  # noqa: F401  # a fixture
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 STARRY = Path(__file__).parents[2] / "runtime" / "styles" / "starry.onnx"
@@ -158,9 +159,39 @@ def test_short_sequences_are_stated_and_make_no_zero(opener: Opener, truth: Path
     assert result.exit_code == 0, result.output
     assert "too short for a pair at step 1 (frames): single (1)\n" in result.stdout
     assert "too short for a pair at step 5 (frames): short (3), single (1)\n" in result.stdout
-    result = temporal("a.onnx", "--sequence", short, "--step", "5")
-    assert result.exit_code == 1
-    assert "no two frames are 5 apart" in result.stderr
+    for sequence, step in ((short, "5"), (single, "1")):
+        result = temporal("a.onnx", "--sequence", sequence, "--step", step, "--json", tmp_path / "values.json")
+        assert result.exit_code == 1
+        assert f"no two frames are {step} apart" in result.stderr
+        assert not (tmp_path / "values.json").exists()
+
+
+def test_lpips_is_taken_of_every_so_manyth_pair(
+    opener: Opener,
+    truth: Path,
+    lpips_files: tuple[Path, Path],  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    record, report = tmp_path / "values.json", tmp_path / "report.md"
+    options = ("--lpips", *lpips_files, "--distance-every", "3", "--json", record, "-o", report)
+    result = temporal("a.onnx", "--sequence", truth, *options)
+    assert result.exit_code == 0, result.output
+    session = read_temporal(record)
+    (sequence,) = session.sequences
+    assert [(sequence.pairs[place].first, sequence.pairs[place].step) for place in sequence.perceived] == [
+        *((0, 1), (3, 1), (0, 5))  # of six pairs one apart and two pairs five apart
+    ]
+    floor, inverted = (row.values[0].lpips for row in session.painters)
+    assert floor[:2] == inverted[:2] == (0, 0)  # by the given flow all frames are the same
+    assert min(floor[2], inverted[2]) > 0
+    assert mean_lpips(session.painters[0], session.sequences, 5) == floor[2]
+    assert mean_lpips(session.painters[0], session.sequences, 2) is None
+    assert session.lpips == LpipsWeights("alexnet.pth", "alex.pth", 3)
+    header = next(line for line in report.read_text().splitlines() if line.startswith("| # |"))
+    assert "| LPIPS step 1 | LPIPS step 5 |" in header
+    assert "LPIPS: mean distance of a painted frame" in result.stdout
+    assert "no LPIPS: --lpips was not given" in temporal("a.onnx", "--sequence", truth).stdout
+    assert max(map(len, result.stdout.splitlines())) <= 100
 
 
 @pytest.mark.parametrize(
@@ -176,10 +207,22 @@ def test_short_sequences_are_stated_and_make_no_zero(opener: Opener, truth: Path
         (("--sequence", "{truth}", "-o", "."), "wanted a file in a folder that exists"),
         (("stary", "--sequence", "{truth}"), "did you mean starry?"),
         (("--sequence", "{truth}", "--vgg", "none.safetensors", "--style", "a.jpg"), "do not exist"),
+        (("--sequence", "{truth}", "--lpips", "none.pth", "alex.pth"), "cannot read none.pth"),
+        (("--sequence", "{truth}", "--lpips", "alexnet.pth"), "requires 2 arguments"),
+        (("--sequence", "{spoilt}"), "is no Middlebury flow"),
+        (("--sequence", "{uneven}"), "a sequence has one size: bring them to one with --size"),
     ],
 )
-def test_mistakes_are_one_line(opener: Opener, truth: Path, arguments: tuple[str, ...], message: str) -> None:
-    result = temporal(*(word.format(truth=truth) for word in arguments))
+def test_mistakes_are_one_line(
+    opener: Opener, truth: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    spoilt, uneven = (
+        write_frames(tmp_path / name, [texture()] * 3, flow)
+        for name, flow in (("spoilt", constant_flow(0)), ("uneven", None))
+    )
+    (spoilt / "frame_0002.flo").write_bytes(b"no flow")
+    write_picture(uneven / "frame_0003.png", texture((64, 64)))
+    result = temporal(*(word.format(truth=truth, spoilt=spoilt, uneven=uneven) for word in arguments))
     assert result.exit_code in (1, 2)
     errors = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
     assert len(errors) == 1
@@ -224,9 +267,19 @@ def test_records_survive_the_file(session: TemporalSession, tmp_path: Path) -> N
     write_temporal(session, tmp_path / "again.json")
     assert read_temporal(tmp_path / "again.json") == session
     values = json.loads(session.to_json())
-    assert (values["format_version"], values["kind"]) == (2, "temporal")
+    assert (values["format_version"], values["kind"]) == (3, "temporal")
     assert len(values["painters"][1]["values"][0]["latency_ns"]) == 7
     assert str(tmp_path) not in session.to_json()  # no paths: records can be published
+
+
+def test_version_2_is_still_read(session: TemporalSession) -> None:
+    """It had no LPIPS."""
+    values = json.loads(session.to_json())
+    values["format_version"] = 2
+    del values["lpips"], values["sequences"][0]["perceived"]
+    for painter in values["painters"]:
+        del painter["values"][0]["lpips"]
+    assert TemporalSession.from_json(json.dumps(values), "old.json") == session
 
 
 def test_other_files_are_refused_in_one_line(session: TemporalSession, tmp_path: Path) -> None:
@@ -235,7 +288,7 @@ def test_other_files_are_refused_in_one_line(session: TemporalSession, tmp_path:
     for spoilt, message in (
         ("{", "is no record of st-bench"),
         ('{"format_version": 1, "environment": {}, "records": []}', "is no record of st-bench temporal"),
-        (text.replace('"format_version": 2', '"format_version": 3'), "has record version 3; this artmirror reads"),
+        (text.replace('"format_version": 3', '"format_version": 4'), "has record version 4; this artmirror reads"),
         (text.replace('"squared_errors"', '"square_errors"'), "is a damaged record"),
         (text.replace('"visible"', '"invisible"'), "is a damaged record"),
     ):
