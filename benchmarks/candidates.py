@@ -58,17 +58,24 @@ def open_candidates(stack: ExitStack, wanted: Wanted, tell: Callable[[str], None
         The candidates, and what of the request cannot be measured, a line each.
 
     Raises:
-        ArtmirrorError: a file cannot be opened, or nothing is left to be measured.
+        ArtmirrorError: a file cannot be opened at any size, or nothing is left to be measured.
     """
     ways, omissions = _ways(wanted)
     inputs = {size: open_inputs(wanted.input_uri, size) for size in wanted.sizes}
     omissions += _without(wanted, inputs[wanted.sizes[0]])
     candidates = []
+    left = dict.fromkeys(ways, len(wanted.sizes))  # sizes at which a way may still be opened
     for size in wanted.sizes:
         for path, backend in ways:
             at = f" at {size[1]}x{size[0]}" if len(wanted.sizes) > 1 else ""
             tell(f"opening {path.name}{at}" + (f" with {backend}" if backend else ""))
-            candidates.append(_open(stack, wanted, path, backend, size, inputs[size]))
+            try:
+                candidates.append(_open(stack, wanted, path, backend, size, inputs[size]))
+            except ArtmirrorError as error:  # as a plan of another size; one that fails at all sizes is an error
+                left[path, backend] -= 1
+                if not left[path, backend]:
+                    raise
+                omissions.append(str(error.message))
     if not any(candidate.scenarios or candidate.starter for candidate in candidates):
         raise ArtmirrorError(f"nothing is left to be measured: {'; '.join(omissions)}")
     return candidates, omissions

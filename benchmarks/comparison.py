@@ -134,7 +134,7 @@ def _compare_speed(old: Session, new: Session) -> Comparison:
             for key in common
             if before[key].graph_sha256 != after[key].graph_sha256
         ),
-        "ms: median over rounds, of each round's time of a frame and of its median latency; "
+        "ms: median over rounds, of each round's time of a frame, of its median latency, of its start; "
         f"change: median ratio of a new to an old round; Mann-Whitney U test of the rounds, p < {ALPHA}",
         "whatever the machine did between the two records counts as a change too: measure both again to be sure",
     ]

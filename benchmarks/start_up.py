@@ -46,7 +46,7 @@ class StartUp:
 
     def _start(self, caches: Path, should_stop: Callable[[], bool]) -> Start:
         places = {"XDG_CACHE_HOME": str(caches), "CUDA_CACHE_PATH": str(caches / "cuda")}
-        command = [sys.executable, "-m", _PROBE, json.dumps(asdict(self._request))]
+        command = [sys.executable, "-P", "-m", _PROBE, json.dumps(asdict(self._request))]  # as if installed: no "."
         used_bytes = None if self._gpus is None else self._gpus.used_bytes()
         started_ns = time.monotonic_ns()
         with subprocess.Popen(
@@ -54,6 +54,8 @@ class StartUp:
         ) as process:
             output, errors = _wait(process, should_stop)
         if process.returncode != 0:
+            if should_stop():  # Ctrl-C in a terminal ends both processes
+                raise Stopped
             lines = [line for line in errors.splitlines() if line.strip()] or [f"exit code {process.returncode}"]
             raise ArtmirrorError(f"{Path(self._request.path).name} failed in a process of its own: {lines[-1]}")
         return _stages(started_ns, used_bytes, Moments(**json.loads(output.splitlines()[-1])))

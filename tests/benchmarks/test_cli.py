@@ -46,7 +46,7 @@ class Opener:
         full_precision: bool,
     ) -> FakeEngine:
         self.sizes.append(size)
-        if path.stem == "broken":
+        if path.stem == "broken" or (path.stem == "fixed" and size != SIZE):
             raise ArtmirrorError(f"cannot read {path}")
         self.asked.append((str(path), backend, threads))
         self.devices.add(device)
@@ -152,6 +152,18 @@ def test_every_file_is_measured_at_every_size(opener: Opener, tmp_path: Path) ->
         *(("a", 96), ("b", 96), ("a", 80), ("b", 80))
     ]
     assert {record.source for record in records if record.width == 96} == {None, "synthetic:96x64"}
+
+
+def test_a_size_that_a_file_does_not_take_is_stated(opener: Opener, tmp_path: Path) -> None:
+    path = tmp_path / "records.json"
+    both = ("--size", "96x64", *SHORT, "--scenario", "engine")
+    result = bench("a.onnx", "fixed.onnx", *both, "--json", str(path))
+    assert result.exit_code == 0, result.output
+    session = read_session(path)
+    assert {(record.engine, record.width) for record in session.records} == {("a", 96), ("a", 80), ("fixed", 80)}
+    assert session.omissions == ("cannot read fixed.onnx",)
+    assert bench("a.onnx", "fixed.onnx", *FEW[2:], "--size", "96x64", "--scenario", "engine").exit_code == 1
+    assert all(engine.closed for engine in opener.engines)
 
 
 def test_a_back_end_takes_the_files_that_it_can(opener: Opener, tmp_path: Path) -> None:
