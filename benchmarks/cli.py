@@ -32,8 +32,9 @@ def main() -> None:
     "speed",
     cls=DefaultCommand,
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
-    epilog="Examples:  st-bench starry --size 640x360;  "
-    "st-bench a.onnx b.onnx --backend openvino --backend onnxruntime --json records.json",
+    epilog="\b\nExamples: st-bench starry starry-lite --size 640x360 --size 1280x720\n"
+    "          st-bench a.onnx b.onnx --backend openvino --backend onnxruntime --json records.json\n"
+    "          st-bench a.onnx --scenario live --input synthetic:640x360@60",
 )
 @click.argument("engines", nargs=-1, type=click.Path(), metavar="[ENGINE]...")
 @click.option(
@@ -56,7 +57,7 @@ def main() -> None:
     help="Library that runs the networks; may be given more than once, and each takes the files that it can.  "
     "[default: as st-run chooses]",
 )
-@click.option("--device", metavar="NAME", help="cpu, cuda or cuda:N.  [default: cuda for a .plan, else cpu]")
+@click.option("--device", metavar="NAME", help="As for st-run.  [default: as st-run chooses]")
 @click.option("--rounds", type=click.IntRange(1, 1000), default=5, help="How often everything is measured.")
 @click.option("--frames", type=click.IntRange(1, 10_000), default=60, help="Frames of a round, after its warm-up.")
 @click.option(

@@ -25,7 +25,6 @@ from tests.benchmarks.test_peers import write_network
 from tests.benchmarks.test_perceptual_distance import lpips_files  # noqa: F401  # a fixture
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
-STARRY = Path(__file__).parents[2] / "runtime" / "styles" / "starry.onnx"
 
 
 class Opener:
@@ -314,13 +313,12 @@ def test_markdown_is_regenerated_from_the_record(session: TemporalSession) -> No
 @pytest.mark.slow
 @pytest.mark.skipif(not (DATA / "flow_gt").is_dir(), reason="needs the shared data folder")
 def test_known_figures_of_known_networks(tmp_path: Path) -> None:
-    """Measured before with another program (torch, the same definition): 0.033, 0.043, 0.122."""
+    """Measured before with another program (torch, the same definition): the input 0.033, Johnson's mosaic 0.122."""
     record = tmp_path / "values.json"
     sequences = [word for name in ("alley_1", "alley_2") for word in ("--sequence", DATA / "flow_gt" / name)]
-    peer = ("--against", f"{DATA / 'peers' / 'johnson_mosaic.onnx'}@255", "--backend", "openvino")
-    result = temporal(STARRY, *sequences, *peer, "--json", record)
+    result = temporal(*sequences, "--against", f"{DATA / 'peers' / 'johnson_mosaic.onnx'}@255", "--json", record)
     assert result.exit_code == 0, result.output
     session = read_temporal(record)
     assert sum(len(sequence.pairs) for sequence in session.sequences) == 4
     found = [temporal_error(row, session.sequences, 1) for row in session.painters]
-    assert found == [pytest.approx(0.033, abs=5e-4), pytest.approx(0.043, abs=5e-4), pytest.approx(0.122, abs=5e-4)]
+    assert found == [pytest.approx(0.033, abs=5e-4), pytest.approx(0.122, abs=5e-4)]
