@@ -92,11 +92,11 @@ def _print_layers(found: PlanLayers, verbose: bool, console: Console) -> None:
         return
     title = f"{len(found.layers)} layers of the plan, from its {found.source}"
     if verbose:
-        table = Table("layer", "operation", "reads", "nodes inside", title=title)
+        table = Table("layer", "operation", "reads", "nodes inside", title=title, min_width=len(title))
         for layer in found.layers:
             table.add_row(escape(layer.name), layer.operation, layer.precision, escape(", ".join(layer.nodes)))
     else:
-        table = Table("operation", "reads", "layers", title=title)
+        table = Table("operation", "reads", "layers", title=title, min_width=len(title))
         counts = Counter((layer.operation, layer.precision) for layer in found.layers)
         for (operation, precision), count in counts.most_common():
             table.add_row(operation, precision, str(count))
