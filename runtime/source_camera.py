@@ -78,10 +78,12 @@ class CameraSource:
         if not self._connect():
             self._release()
             raise ArtmirrorError(f"camera {number} cannot be opened: {_cameras_that_exist()}")
-        if not self._grab():
+        first = self._grab(self._picture)
+        if first is None:
             self._release()
             raise ArtmirrorError(f"camera {number} gives no picture: end other programs that use it, or replug it")
-        height, width = self._picture.shape[:2]
+        self._picture = first
+        height, width = first.shape[:2]
         self.size = size or check_native_size(f"camera {number}", (height, width))
         self.rate: Fraction | None = self._achieved_rate()
         self.frame_count: int | None = None
@@ -92,18 +94,23 @@ class CameraSource:
     def read(self, slot: FrameSlot) -> bool:
         """Wait for the camera's next picture and write it into `slot.frame`.
 
-        A lost camera is looked for every second.
+        OpenCV writes it there itself where it needs neither scaling nor mirroring. A lost camera is looked for every
+        second.
 
         Raises:
             ArtmirrorError: the camera was lost and did not come back within 30 s.
         """
         with self._latch:
-            if not self._grab() and not self._latch.closed.is_set():
-                self._reconnect()
-            if self._latch.closed.is_set():
+            fits = not self._mirror and self._picture.shape == slot.frame.shape
+            picture = self._grab(slot.frame if fits else self._picture)
+            if picture is None and not self._latch.closed.is_set():
+                picture = self._reconnect()
+            if picture is None or self._latch.closed.is_set():
                 return False
             slot.captured_ns = time.monotonic_ns()
-            place(cast(Pixels, self._picture), self._mirror, slot.frame)
+            if picture is not slot.frame:
+                self._picture = picture  # the same memory, unless the camera changed its size
+                place(cast(Pixels, picture), self._mirror, slot.frame)
         slot.media_time_s = None
         slot.label = ""
         return True
@@ -112,16 +119,15 @@ class CameraSource:
         """Let the camera go, from any thread."""
         self._latch.close()
 
-    def _grab(self) -> bool:
-        """Bring the next picture into `self._picture`; False where the camera is lost or was closed."""
+    def _grab(self, into: MatLike) -> MatLike | None:
+        """The next picture, in `into` if it has that size; None where the camera is lost or was closed."""
         for _ in range(_FAILED_READS):
             if self._capture is None or self._latch.closed.is_set():
-                return False
-            done, picture = self._capture.read(self._picture)
+                return None
+            done, picture = self._capture.read(into)
             if done and picture is not None and picture.size:
-                self._picture = picture  # the same memory, unless the camera changed its size
-                return True
-        return False
+                return picture
+        return None
 
     def _connect(self) -> bool:
         self._release()
@@ -137,7 +143,8 @@ class CameraSource:
         self._capture = capture
         return True
 
-    def _reconnect(self) -> None:
+    def _reconnect(self) -> MatLike | None:
+        """The first picture after the camera came back; None where it was closed meanwhile."""
         _log.warning("camera %d is lost; looking for it for %.0f s", self._number, _GIVE_UP_S)
         lost_s = self._monotonic()
         while not self._latch.closed.is_set():
@@ -147,9 +154,13 @@ class CameraSource:
                     "check its cable, then start again"
                 )
             self._sleep(_RETRY_S)
-            if not self._latch.closed.is_set() and self._connect() and self._grab():
+            if self._latch.closed.is_set() or not self._connect():
+                continue
+            picture = self._grab(self._picture)
+            if picture is not None:
                 _log.warning("camera %d is back after %.0f s", self._number, self._monotonic() - lost_s)
-                return
+                return picture
+        return None
 
     def _achieved_rate(self) -> Fraction:
         rate = self._capture.get(cv2.CAP_PROP_FPS) if self._capture is not None else 0.0

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from artmirror.runtime import source_camera
 from artmirror.runtime.errors import ArtmirrorError
 from artmirror.runtime.source_camera import CameraSource
 from tests.runtime.media import FakeClock, error_of, halves, make_slot
@@ -63,6 +64,22 @@ def test_camera_picture_is_fitted_to_the_asked_size():
     assert source.read(slot)
     assert slot.frame[0, -1].min() > 250
     assert slot.frame[0, 0].max() == 0
+
+
+def test_opencv_writes_straight_into_the_slot(monkeypatch):
+    class Filling(FakeCapture):
+        def read(self, image: np.ndarray) -> tuple[bool, np.ndarray]:
+            done, picture = super().read()
+            if image.shape != picture.shape:  # what OpenCV does
+                return done, picture
+            image[:] = picture
+            return done, image
+
+    source = CameraSource(0, None, False, opener=lambda number: Filling((96, 128), 5))
+    slot = make_slot((96, 128))
+    monkeypatch.setattr(source_camera, "place", lambda *_: pytest.fail("it was copied"))
+    assert source.read(slot)
+    assert np.array_equal(slot.frame, halves((96, 128)))
 
 
 def test_lost_camera_comes_back(caplog):
