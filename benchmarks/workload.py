@@ -126,8 +126,9 @@ def read_layers(path: Path, size: tuple[int, int]) -> tuple[Layer, ...]:
 def _is_layer(operation: Any) -> bool:
     kind = operation.get_type_name()
     if kind == CONVERSION:
-        types = (operation.get_input_element_type(0), operation.get_output_element_type(0))
-        return ov.Type.u8 in types and operation.get_output_partial_shape(0).rank == 4
+        readers = operation.output(0).get_target_inputs()
+        ends = {operation.input_value(0).get_node(), *(reader.get_node() for reader in readers)}
+        return any(end.get_type_name() in {"Parameter", "Result"} for end in ends)
     return kind in _MOVERS and bool(operation.get_output_element_type(0).is_real())
 
 
@@ -157,4 +158,6 @@ def _macs(operation: Any) -> int:
 
 
 def _is_picture(port: Any) -> bool:
-    return bool(port.get_element_type().is_real() and port.get_partial_shape().rank == 4)
+    """Also one that INT8 networks hold in bytes, between rounding and convolution."""
+    is_number = port.get_element_type().is_real() or port.get_element_type() == ov.Type.u8
+    return bool(is_number and port.get_partial_shape().rank == 4)

@@ -6,12 +6,12 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from artmirror.runtime.manifest import Manifest
+from artmirror.runtime.manifest import EnginePrecision, Manifest
 from artmirror.train.checkpoint import Checkpoint
 
 
 def manifest_of(
-    checkpoint: Checkpoint, path: Path, *, fp16: bool, graph_sha256: str, libraries: Iterable[str]
+    checkpoint: Checkpoint, path: Path, *, precision: EnginePrecision, graph_sha256: str, libraries: Iterable[str]
 ) -> Manifest:
     """The manifest of a graph of any height and width.
 
@@ -23,7 +23,7 @@ def manifest_of(
         **asdict(checkpoint.style),
         preset=checkpoint.preset,
         network=asdict(checkpoint.network),
-        precision="fp16" if fp16 else "fp32",
+        precision=precision,
         height=None,
         width=None,
         checkpoint_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),

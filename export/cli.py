@@ -21,6 +21,11 @@ if TYPE_CHECKING:  # imports torch, which takes seconds that --help should not
     from artmirror.export.fp16 import Choice
     from artmirror.export.parity import ParityResult
 
+_BELOW_FLOOR = {  # what to do where the parity check fails
+    "fp32": "--no-parity keeps it all the same",
+    "fp16": "export without --fp16",
+    "int8": "calibrate on photos more like those to be painted, or export without --int8",
+}
 _SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
 
 
@@ -40,6 +45,13 @@ def main() -> None:
     "-o", "--output", type=click.Path(path_type=Path), help="File to write.  [default: NAME.onnx or NAME.ncnn.param]"
 )
 @click.option("--fp16", is_flag=True, help="Convolutions in FP16, normalisation in FP32: half the size.")
+@click.option("--int8", is_flag=True, help="Convolutions in INT8, for processors; needs --calibrate.")
+@click.option(
+    "--calibrate",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Photos like those to be painted, for the ranges of --int8; 32 of them are used.",
+)
 @click.option("--ncnn", is_flag=True, help="NAME.ncnn.param and NAME.ncnn.bin for Vulkan, in place of ONNX and plan.")
 @click.option("--parity/--no-parity", default=True, help="Check the file against PyTorch on pictures.")
 @click.option(
@@ -54,6 +66,8 @@ def export(
     checkpoint: Path,
     output: Path | None,
     fp16: bool,
+    int8: bool,
+    calibrate: Path | None,
     ncnn: bool,
     parity: bool,
     pictures: Path | None,
@@ -70,6 +84,8 @@ def export(
     NAME.plan beside it, is built where a TensorRT is installed, for the GPU at hand or for those of --target. With
     NAME.onnx in place of a checkpoint, only the plan is built.
 
+    With --int8 --calibrate PHOTOS the ONNX is faster on a processor and a little less exact; no plan is made of it.
+
     With --ncnn, two files for ncnn are written, which runs on any GPU with a Vulkan driver and on processors; --fp16
     stores their weights in FP16.
 
@@ -77,6 +93,10 @@ def export(
     """
     wanted = build_options(**options)
     from_onnx = checkpoint.suffix == ".onnx"
+    if int8 != (calibrate is not None):
+        raise click.UsageError("--int8 and --calibrate FOLDER go together: INT8 takes its ranges from photos")
+    if int8 and (fp16 or ncnn or plan):
+        raise click.UsageError("--int8 is an ONNX for processors: leave out --fp16, --ncnn and --plan")
     if ncnn:
         if from_onnx or plan:
             raise click.UsageError("--ncnn goes with a checkpoint, NAME.pt, and without --plan")
@@ -85,16 +105,16 @@ def export(
             raise click.UsageError(f"the output is {output}; wanted a name that ends in {PARAM_SUFFIX}")
         _export_ncnn(checkpoint, output, fp16, parity, pictures)
         return
-    if from_onnx and (fp16 or output or plan is False):
+    if from_onnx and (fp16 or int8 or output or plan is False):
         raise click.UsageError(f"of {checkpoint}, only a plan beside it can be built, in the precision that it has")
     output = checkpoint if from_onnx else output or checkpoint.with_suffix(".onnx")
     if output.suffix != ".onnx":
         raise click.UsageError(f"the output is {output}; wanted a name that ends in .onnx")
     library, note = None, None
-    if plan is not False:
+    if plan is not False and not int8:
         library, note = _find_builder(trt_library, wanted, must=bool(plan or from_onnx or trt_library))
     if not from_onnx:
-        _export_onnx(checkpoint, output, fp16, parity, pictures, verbose)
+        _export_onnx(checkpoint, output, fp16, calibrate, parity, pictures, verbose)
     if note:
         click.echo(f"No plan was built: {note}", err=True)
     elif library:
@@ -134,20 +154,28 @@ def _find_builder(name: str | None, options: BuildOptions, *, must: bool) -> tup
 
 
 def _export_onnx(
-    checkpoint: Path, output: Path, fp16: bool, parity: bool, pictures: Path | None, verbose: bool
+    checkpoint: Path,
+    output: Path,
+    fp16: bool,
+    calibrate: Path | None,
+    parity: bool,
+    pictures: Path | None,
+    verbose: bool,
 ) -> None:
     try:
         from artmirror.export.graph import VideoFilter
+        from artmirror.export.int8 import read_calibration
         from artmirror.export.onnx_from_checkpoint import onnx_from_checkpoint, save_onnx
         from artmirror.export.parity import check_parity, own_pictures, read_pictures
         from artmirror.train.checkpoint import load_checkpoint
     except ImportError as error:
         raise _missing(error) from None
 
-    precision = "fp16" if fp16 else "fp32"
+    precision = "int8" if calibrate else "fp16" if fp16 else "fp32"
     trained = load_checkpoint(checkpoint)
     photos = read_pictures(pictures or own_pictures()) if parity else []
-    model, choices = onnx_from_checkpoint(trained, checkpoint, fp16=fp16)
+    calibration = read_calibration(calibrate) if calibrate else None
+    model, choices = onnx_from_checkpoint(trained, checkpoint, fp16=fp16, calibration=calibration)
     if verbose:
         _print_choices(choices)
     unchecked = output.with_name(f".unchecked.{output.name}") if parity else output
@@ -155,7 +183,7 @@ def _export_onnx(
     if parity:
         try:
             results = check_parity(VideoFilter(trained.stylizer()), unchecked, photos, precision)
-            _judge_parity(results, len(photos), output, fp16)
+            _judge_parity(results, len(photos), output, precision)
             unchecked.replace(output)
         finally:
             unchecked.unlink(missing_ok=True)
@@ -182,7 +210,7 @@ def _export_ncnn(checkpoint: Path, output: Path, fp16: bool, parity: bool, pictu
         manifest = ncnn_from_checkpoint(trained, checkpoint, unchecked, fp16=fp16)
         if parity:
             results = check_parity(VideoFilter(trained.stylizer()), unchecked, photos, manifest.precision)
-            _judge_parity(results, len(photos), output, fp16)
+            _judge_parity(results, len(photos), output, manifest.precision)
             for written, kept in pairs:
                 written.replace(kept)
     finally:
@@ -232,15 +260,14 @@ def _print_choices(choices: list["Choice"]) -> None:
     console.print(table)
 
 
-def _judge_parity(results: list["ParityResult"], photos: int, output: Path, fp16: bool) -> None:
+def _judge_parity(results: list["ParityResult"], photos: int, output: Path, precision: str) -> None:
     """Print the results, and raise ExportError where one is below its floor."""
     _print_parity(results, photos)
     if not all(result.passed for result in results):
         worst = min(results, key=lambda result: result.psnr_db - result.floor_db)
         raise ExportError(
             f"the exported file differs from PyTorch in {worst.engine}: {worst.psnr_db:.1f} dB, wanted "
-            f"at least {worst.floor_db:.0f} dB; {output} was not written: "
-            + ("export without --fp16" if fp16 else "--no-parity keeps it all the same")
+            f"at least {worst.floor_db:.0f} dB; {output} was not written: " + _BELOW_FLOOR[precision]
         )
 
 

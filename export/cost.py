@@ -31,7 +31,7 @@ class NodeCost:
 
     name: str
     op_type: str
-    precision: str  # of what it reads: fp32, fp16, uint8, ...
+    precision: str  # of what it reads: fp32, fp16, uint8, ...; behind a DequantizeLinear, of what that reads
     shape: tuple[int, ...]  # of its first output
     macs: int  # multiply-accumulates; of convolutions, 0 elsewhere
     bytes_read: int  # inputs and weights
@@ -80,15 +80,17 @@ def graph_cost(model: onnx.ModelProto, size: tuple[int, int]) -> GraphCost:
     def count_bytes(names: Iterable[str]) -> int:
         return sum(prod(shapes[name]) * helper.tensor_dtype_to_np_dtype(types[name]).itemsize for name in names if name)
 
+    quantised = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "DequantizeLinear"}
     costs = []
     for node in graph.node:
         if any(0 in shapes.get(name, (0,)) for name in node.output):
             raise ExportError(f"the size of {node.name} ({node.op_type}) cannot be told at {size[1]}x{size[0]}")
+        read = types[quantised.get(node.input[0], node.input[0])]
         costs.append(
             NodeCost(
                 node.name,
                 node.op_type,
-                PRECISION_NAMES.get(types[node.input[0]], str(types[node.input[0]])),
+                PRECISION_NAMES.get(read, str(read)),
                 shapes[node.output[0]],
                 _macs(node, shapes),
                 count_bytes(node.input),

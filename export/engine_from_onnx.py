@@ -121,6 +121,8 @@ def build_plan(
     if obstacle:
         raise ExportError(obstacle)
     manifest = read_manifest(onnx_path)
+    if manifest.precision == "int8":
+        raise ExportError(f"{onnx_path} is INT8 for processors; for a plan, export the checkpoint with --fp16")
     _check_sizes(options.sizes, manifest, onnx_path)
     data = onnx_path.read_bytes()
     trt = library.trt

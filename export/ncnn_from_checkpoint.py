@@ -56,7 +56,11 @@ def ncnn_from_checkpoint(checkpoint: Checkpoint, checkpoint_path: Path, output: 
     """
     param, weights = _convert(FloatCore(checkpoint.stylizer()), fp16)
     manifest = manifest_of(
-        checkpoint, checkpoint_path, fp16=fp16, graph_sha256=graph_sha256(param, weights), libraries=("pnnx",)
+        checkpoint,
+        checkpoint_path,
+        precision="fp16" if fp16 else "fp32",
+        graph_sha256=graph_sha256(param, weights),
+        libraries=("pnnx",),
     )
     write_ncnn(output, manifest, param, weights)
     return manifest

@@ -4,16 +4,21 @@ import contextlib
 import io
 import logging
 import warnings
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
+import onnxruntime
 import torch
 
 from artmirror.export.checkpoint_manifest import manifest_of
 from artmirror.export.errors import ExportError
 from artmirror.export.fp16 import Choice, convert_to_fp16
 from artmirror.export.graph import VideoFilter
-from artmirror.runtime.manifest import METADATA_KEY, SMALLEST_SIDE
+from artmirror.export.int8 import quantise
+from artmirror.runtime.frame import Pixels
+from artmirror.runtime.manifest import METADATA_KEY, SMALLEST_SIDE, EnginePrecision
 from artmirror.runtime.onnx_metadata import parse_onnx_metadata
 from artmirror.runtime.whole_file import write_whole
 from artmirror.train.checkpoint import Checkpoint
@@ -22,26 +27,34 @@ OPSET = 20
 
 
 def onnx_from_checkpoint(
-    checkpoint: Checkpoint, checkpoint_path: Path, *, fp16: bool
+    checkpoint: Checkpoint, checkpoint_path: Path, *, fp16: bool, calibration: Sequence[Pixels] | None = None
 ) -> tuple[onnx.ModelProto, list[Choice]]:
     """Export a checkpoint with free height and width, its manifest inside.
 
     Args:
         checkpoint_path: The file that `checkpoint` came from, for its SHA-256.
         fp16: Convolutions and what lies between them in FP16, normalisation in FP32.
+        calibration: Frames, (H, W, 3) uint8 BGR; convolutions in INT8 with the ranges found on these. Not with `fp16`.
 
     Returns:
         The model, and the precision of each of its nodes with the reason.
 
     Raises:
         TrainError: the weights do not fit the network's configuration.
+        ExportError: there are no frames to calibrate on.
     """
     model, choices = graph_of(VideoFilter(checkpoint.stylizer()), fp16=fp16)
+    precision: EnginePrecision = "fp16" if fp16 else "fp32"
+    quantiser = {}
+    if calibration is not None:
+        model, choices = quantise(model, calibration)
+        precision, quantiser = "int8", {"onnxruntime": onnxruntime.__version__}
     _, graph_sha256 = parse_onnx_metadata(memoryview(model.SerializeToString()))
     assert graph_sha256 is not None
     manifest = manifest_of(
-        checkpoint, checkpoint_path, fp16=fp16, graph_sha256=graph_sha256, libraries=("onnx", "onnxscript")
+        checkpoint, checkpoint_path, precision=precision, graph_sha256=graph_sha256, libraries=("onnx", "onnxscript")
     )
+    manifest = replace(manifest, exporter=manifest.exporter | quantiser)
     model.metadata_props.add(key=METADATA_KEY, value=manifest.to_json())
     return model, choices
 

@@ -17,7 +17,7 @@ from artmirror.runtime.manifest import SMALLEST_SIDE
 from artmirror.runtime.ncnn_file import is_ncnn
 from artmirror.runtime.vulkan_devices import vulkan_devices
 
-PSNR_FLOOR_DB = {"fp32": 45.0, "fp16": 38.0}
+PSNR_FLOOR_DB = {"fp32": 45.0, "fp16": 38.0, "int8": 30.0}
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 
@@ -47,16 +47,31 @@ def read_pictures(folder: Path) -> list[Pixels]:
     Raises:
         ExportError: there is none, or one cannot be used.
     """
+    return [read_picture(path) for path in picture_paths(folder)]
+
+
+def picture_paths(folder: Path) -> list[Path]:
+    """The pictures of a folder.
+
+    Raises:
+        ExportError: there is none.
+    """
     paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in _SUFFIXES)
     if not paths:
-        raise ExportError(f"{folder} holds no pictures for the parity check; wanted {', '.join(sorted(_SUFFIXES))}")
-    pictures = []
-    for path in paths:
-        bgr = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
-        if bgr is None or min(bgr.shape[:2]) < SMALLEST_SIDE:
-            raise ExportError(f"{path} is no picture of at least {SMALLEST_SIDE}x{SMALLEST_SIDE}; take it away")
-        pictures.append(np.asarray(bgr, np.uint8))
-    return pictures
+        raise ExportError(f"{folder} holds no pictures; wanted {', '.join(sorted(_SUFFIXES))}")
+    return paths
+
+
+def read_picture(path: Path) -> Pixels:
+    """One picture as (H, W, 3) uint8 BGR.
+
+    Raises:
+        ExportError: it cannot be used.
+    """
+    bgr = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    if bgr is None or min(bgr.shape[:2]) < SMALLEST_SIDE:
+        raise ExportError(f"{path} is no picture of at least {SMALLEST_SIDE}x{SMALLEST_SIDE}; take it away")
+    return np.asarray(bgr, np.uint8)
 
 
 def check_parity(video_filter: VideoFilter, path: Path, pictures: list[Pixels], precision: str) -> list[ParityResult]:
@@ -67,7 +82,7 @@ def check_parity(video_filter: VideoFilter, path: Path, pictures: list[Pixels], 
     bf16 and is judged as FP16 is. So is Vulkan, which takes FP16 where the device has it.
 
     Args:
-        precision: "fp32" or "fp16", as the file was exported.
+        precision: "fp32", "fp16" or "int8", as the file was exported.
 
     Raises:
         ArtmirrorError: a back end cannot run the file.
@@ -106,7 +121,7 @@ def _variants(path: Path, precision: str) -> list[tuple[str, str, bool, float]]:
     return [
         ("onnxruntime", "cpu", True, PSNR_FLOOR_DB[precision]),
         ("openvino", "cpu", True, PSNR_FLOOR_DB[precision]),
-        ("openvino", "cpu", False, PSNR_FLOOR_DB["fp16"]),
+        ("openvino", "cpu", False, min(PSNR_FLOOR_DB[precision], PSNR_FLOOR_DB["fp16"])),
     ]
 
 

@@ -54,12 +54,15 @@ class OpenVinoEngine:
             raise ArtmirrorError(f"OpenVINO failed while stylizing: {_first_line(error)}") from error
 
     def describe(self) -> EngineInfo:
-        precision = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        hint = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        precision = {"f32": "fp32", "f16": "fp16"}.get(hint, hint)
+        if self.manifest.precision == "int8":  # the file says which nodes are; the rest is computed as the hint says
+            precision = "int8" if precision == "fp32" else f"int8+{precision}"
         return EngineInfo(
             backend="openvino",
             library=f"openvino {ov.__version__.split('-')[0]}",
             device=str(shared_core().get_property(_DEVICE, "FULL_DEVICE_NAME")).strip(),
-            precision={"f32": "fp32", "f16": "fp16"}.get(precision, precision),
+            precision=precision,
             size=self._size,
         )
 

@@ -12,7 +12,7 @@ FORMAT_VERSION = 1
 METADATA_KEY = "artmirror"  # of the entry in ONNX metadata_props that holds the manifest as JSON
 SMALLEST_SIDE = 64  # pixels; below, reflection at a quarter of the size has nothing to reflect
 
-EnginePrecision = Literal["fp32", "fp16"]
+EnginePrecision = Literal["fp32", "fp16", "int8"]
 
 
 @dataclass(frozen=True, slots=True)
