@@ -174,19 +174,29 @@ def test_pipeline_measures_every_frame_and_closes_its_source() -> None:
 
 
 class SlowEngine(FakeEngine):
-    """Slower than any source."""
+    """Takes as long as the source needs for three frames more, or a fifth of a second."""
+
+    def __init__(self, source: FakeSource) -> None:
+        super().__init__()
+        self.source = source
 
     def wait(self, slot: FrameSlot) -> None:
-        time.sleep(0.003)
+        outrun = self.source.left - 3
+        for _ in range(200):
+            if self.source.left <= outrun:
+                break
+            time.sleep(0.001)
         super().wait(slot)
 
 
 def test_dropped_frames_are_not_missing_from_a_live_measurement() -> None:
+    source = FakeSource(1_000_000_000, live=True)
+
     def open_source(frames: int | None) -> FakeSource:
         assert frames is None
-        return FakeSource(1_000_000, live=True)
+        return source
 
-    result = WholePipeline(KeptSlots(SlowEngine()), open_source, "0", live=True).run(6, never)
+    result = WholePipeline(KeptSlots(SlowEngine(source)), open_source, "0", live=True).run(6, never)
     assert len(result.measured.completed_ns) == len(result.measured.latency_ns) == 6
     assert result.frames_dropped > 0
 
