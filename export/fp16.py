@@ -54,7 +54,7 @@ def choose_precision(graph: onnx.GraphProto) -> list[Choice]:
             if fed_low or read_low:
                 low.add(node.name)
                 changed = True
-    floats = {value.name for value in graph.value_info if value.type.tensor_type.elem_type == TensorProto.FLOAT}
+    floats = float_values(graph)
     choices = []
     for node in graph.node:
         if node.op_type in CONVOLUTIONS:
@@ -110,3 +110,8 @@ def _float_inputs(node: onnx.NodeProto) -> list[str]:
     """The inputs that carry the picture; Pad, Resize and Slice have others for amounts."""
     count = {"Pad": 1, "Resize": 1, "Slice": 1, "Relu": 1, "Conv": 1, "ConvTranspose": 1}.get(node.op_type)
     return list(node.input[:count])
+
+
+def float_values(graph: onnx.GraphProto) -> set[str]:
+    """Names of what the nodes of a graph hand on in FP32."""
+    return {value.name for value in graph.value_info if value.type.tensor_type.elem_type == TensorProto.FLOAT}

@@ -15,11 +15,10 @@ from typing import Any
 import cv2
 import numpy as np
 import onnx
-from onnx import TensorProto
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from artmirror.export.errors import ExportError
-from artmirror.export.fp16 import CONVOLUTIONS, NORMALISATIONS, Choice
+from artmirror.export.fp16 import CONVOLUTIONS, NORMALISATIONS, Choice, float_values
 from artmirror.export.parity import picture_paths, read_picture
 from artmirror.runtime.frame import Pixels
 
@@ -116,7 +115,7 @@ def _unround_others(graph: onnx.GraphProto) -> None:
 
 
 def _choices(graph: onnx.GraphProto, stem: set[str]) -> list[Choice]:
-    floats = {value.name for value in graph.value_info if value.type.tensor_type.elem_type == TensorProto.FLOAT}
+    floats = float_values(graph)
     choices = []
     for node in graph.node:
         if node.name in stem:
