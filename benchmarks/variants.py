@@ -50,8 +50,15 @@ RUNS = (
     Run("lite-wide", "depth and width", "--preset lite --network channels=16,16,48 --network blocks=4"),
     Run("lite-zeros", "padding", "--preset lite --network padding=zeros"),
     Run("lite-batch", "norm that folds into convolutions", "--preset lite --network norm=batch"),
+    Run("lite-separable", "separable blocks", "--preset lite --network block_conv=separable"),
+    Run(
+        "lite-separable-wide",
+        "separable blocks, width",
+        "--preset lite --network block_conv=separable --network channels=16,32,48",
+    ),
     Run("nano", "quarter size at most", "--preset nano"),
     Run("nano-wide", "depth and width", "--preset nano --network channels=16,16,32 --network blocks=4"),
+    Run("nano-separable", "separable blocks", "--preset nano --network block_conv=separable"),
     Run("nano-batch", "norm that folds into convolutions", "--preset nano --network norm=batch"),
 )
 

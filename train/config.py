@@ -11,6 +11,7 @@ from artmirror.train.errors import TrainError
 Padding = Literal["reflect", "replicate", "zeros"]
 Norm = Literal["instance", "batch"]
 Upsampling = Literal["nearest", "deconv"]
+BlockConv = Literal["full", "separable"]
 Output = Literal["tanh", "linear"]
 Precision = Literal["fp32", "bf16", "fp16"]
 FlowSource = Literal["dis", "farneback", "raft", "stored"]
@@ -30,6 +31,7 @@ class NetworkConfig:
 
     channels: tuple[int, int, int] = (16, 32, 48)  # at full (where there is no fold), half and quarter size
     blocks: int = 5
+    block_conv: BlockConv = "full"  # separable: 3x3 within each channel, then 1x1 across them
     end_kernel: int = 3  # of the first and the last convolution
     padding: Padding = "reflect"
     norm: Norm = "instance"

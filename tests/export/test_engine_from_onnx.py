@@ -4,6 +4,7 @@ import hashlib
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -146,12 +147,19 @@ def test_plans_for_gpus_elsewhere(
 
 
 @pytest.mark.parametrize("sizes", [one(361, 643), RANGE], ids=str)
-@pytest.mark.parametrize(("fold", "convolutions"), [(2, 6), (4, 5)])
+@pytest.mark.parametrize(
+    ("changes", "convolutions"), [({"fold": 2}, 6), ({"fold": 4}, 5), ({"fold": 4, "block_conv": "separable"}, 7)]
+)
 def test_plans_of_folded_networks(
-    rtx: Library, tmp_path: Path, fold: int, convolutions: int, sizes: SizeRange, monkeypatch: pytest.MonkeyPatch
+    rtx: Library,
+    tmp_path: Path,
+    changes: dict[str, Any],
+    convolutions: int,
+    sizes: SizeRange,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(plan_layers, "current_gpu", lambda: None)
-    checkpoint = make_checkpoint(NetworkConfig(channels=(4, 6, 8), blocks=1, padding="replicate", fold=fold))
+    checkpoint = make_checkpoint(NetworkConfig(channels=(4, 6, 8), blocks=1, padding="replicate", **changes))
     (tmp_path / "x.pt").write_bytes(b"")
     model, _ = onnx_from_checkpoint(checkpoint, tmp_path / "x.pt", fp16=True)
     save_onnx(model, tmp_path / "x.onnx")

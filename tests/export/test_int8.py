@@ -91,9 +91,10 @@ def test_the_float_graph_is_left_alone(tiny: Checkpoint) -> None:
         NetworkConfig(channels=(4, 6, 8), blocks=1, upsampling="deconv", padding="zeros"),
         NetworkConfig(channels=(4, 6, 8), blocks=1, norm="batch", padding="replicate", end_kernel=9),
         NetworkConfig(channels=(8, 8, 8), blocks=1, padding="replicate", fold=2),
+        NetworkConfig(channels=(8, 8, 8), blocks=1, padding="replicate", fold=2, block_conv="separable"),
         NetworkConfig(channels=(8, 6, 8), blocks=1, padding="replicate", fold=4),
     ],
-    ids=["deconv-zeros", "batch-replicate-9", "lite", "nano"],
+    ids=["deconv-zeros", "batch-replicate-9", "lite", "lite-separable", "nano"],
 )
 def test_both_back_ends_paint_nearly_the_same(tmp_path: Path, config: NetworkConfig) -> None:
     checkpoint = make_checkpoint(config)

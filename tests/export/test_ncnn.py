@@ -43,6 +43,7 @@ def convert(checkpoint: Checkpoint, folder: Path, *, fp16: bool = False) -> Path
         {"grain": 0.05},  # strong enough to tell
         {"grain": 0.0, "padding": "replicate", "norm": "batch", "upsampling": "deconv"},
         {"padding": "zeros", "output": "linear", "end_kernel": 5},
+        {"padding": "replicate", "block_conv": "separable"},
     ],
 )
 def test_parity_at_any_size(changes: dict[str, object], tmp_path: Path) -> None:

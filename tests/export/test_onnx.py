@@ -124,9 +124,10 @@ def test_every_choice_has_its_reason(tiny: Checkpoint, tiny_path: Path) -> None:
         NetworkConfig(channels=(4, 6, 8), blocks=1, upsampling="deconv", padding="zeros"),
         NetworkConfig(channels=(4, 6, 8), blocks=1, norm="batch", padding="replicate", end_kernel=9),
         NetworkConfig(channels=(4, 6, 8), blocks=1, padding="replicate", fold=2),
+        NetworkConfig(channels=(4, 6, 8), blocks=1, padding="replicate", fold=2, block_conv="separable"),
         NetworkConfig(channels=(4, 6, 8), blocks=1, padding="replicate", fold=4),
     ],
-    ids=["huang", "deconv-zeros", "batch-replicate-9", "fold-2", "fold-4"],
+    ids=["huang", "deconv-zeros", "batch-replicate-9", "fold-2", "separable", "fold-4"],
 )
 def test_parity_on_real_pictures(tmp_path: Path, config: NetworkConfig, fp16: bool) -> None:
     checkpoint = make_checkpoint(config)

@@ -109,6 +109,17 @@ def test_padding_is_what_was_asked_for(padding: Any) -> None:
     assert modes == {padding}
 
 
+def test_separable_blocks_mix_channels_in_their_1x1_convolutions_alone() -> None:
+    network = Stylizer(NetworkConfig(channels=(4, 6, 8), blocks=2, block_conv="separable", padding="replicate"))
+    shapes = [tuple(layer.weight.shape) for layer in network.blocks.modules() if isinstance(layer, nn.Conv2d)]
+    assert shapes == [(8, 1, 3, 3), (8, 8, 1, 1)] * 4
+    plain = Stylizer(NetworkConfig(channels=(4, 6, 8), blocks=2))
+    saved = sum(8 * 8 * 9 - 8 * 9 - 8 * 8 for _ in range(4))
+    assert sum(p.numel() for p in plain.parameters()) - sum(p.numel() for p in network.parameters()) == saved
+    with torch.no_grad():
+        assert network(torch.rand(1, 3, 65, 70)).shape == (1, 3, 65, 70)
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
@@ -121,6 +132,7 @@ def test_padding_is_what_was_asked_for(padding: Any) -> None:
         ({"padding": "wrap"}, "padding is 'wrap'; wanted one of reflect, replicate, zeros"),
         ({"norm": "layer"}, "wanted one of instance, batch"),
         ({"upsampling": "bilinear"}, "wanted one of nearest, deconv"),
+        ({"block_conv": "grouped"}, "block_conv is 'grouped'; wanted one of full, separable"),
     ],
 )
 def test_what_makes_no_network_is_refused(changes: dict[str, Any], told: str) -> None:
