@@ -52,13 +52,20 @@ RUNS = (
     Run("lite-batch", "norm that folds into convolutions", "--preset lite --network norm=batch"),
     Run("lite-separable", "separable blocks", "--preset lite --network block_conv=separable"),
     Run(
-        "lite-separable-wide",
-        "separable blocks, width",
-        "--preset lite --network block_conv=separable --network channels=16,32,48",
+        "lite-separable-deep",
+        "separable blocks, depth and width",
+        "--preset lite --network block_conv=separable --network block_padding=zeros "
+        "--network channels=16,24,32 --network blocks=6",
     ),
+    Run("lite-narrow", "width", "--preset lite --network block_padding=zeros --network channels=16,20,32"),
     Run("nano", "quarter size at most", "--preset nano"),
     Run("nano-wide", "depth and width", "--preset nano --network channels=16,16,32 --network blocks=4"),
-    Run("nano-separable", "separable blocks", "--preset nano --network block_conv=separable"),
+    Run("nano-zeros", "padding in the blocks", "--preset nano --network block_padding=zeros"),
+    Run(
+        "nano-separable",
+        "separable blocks, depth",
+        "--preset nano --network block_conv=separable --network block_padding=zeros --network blocks=4",
+    ),
     Run("nano-batch", "norm that folds into convolutions", "--preset nano --network norm=batch"),
 )
 

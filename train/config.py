@@ -12,6 +12,7 @@ Padding = Literal["reflect", "replicate", "zeros"]
 Norm = Literal["instance", "batch"]
 Upsampling = Literal["nearest", "deconv"]
 BlockConv = Literal["full", "separable"]
+BlockPadding = Literal["same", "zeros"]
 Output = Literal["tanh", "linear"]
 Precision = Literal["fp32", "bf16", "fp16"]
 FlowSource = Literal["dis", "farneback", "raft", "stored"]
@@ -32,6 +33,7 @@ class NetworkConfig:
     channels: tuple[int, int, int] = (16, 32, 48)  # at full (where there is no fold), half and quarter size
     blocks: int = 5
     block_conv: BlockConv = "full"  # separable: 3x3 within each channel, then 1x1 across them
+    block_padding: BlockPadding = "same"  # as `padding` says; zeros cost no pass over memory of their own
     end_kernel: int = 3  # of the first and the last convolution
     padding: Padding = "reflect"
     norm: Norm = "instance"

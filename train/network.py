@@ -58,7 +58,7 @@ class SeparableConv(nn.Module):
     def __init__(self, config: NetworkConfig, channels: int) -> None:
         super().__init__()
         self.within = nn.Conv2d(
-            channels, channels, 3, padding=1, groups=channels, padding_mode=config.padding, bias=False
+            channels, channels, 3, padding=1, groups=channels, padding_mode=_block_padding(config), bias=False
         )
         self.across = nn.Conv2d(channels, channels, 1)
 
@@ -183,7 +183,11 @@ def _halving(config: NetworkConfig, inputs: int, outputs: int) -> ConvBlock:
 def _block_conv(config: NetworkConfig, channels: int) -> nn.Module:
     if config.block_conv == "separable":
         return SeparableConv(config, channels)
-    return _padded_conv(config, channels, channels, kernel=3)
+    return nn.Conv2d(channels, channels, 3, padding=1, padding_mode=_block_padding(config))
+
+
+def _block_padding(config: NetworkConfig) -> str:
+    return "zeros" if config.block_padding == "zeros" else config.padding
 
 
 def _padded_conv(config: NetworkConfig, inputs: int, outputs: int, *, kernel: int, stride: int = 1) -> nn.Conv2d:

@@ -91,7 +91,9 @@ def test_the_float_graph_is_left_alone(tiny: Checkpoint) -> None:
         NetworkConfig(channels=(4, 6, 8), blocks=1, upsampling="deconv", padding="zeros"),
         NetworkConfig(channels=(4, 6, 8), blocks=1, norm="batch", padding="replicate", end_kernel=9),
         NetworkConfig(channels=(8, 8, 8), blocks=1, padding="replicate", fold=2),
-        NetworkConfig(channels=(8, 8, 8), blocks=1, padding="replicate", fold=2, block_conv="separable"),
+        NetworkConfig(
+            channels=(8, 8, 8), blocks=1, padding="replicate", fold=2, block_conv="separable", block_padding="zeros"
+        ),
         NetworkConfig(channels=(8, 6, 8), blocks=1, padding="replicate", fold=4),
     ],
     ids=["deconv-zeros", "batch-replicate-9", "lite", "lite-separable", "nano"],

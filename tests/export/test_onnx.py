@@ -124,7 +124,9 @@ def test_every_choice_has_its_reason(tiny: Checkpoint, tiny_path: Path) -> None:
         NetworkConfig(channels=(4, 6, 8), blocks=1, upsampling="deconv", padding="zeros"),
         NetworkConfig(channels=(4, 6, 8), blocks=1, norm="batch", padding="replicate", end_kernel=9),
         NetworkConfig(channels=(4, 6, 8), blocks=1, padding="replicate", fold=2),
-        NetworkConfig(channels=(4, 6, 8), blocks=1, padding="replicate", fold=2, block_conv="separable"),
+        NetworkConfig(
+            channels=(4, 6, 8), blocks=1, padding="replicate", fold=2, block_conv="separable", block_padding="zeros"
+        ),
         NetworkConfig(channels=(4, 6, 8), blocks=1, padding="replicate", fold=4),
     ],
     ids=["huang", "deconv-zeros", "batch-replicate-9", "fold-2", "separable", "fold-4"],

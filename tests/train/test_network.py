@@ -120,6 +120,19 @@ def test_separable_blocks_mix_channels_in_their_1x1_convolutions_alone() -> None
         assert network(torch.rand(1, 3, 65, 70)).shape == (1, 3, 65, 70)
 
 
+@pytest.mark.parametrize("block_conv", ["full", "separable"])
+def test_zeros_in_the_blocks_leave_the_padding_elsewhere(block_conv: Any) -> None:
+    config = NetworkConfig(
+        channels=(4, 6, 8), blocks=2, padding="replicate", block_padding="zeros", block_conv=block_conv
+    )
+    network = Stylizer(config)
+    padded = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d) and max(layer.padding) > 0]
+    inside = {layer for layer in network.blocks.modules() if layer in padded}
+    assert len(inside) == 4
+    assert {layer.padding_mode for layer in inside} == {"zeros"}
+    assert {layer.padding_mode for layer in padded if layer not in inside} == {"replicate"}
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
