@@ -1,6 +1,6 @@
 """Times networks in every library that runs them on a processor, all in turn, so that a busy minute hits all alike."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -22,7 +22,6 @@ def measure_variants(
     *,
     rounds: int,
     frames: int,
-    observe: Callable[[], None] = lambda: None,
 ) -> Session:
     """Time OpenVINO as it chooses and in FP32, ONNX Runtime, and ncnn where NAME.ncnn.param lies beside NAME.onnx.
 
@@ -32,7 +31,6 @@ def measure_variants(
         files: The .onnx files.
         picture: (H, W, 3) uint8 BGR; its size is the frames'.
         rounds, frames: As of `st-bench`.
-        observe: Called after every run.
 
     Raises:
         ArtmirrorError: a file cannot be opened, or a library failed.
@@ -53,5 +51,5 @@ def measure_variants(
                 )
                 engine = stack.enter_context(closing(KeptSlots(opened)))
                 candidates.append(Candidate(file.stem, engine, threads, (EngineOnly(engine, picture),), workload))
-        records = measure(candidates, rounds=rounds, frames=frames, observe=observe)
+        records = measure(candidates, rounds=rounds, frames=frames)
     return Session(environment=environment, records=records, ceilings=measure_ceilings(threads, rounds))

@@ -33,6 +33,10 @@ _DRIVER_TOO_OLD = (
 _NO_GPU = ("no cuda-capable device", "libcuda.so", "nvcuda.dll")
 
 
+class PycudaMissing(CannotRunHere):
+    """There is an NVIDIA driver, and no pycuda to speak to it."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class DeviceBuffer:
     """Memory on a GPU."""
@@ -148,11 +152,17 @@ def open_device(ordinal: int) -> Device:
 
 
 def gpu_names() -> list[str]:
-    """The name of every GPU, by number; none where pycuda, a driver or a GPU is missing."""
+    """The name of every GPU, by number; none where a driver or a GPU is missing.
+
+    Raises:
+        PycudaMissing: there is a driver, and no pycuda.
+    """
     try:
         driver = _load_driver()
         driver.init()
         return [str(driver.Device(ordinal).name()) for ordinal in range(driver.Device.count())]
+    except PycudaMissing:
+        raise
     except Exception:  # pycuda's classes come with pycuda, and here every reason is the same
         return []
 
@@ -195,6 +205,6 @@ def _load_driver() -> ModuleType:
             ctypes.CDLL(_DRIVER_LIBRARY)
         except OSError as error:  # then pycuda would not help
             raise explain(str(error), "cuda") from None
-        raise CannotRunHere(f"a GPU needs the package pycuda: {INSTALL_HINT}") from None
+        raise PycudaMissing(f"an NVIDIA GPU needs the package pycuda: {INSTALL_HINT}") from None
     except ImportError as error:  # libcuda.so is missing, or lacks a function
         raise explain(str(error), "cuda") from error

@@ -1,6 +1,6 @@
 """What `st-run --device` can name on this machine."""
 
-from artmirror.runtime.cuda import gpu_names
+from artmirror.runtime.cuda import PycudaMissing, gpu_names
 from artmirror.runtime.errors import ArtmirrorError
 from artmirror.runtime.vulkan_devices import NO_DRIVER, vulkan_devices
 
@@ -9,9 +9,13 @@ def list_devices() -> tuple[list[tuple[str, str, str]], list[str]]:
     """Every device with its name for --device, its own name and the back ends that run on it; and what is missing."""
     rows = [("cpu", "processor", "openvino, onnxruntime, ncnn")]
     missing = []
+    try:
+        names = gpu_names()
+    except PycudaMissing as error:
+        names = []
+        missing.append(error.message)
     rows += [
-        (f"cuda:{number}", name, "tensorrt, onnxruntime, onnxruntime-tensorrt")
-        for number, name in enumerate(gpu_names())
+        (f"cuda:{number}", name, "tensorrt, onnxruntime, onnxruntime-tensorrt") for number, name in enumerate(names)
     ]
     try:
         found = vulkan_devices()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from artmirror.train.config import NetworkConfig
+from artmirror.train.config import NetworkConfig, Padding
 
 _GRAIN_SIDE = 251  # pixels after which the grain repeats: prime, so that it never falls in step with the strides
 
@@ -186,7 +186,7 @@ def _block_conv(config: NetworkConfig, channels: int) -> nn.Module:
     return nn.Conv2d(channels, channels, 3, padding=1, padding_mode=_block_padding(config))
 
 
-def _block_padding(config: NetworkConfig) -> str:
+def _block_padding(config: NetworkConfig) -> Padding:
     return "zeros" if config.block_padding == "zeros" else config.padding
 
 

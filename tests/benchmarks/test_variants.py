@@ -115,15 +115,11 @@ def test_costs_are_counted(network: Path) -> None:
 
 def test_every_library_is_timed(network: Path) -> None:
     picture = np.zeros((64, 80, 3), np.uint8)
-    seen: list[None] = []
-    session = measure_variants(
-        [network.with_suffix(".onnx")], picture, 1, rounds=2, frames=3, observe=lambda: seen.append(None)
-    )
+    session = measure_variants([network.with_suffix(".onnx")], picture, 1, rounds=2, frames=3)
     assert [record.backend for record in session.records] == ["openvino", "openvino", "onnxruntime", "ncnn"]
     assert {record.precision for record in session.records[1:]} == {"fp32"}
     assert {record.engine for record in session.records} == {"tiny"}
     assert {len(record.rounds) for record in session.records} == {2}
-    assert len(seen) == 8
     assert session.ceilings is not None
 
 

@@ -3,7 +3,8 @@
 `FakeCuda` stands in for `pycuda.driver`. A stream is a thread that takes its work in order, some random moment later;
 copies happen then, in two halves, and not when they are asked for, so that whoever touches a slot too early or too
 late sees a torn picture. Calls without a current context fail as they do on a GPU. What is not simulated: kernels,
-speed, and what a real driver does when it breaks.
+speed, what a real driver does when it breaks, and that freeing memory waits for the copies that use it: whoever lets
+go of an engine closes it first, and a copy whose memory is gone fails its test.
 """
 
 import itertools
@@ -170,16 +171,21 @@ class FakeAllocation:
         return self._address
 
 
+Work = tuple[str, Callable[[], None]]  # what, for the spans, and how
+
+
 class FakeStream:
-    """Work in order, in a thread; while captured, work is kept and does not run."""
+    """Work in order, in a thread that ends with the stream; while captured, work is kept and does not run."""
 
     def __init__(self, owner: FakeCuda, number: int) -> None:
         self.owner = owner
         self.number = number
         self.handle = 0x1000 + number
-        self.captured: list[tuple[str, Callable[[], None]]] | None = None
-        self._work: queue.SimpleQueue[tuple[str, Callable[[], None]]] = queue.SimpleQueue()
-        threading.Thread(target=self._run, daemon=True, name=f"stream {number}").start()
+        self.captured: list[Work] | None = None
+        self._work: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        weakref.finalize(self, self._work.put, None)
+        arguments = (number, self._work, weakref.ref(owner))
+        threading.Thread(target=_serve, args=arguments, daemon=True, name=f"stream {number}").start()
 
     def put(self, what: str, work: Callable[[], None]) -> None:
         if self.captured is not None:
@@ -199,14 +205,19 @@ class FakeStream:
         done.wait()
         self.owner.call("cuStreamSynchronize")
 
-    def _run(self) -> None:
-        while True:
-            what, work = self._work.get()
-            time.sleep(self.owner.delay_s())
-            start = time.monotonic()
-            work()
-            if what:
-                self.owner.spans.append((self.number, what, start, time.monotonic()))
+
+def _serve(number: int, waiting: "queue.SimpleQueue[Work | None]", owner_reference: "weakref.ref[FakeCuda]") -> None:
+    while item := waiting.get():
+        owner = owner_reference()
+        if owner is None:
+            return
+        what, work = item
+        time.sleep(owner.delay_s())
+        start = time.monotonic()
+        work()
+        if what:
+            owner.spans.append((number, what, start, time.monotonic()))
+        del owner, item, work  # or the stream would live as long as its thread waits
 
 
 class FakeEvent:
@@ -267,6 +278,13 @@ class FakeBindings(ModuleType):
         for what, work in executable:
             stream.put(what, work)
         return (0,)
+
+
+def take_away_pycuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with an NVIDIA driver and without pycuda."""
+    monkeypatch.setitem(sys.modules, "pycuda.driver", None)
+    monkeypatch.setattr(cuda.ctypes, "CDLL", lambda name: None)
+    cuda.open_device.cache_clear()
 
 
 def invert(owner: FakeCuda, frame: int, strength: int, stylized: int) -> Callable[[], None]:

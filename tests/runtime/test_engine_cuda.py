@@ -4,6 +4,7 @@ import itertools
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -59,7 +60,8 @@ def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Bench:
 def run(engine: CudaEngine, frames: int, **changes: Any) -> tuple[Pipeline, CollectingSink, CountingSource]:
     source, sink = CountingSource(frames, **changes), CollectingSink()
     pipeline = Pipeline(source, engine, [sink])
-    pipeline.run()
+    with closing(engine):
+        pipeline.run()
     return pipeline, sink, source
 
 
@@ -286,9 +288,7 @@ def test_no_driver_and_old_drivers(bench: Bench, monkeypatch: pytest.MonkeyPatch
         bench.open()
     with pytest.raises(ArtmirrorError, match=r"no GPU cuda:3: this machine has 1"):
         open_engine(bench.path, size=SIZE, device="cuda:3")
-    open_device.cache_clear()
-    monkeypatch.setitem(sys.modules, "pycuda.driver", None)
-    monkeypatch.setattr(cuda.ctypes, "CDLL", lambda name: None)  # the driver is there
+    fake_cuda.take_away_pycuda(monkeypatch)
     with pytest.raises(ArtmirrorError, match=r"pip install 'artmirror\[cuda\]'"):
         bench.open()
 

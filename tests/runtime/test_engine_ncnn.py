@@ -122,6 +122,11 @@ def test_devices_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cuda.name in out
     assert "vulkan:0" in out
     assert "GeForce 940M (discrete GPU)" in out
+    fake_cuda.take_away_pycuda(monkeypatch)
+    code, out, err = run("--list-devices")
+    assert code == 0
+    assert "cuda:0" not in out
+    assert "pip install 'artmirror[cuda]'" in " ".join(err.split())
 
 
 @pytest.mark.parametrize("size", [(64, 64), (97, 130), (520, 512)])  # the last is beyond what llvmpipe's loops hold

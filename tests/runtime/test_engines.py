@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from artmirror.runtime import cuda, rebuild
+from artmirror.runtime import rebuild
 from artmirror.runtime.cli import main
 from artmirror.runtime.engines import choose_backend, open_engine, open_for_show
 from artmirror.runtime.errors import ArtmirrorError, CannotRunHere
@@ -288,8 +288,7 @@ class TestPlan:
 
 def test_without_pycuda_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", FakeTensorRt(fake_cuda.install(monkeypatch)))
-    monkeypatch.setitem(sys.modules, "pycuda.driver", None)
-    monkeypatch.setattr(cuda.ctypes, "CDLL", lambda name: None)  # the driver is there
+    fake_cuda.take_away_pycuda(monkeypatch)
     write_fake_plan(tmp_path / "a.plan")
     line = one_line_of(1, "--engine", tmp_path / "a.plan", "--input", "synthetic:96x64", "--output", "null:")
     assert "pycuda" in line

@@ -218,3 +218,22 @@ def test_the_compiled_network_is_cached(tmp_path: Path) -> None:
 def test_a_start_loads_no_more_than_a_show_needs() -> None:
     code = "import sys, artmirror.runtime.cli; assert not {'rich', 'cv2', 'av', 'openvino'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_no_library_reports_to_its_maker(backend: str, tmp_path: Path) -> None:
+    """Both leave an id in the home folder when they do, and OpenVINO its module in the process."""
+    code = (
+        "import sys\n"
+        "from artmirror.runtime.cli import main\n"
+        f"main(['--backend={backend}', '--input=synthetic:64x64', '--max-frames=1', '--output=null:'], "
+        "standalone_mode=False)\n"
+        "assert {'openvino', 'onnxruntime'} & set(sys.modules)\n"
+        "assert not sys.modules.get('openvino_telemetry')\n"
+    )
+    dropped = {"CI", "TF_BUILD", "JENKINS_URL", "XDG_CACHE_HOME", "ORT_DISABLE_TELEMETRY"}  # they silence it too
+    environment = {name: value for name, value in os.environ.items() if name not in dropped} | {"HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    left = {path.relative_to(tmp_path).parts[:2] for path in tmp_path.rglob("*") if path.is_file()}
+    assert left <= {(".cache", "artmirror")}
