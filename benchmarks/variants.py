@@ -39,6 +39,8 @@ from artmirror.runtime.ncnn_file import ncnn_pair
 RECIPE = "--steps 250 --temporal-ramp 0.6 --pairs 2 --crop 192 --preview-every 0"  # short: they are compared, not shown
 _DETAIL_PX = (200, CELL_WIDTH_PX)  # (H, W) that is shown pixel by pixel: grids and borders vanish in small pictures
 _COLUMNS = 5
+_SAME = "--network block_padding=same"
+_LITE_32 = f"--network channels=16,32,32 {_SAME}"
 
 RUNS = (
     Run(REFERENCE, "the full network"),
@@ -46,27 +48,27 @@ RUNS = (
     Run("huang-batch", "norm that folds into convolutions", "--network norm=batch"),
     Run("huang-narrow", "width", "--network channels=8,16,32 --network blocks=4"),
     Run("lite", "half size at most", "--preset lite"),
-    Run("lite-shallow", "depth and width", "--preset lite --network channels=16,16,32 --network blocks=4"),
-    Run("lite-wide", "depth and width", "--preset lite --network channels=16,16,48 --network blocks=4"),
-    Run("lite-zeros", "padding", "--preset lite --network padding=zeros"),
-    Run("lite-batch", "norm that folds into convolutions", "--preset lite --network norm=batch"),
-    Run("lite-separable", "separable blocks", "--preset lite --network block_conv=separable"),
+    Run("lite-20", "width", "--preset lite --network channels=16,20,32"),
+    Run("lite-32", "width, padding in the blocks", f"--preset lite {_LITE_32}"),
+    Run("lite-shallow", "depth", "--preset lite --network blocks=4 --network block_padding=same"),
+    Run(
+        "lite-wide",
+        "depth and width",
+        "--preset lite --network channels=16,16,48 --network blocks=4 --network block_padding=same",
+    ),
+    Run("lite-zeros", "padding", f"--preset lite {_LITE_32} --network padding=zeros"),
+    Run("lite-batch", "norm that folds into convolutions", f"--preset lite {_LITE_32} --network norm=batch"),
+    Run("lite-separable", "separable blocks", f"--preset lite {_LITE_32} --network block_conv=separable"),
     Run(
         "lite-separable-deep",
         "separable blocks, depth and width",
-        "--preset lite --network block_conv=separable --network block_padding=zeros "
-        "--network channels=16,24,32 --network blocks=6",
+        "--preset lite --network block_conv=separable --network channels=16,24,32 --network blocks=6",
     ),
-    Run("lite-narrow", "width", "--preset lite --network block_padding=zeros --network channels=16,20,32"),
     Run("nano", "quarter size at most", "--preset nano"),
-    Run("nano-wide", "depth and width", "--preset nano --network channels=16,16,32 --network blocks=4"),
-    Run("nano-zeros", "padding in the blocks", "--preset nano --network block_padding=zeros"),
-    Run(
-        "nano-separable",
-        "separable blocks, depth",
-        "--preset nano --network block_conv=separable --network block_padding=zeros --network blocks=4",
-    ),
-    Run("nano-batch", "norm that folds into convolutions", "--preset nano --network norm=batch"),
+    Run("nano-replicate", "padding in the blocks", f"--preset nano {_SAME}"),
+    Run("nano-wide", "depth and width", f"--preset nano {_SAME} --network channels=16,16,32 --network blocks=4"),
+    Run("nano-batch", "norm that folds into convolutions", f"--preset nano {_SAME} --network norm=batch"),
+    Run("nano-separable", "separable blocks, depth", "--preset nano --network block_conv=separable --network blocks=4"),
 )
 
 

@@ -1,10 +1,12 @@
 """The files of one run: the checkpoint, the state to go on from, the previews. What was killed half-way is mended."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from artmirror.train.checkpoint import (
@@ -20,6 +22,7 @@ from artmirror.train.checkpoint import (
 from artmirror.train.config import TrainConfig
 from artmirror.train.errors import TrainError
 from artmirror.train.learner import Learner
+from artmirror.train.network import Stylizer
 from artmirror.train.preview import preview_folder, write_preview
 
 
@@ -100,11 +103,17 @@ class RunFiles:
 def load_start(path: Path, config: TrainConfig) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Weights to begin with from another checkpoint, and its name and SHA-256.
 
+    Its network may differ in what has no weights: padding, grain, output.
+
     Raises:
-        TrainError: it is missing, damaged or holds another network.
+        TrainError: it is missing, damaged or holds weights of other names or shapes.
     """
     checkpoint = load_checkpoint(path)
-    if checkpoint.network != config.network:
+    if _shapes(checkpoint.weights) != _shapes(Stylizer(config.network).state_dict()):
         raise TrainError(f"{path} holds {checkpoint.network}; wanted {config.network}: choose the same preset")
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     return dict(checkpoint.weights), {"name": path.name, "sha256": sha256}
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in weights.items()}

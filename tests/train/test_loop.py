@@ -299,6 +299,13 @@ class TestStartFrom:
         run(replace(config, steps=2), resume=True)
         assert load_checkpoint(run.output).training["start_from"] == origin
 
+    def test_what_has_no_weights_may_differ(self, unbroken: tuple[TrainConfig, Run], run: Run) -> None:
+        config, whole = unbroken
+        network = replace(config.network, block_padding="zeros", padding="replicate", output="linear", grain=0.0)
+        run(replace(config, steps=1, peak_learning_rate=1e-30, network=network), start_from=whole.output)
+        assert _same_weights(run.output, whole.output)
+        assert load_checkpoint(run.output).network == network
+
     def test_another_network_is_told(self, unbroken: tuple[TrainConfig, Run], run: Run) -> None:
         config, whole = unbroken
         other = replace(config, network=NetworkConfig(channels=(4, 6, 10), blocks=1))
