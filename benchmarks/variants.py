@@ -58,7 +58,6 @@ RUNS = (
     ),
     Run("lite-zeros", "padding", f"--preset lite {_LITE_32} --network padding=zeros"),
     Run("lite-batch", "norm that folds into convolutions", f"--preset lite {_LITE_32} --network norm=batch"),
-    Run("lite-separable", "separable blocks", f"--preset lite {_LITE_32} --network block_conv=separable"),
     Run(
         "lite-separable-deep",
         "separable blocks, depth and width",
@@ -67,7 +66,6 @@ RUNS = (
     Run("nano", "quarter size at most", "--preset nano"),
     Run("nano-replicate", "padding in the blocks", f"--preset nano {_SAME}"),
     Run("nano-wide", "depth and width", f"--preset nano {_SAME} --network channels=16,16,32 --network blocks=4"),
-    Run("nano-batch", "norm that folds into convolutions", f"--preset nano {_SAME} --network norm=batch"),
     Run("nano-separable", "separable blocks, depth", "--preset nano --network block_conv=separable --network blocks=4"),
 )
 

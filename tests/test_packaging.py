@@ -85,3 +85,13 @@ def test_the_version_is_the_changelogs_newest() -> None:
     newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert newest is not None
     assert newest[1] == PROJECT["project"]["version"] == version("artmirror")
+
+
+@pytest.mark.parametrize("module", ["benchmarks.ceilings", "benchmarks.workload", "export.onnx_from_checkpoint"])
+def test_back_ends_are_silenced_before_they_are_imported(module: str) -> None:
+    """These import a back end before anything of the runtime."""
+    code = (
+        f"import os, sys, artmirror.{module}; assert {{'openvino', 'onnxruntime'}} & set(sys.modules); "
+        "assert not sys.modules['openvino_telemetry']; assert os.environ['ORT_DISABLE_TELEMETRY']"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
