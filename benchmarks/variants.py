@@ -39,8 +39,6 @@ from artmirror.runtime.ncnn_file import ncnn_pair
 RECIPE = "--steps 250 --temporal-ramp 0.6 --pairs 2 --crop 192 --preview-every 0"  # short: they are compared, not shown
 _DETAIL_PX = (200, CELL_WIDTH_PX)  # (H, W) that is shown pixel by pixel: grids and borders vanish in small pictures
 _COLUMNS = 5
-_SAME = "--network block_padding=same"
-_LITE_32 = f"--network channels=16,32,32 {_SAME}"
 
 RUNS = (
     Run(REFERENCE, "the full network"),
@@ -48,24 +46,30 @@ RUNS = (
     Run("huang-batch", "norm that folds into convolutions", "--network norm=batch"),
     Run("huang-narrow", "width", "--network channels=8,16,32 --network blocks=4"),
     Run("lite", "half size at most", "--preset lite"),
-    Run("lite-20", "width", "--preset lite --network channels=16,20,32"),
-    Run("lite-32", "width, padding in the blocks", f"--preset lite {_LITE_32}"),
-    Run("lite-shallow", "depth", "--preset lite --network blocks=4 --network block_padding=same"),
+    Run("lite-zero-blocks", "padding in the blocks", "--preset lite --network block_padding=zeros"),
+    Run("lite-20", "width", "--preset lite --network channels=16,20,32 --network block_padding=zeros"),
+    Run("lite-32", "width", "--preset lite --network channels=16,32,32"),
+    Run("lite-shallow", "depth", "--preset lite --network blocks=4"),
+    Run("lite-wide", "depth and width", "--preset lite --network channels=16,16,48 --network blocks=4"),
+    Run("lite-zeros", "padding", "--preset lite --network channels=16,32,32 --network padding=zeros"),
     Run(
-        "lite-wide",
-        "depth and width",
-        "--preset lite --network channels=16,16,48 --network blocks=4 --network block_padding=same",
+        "lite-batch",
+        "norm that folds into convolutions",
+        "--preset lite --network channels=16,32,32 --network norm=batch",
     ),
-    Run("lite-zeros", "padding", f"--preset lite {_LITE_32} --network padding=zeros"),
-    Run("lite-batch", "norm that folds into convolutions", f"--preset lite {_LITE_32} --network norm=batch"),
     Run(
-        "lite-separable-deep",
+        "lite-separable",
         "separable blocks, depth and width",
-        "--preset lite --network block_conv=separable --network channels=16,24,32 --network blocks=6",
+        "--preset lite --network block_conv=separable --network block_padding=zeros "
+        "--network channels=16,24,32 --network blocks=6",
     ),
     Run("nano", "quarter size at most", "--preset nano"),
-    Run("nano-replicate", "padding in the blocks", f"--preset nano {_SAME}"),
-    Run("nano-wide", "depth and width", f"--preset nano {_SAME} --network channels=16,16,32 --network blocks=4"),
+    Run("nano-replicate", "padding in the blocks", "--preset nano --network block_padding=same"),
+    Run(
+        "nano-wide",
+        "depth and width",
+        "--preset nano --network block_padding=same --network channels=16,16,32 --network blocks=4",
+    ),
     Run("nano-separable", "separable blocks, depth", "--preset nano --network block_conv=separable --network blocks=4"),
 )
 

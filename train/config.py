@@ -77,7 +77,7 @@ NETWORK_PRESETS: dict[str, NetworkConfig] = {
     "huang-deconv": NetworkConfig(upsampling="deconv"),
     "johnson": NetworkConfig(channels=(32, 64, 128), end_kernel=9),
     "reconet": NetworkConfig(channels=(48, 96, 192), blocks=4, end_kernel=9),
-    "lite": NetworkConfig(channels=(16, 16, 32), blocks=5, padding="replicate", block_padding="zeros", fold=2),
+    "lite": NetworkConfig(channels=(16, 16, 32), blocks=5, padding="replicate", fold=2),
     "nano": NetworkConfig(channels=(16, 12, 32), blocks=3, padding="replicate", block_padding="zeros", fold=4),
 }
 
