@@ -1,12 +1,13 @@
 """The stylizer network: one frame in, the painted frame out."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from artmirror.train.config import NetworkConfig, Padding
+from artmirror.train.config import NetworkConfig
 
 _GRAIN_SIDE = 251  # pixels after which the grain repeats: prime, so that it never falls in step with the strides
 
@@ -58,7 +59,7 @@ class SeparableConv(nn.Module):
     def __init__(self, config: NetworkConfig, channels: int) -> None:
         super().__init__()
         self.within = nn.Conv2d(
-            channels, channels, 3, padding=1, groups=channels, padding_mode=_block_padding(config), bias=False
+            channels, channels, 3, padding=1, groups=channels, padding_mode=config.padding, bias=False
         )
         self.across = nn.Conv2d(channels, channels, 1)
 
@@ -135,7 +136,8 @@ class Stylizer(nn.Module):
         self.stem = nn.Sequential(_stem_conv(config, widths[0]), _norm(config, widths[0]), nn.ReLU())
         sizes = list(pairwise(widths))
         self.down = nn.Sequential(*(_halving(config, wide, narrow) for wide, narrow in sizes))
-        self.blocks = nn.Sequential(*(ResidualBlock(config, widths[-1]) for _ in range(config.blocks)))
+        inside = config if config.block_padding == "same" else replace(config, padding=config.block_padding)
+        self.blocks = nn.Sequential(*(ResidualBlock(inside, widths[-1]) for _ in range(config.blocks)))
         self.up = nn.Sequential(*(UpsamplingBlock(config, narrow, wide) for wide, narrow in reversed(sizes)))
         self.head = _head(config, widths[0])
 
@@ -183,11 +185,7 @@ def _halving(config: NetworkConfig, inputs: int, outputs: int) -> ConvBlock:
 def _block_conv(config: NetworkConfig, channels: int) -> nn.Module:
     if config.block_conv == "separable":
         return SeparableConv(config, channels)
-    return nn.Conv2d(channels, channels, 3, padding=1, padding_mode=_block_padding(config))
-
-
-def _block_padding(config: NetworkConfig) -> Padding:
-    return "zeros" if config.block_padding == "zeros" else config.padding
+    return _padded_conv(config, channels, channels, kernel=3)
 
 
 def _padded_conv(config: NetworkConfig, inputs: int, outputs: int, *, kernel: int, stride: int = 1) -> nn.Conv2d:
