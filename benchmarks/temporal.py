@@ -51,6 +51,22 @@ def instability(earlier: Pixels, later: Pixels, flow: Flow, visible: Mask) -> ND
     return roots
 
 
+def edge_energy(picture: Pixels, visible: Mask) -> float:
+    """How much a frame varies from pixel to pixel: mean over all pixels and channels of M (dO/dx^2 + dO/dy^2).
+
+    Whatever brings a frame back by a wrong fraction of a pixel leaves an error that grows with the root of this.
+
+    Args:
+        picture: (H, W, 3) uint8.
+
+    Returns:
+        In [0, 2], for pictures in [0, 1].
+    """
+    shades = picture.astype(np.float32) / 255
+    across, down = np.diff(shades, axis=1)[:-1], np.diff(shades, axis=0)[:, :-1]
+    return float((visible[:-1, :-1, None] * (across**2 + down**2)).mean(dtype=np.float64))
+
+
 def e_stab(squared_errors: Sequence[float]) -> float:
     """Pool pairs: the root of the mean of their squared errors.
 

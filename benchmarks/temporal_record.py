@@ -13,8 +13,8 @@ from artmirror.benchmarks.record_json import check_version, parse, read_text, wr
 from artmirror.runtime.errors import ArtmirrorError
 
 KIND = "temporal"  # tells these files from those of `record`
-FORMAT_VERSION = 3  # 2: more of the environment; 3: LPIPS
-_READ_VERSIONS = (1, 2, 3)
+FORMAT_VERSION = 4  # 2: more of the environment; 3: LPIPS; 4: edges
+_READ_VERSIONS = (1, 2, 3, 4)
 
 FlowKind = Literal["truth", "dis"]  # given with the frames; estimated on the input frames
 PainterKind = Literal["input", "engine", "peer"]  # the frames themselves; one of our files; a foreign network
@@ -71,6 +71,7 @@ class SequenceValues:
     style: tuple[float, ...]  # style distance of each judged frame
     content: tuple[float, ...]  # content distance of each judged frame
     lpips: tuple[float, ...] = ()  # of each perceived pair, see `perceptual_distance`
+    edges: tuple[float, ...] = ()  # of each pair's earlier frame, see `temporal.edge_energy`; none before version 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,6 @@ def _painter(values: dict[str, Any]) -> PainterRecord:
         warmup_ns=tuple(values["warmup_ns"]),
         values=tuple(
             SequenceValues(**{name: tuple(entry[name]) for name in SequenceValues.__dataclass_fields__})
-            for entry in ({"lpips": (), **entry} for entry in values["values"])
+            for entry in ({"lpips": (), "edges": (), **entry} for entry in values["values"])
         ),
     )

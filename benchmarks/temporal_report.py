@@ -9,6 +9,7 @@ from artmirror.benchmarks.grid import Grid, markdown_grid, rich_grid
 from artmirror.benchmarks.statistics import BUSY_SPREAD
 from artmirror.benchmarks.temporal_record import FlowKind, PainterRecord, TemporalSession
 from artmirror.benchmarks.temporal_statistics import (
+    edge_error,
     mean_content,
     mean_lpips,
     mean_style,
@@ -66,9 +67,10 @@ def grids(session: TemporalSession, *, numbers: bool) -> list[Grid]:
 def _summary(session: TemporalSession) -> Grid:
     sequences = session.sequences
     photos = session.judges is not None and any(sequence.unrelated for sequence in sequences)
+    edges = any(values.edges for values in session.painters[0].values)
     header = ["#", "network", "on"]
     for step in session.steps:
-        header += [f"e_stab\nstep {step}", "of\ninput"]
+        header += [f"e_stab\nstep {step}", "of\ninput", *["of\nedges"] * edges]
     if session.lpips is not None:
         header += [f"LPIPS\nstep {step}" for step in session.steps]
     if session.judges is not None:
@@ -83,6 +85,8 @@ def _summary(session: TemporalSession) -> Grid:
         for step in session.steps:
             value = temporal_error(painter, sequences, step)
             row += [_error(value), _times(ratio(value, temporal_error(session.painters[0], sequences, step)))]
+            if edges:
+                row.append(_times(ratio(value, edge_error(painter, session.painters[0], sequences, step))))
         if session.lpips is not None:
             row += [_error(mean_lpips(painter, sequences, step)) for step in session.steps]
         for among_photos in (False, True)[: (session.judges is not None) + photos]:
@@ -124,6 +128,11 @@ def _notes(session: TemporalSession) -> Iterator[str]:
         "successor, over all pixels, pictures in [0, 1]; step: frames between the two; input: the frames themselves, "
         "the floor; seen: share of the pixels inside the mask"
     )
+    if any(values.edges for values in session.painters[0].values):
+        yield (
+            "of edges: of what the input's own error would be at edges as sharp as the painted ones; a painter whose "
+            "strokes move exactly with the picture has about 1"
+        )
     flows = {pair.flow for sequence in sequences for pair in sequence.pairs}
     if "dis" in flows:
         yield "DIS: flow estimated on the input frames, masked where forward and backward disagree and at motion edges"

@@ -14,7 +14,7 @@ from artmirror.benchmarks.painters import Painter
 from artmirror.benchmarks.perceptual_distance import PerceptualDistance
 from artmirror.benchmarks.scenarios import Stopped
 from artmirror.benchmarks.sequences import Frame, FrameSequence
-from artmirror.benchmarks.temporal import Flow, Mask, instability, squared_error
+from artmirror.benchmarks.temporal import Flow, Mask, edge_energy, instability, squared_error
 from artmirror.benchmarks.temporal_record import PainterInfo, PainterRecord, Pair, SequenceRecord, SequenceValues
 from artmirror.runtime.frame import Pixels
 from artmirror.train.flow import FlowEstimator, dense_flow, trusted
@@ -66,6 +66,7 @@ class _Values:
     style: list[float] = field(default_factory=list)
     content: list[float] = field(default_factory=list)
     lpips: list[float] = field(default_factory=list)
+    edges: list[float] = field(default_factory=list)
 
     def frozen(self) -> SequenceValues:
         return SequenceValues(**{entry.name: tuple(getattr(self, entry.name)) for entry in fields(self)})
@@ -150,6 +151,7 @@ def _measure_sequence(
                 pairs.append(pair)
                 for result, first, second in zip(results, painted, pictures, strict=True):
                     result.squared_errors.append(squared_error(first, second, flow, visible))
+                    result.edges.append(edge_energy(first, visible))
                 if comparison.perception is not None and pair.first % every == 0:
                     perceived.append(len(pairs) - 1)
                     for result, first, second in zip(results, painted, pictures, strict=True):

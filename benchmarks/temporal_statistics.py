@@ -39,6 +39,32 @@ def temporal_error(
     return e_stab(errors) if errors else None
 
 
+def edge_error(painter: PainterRecord, source: PainterRecord, sequences: Sequences, step: int) -> float | None:
+    """The e_stab that the input's own error becomes at a painter's edges.
+
+    The input's squared error of each pair, times how much more the painted frame varies from pixel to pixel. A painter
+    whose strokes move exactly with what they lie on still has about so much: a flow that is off by part of a pixel
+    costs more, the sharper the picture. No definition of a paper, and no bound: what changes evenly, as the light does,
+    leaves an error in the input that has nothing to do with edges.
+
+    Args:
+        source: The input.
+
+    Returns:
+        None where there is no pair, or edges were not recorded.
+    """
+    errors = [
+        error * painted / own if own else 0.0
+        for sequence, before, after in zip(sequences, source.values, painter.values, strict=True)
+        if before.edges and after.edges
+        for pair, error, own, painted in zip(
+            sequence.pairs, before.squared_errors, before.edges, after.edges, strict=True
+        )
+        if pair.step == step
+    ]
+    return e_stab(errors) if errors else None
+
+
 def ratio(value: float | None, floor: float | None) -> float | None:
     """How many times the floor a value is."""
     return value / floor if value is not None and floor else None

@@ -9,9 +9,16 @@ import numpy as np
 import pytest
 
 from artmirror.benchmarks.sequences import FrameSequence, open_photos, open_sequences
-from artmirror.benchmarks.temporal import e_stab, squared_error, visible_by_truth
+from artmirror.benchmarks.temporal import e_stab, edge_energy, squared_error, visible_by_truth
 from artmirror.benchmarks.temporal_run import WARMUP_FRAMES, Comparison, measure_temporal
-from artmirror.benchmarks.temporal_statistics import median_ms, pairs_at, ratio, temporal_error, times_spread
+from artmirror.benchmarks.temporal_statistics import (
+    edge_error,
+    median_ms,
+    pairs_at,
+    ratio,
+    temporal_error,
+    times_spread,
+)
 from artmirror.train.flow import dis_flow
 from tests.benchmarks.moving import (
     SIZE,
@@ -68,6 +75,16 @@ class TestDefinition:
         half[:, : SIZE[1] // 2] = False
         found = e_stab([squared_error(picture, picture + 20, STILL, half)])
         assert found == pytest.approx(20 / 255 * math.sqrt(1 / 2), rel=1e-6)
+
+    def test_edges_are_squared_slopes_where_they_are_seen(self) -> None:
+        ramp = np.broadcast_to(np.arange(SIZE[1], dtype=np.uint8)[None, :, None] * 2, (*SIZE, 3))
+        half = EVERYWHERE.copy()
+        half[SIZE[0] // 2 :] = False
+        assert edge_energy(ramp, EVERYWHERE) == pytest.approx((2 / 255) ** 2, rel=1e-4)
+        assert edge_energy(np.ascontiguousarray(ramp.transpose(1, 0, 2)), EVERYWHERE.T) == pytest.approx(
+            (2 / 255) ** 2, rel=1e-4
+        )
+        assert edge_energy(ramp, half) == pytest.approx((2 / 255) ** 2 / 2, rel=0.02)
 
     def test_half_a_pixel_is_interpolated(self) -> None:
         ramp = np.broadcast_to(np.arange(SIZE[1], dtype=np.uint8)[None, :, None] * 2, (*SIZE, 3))
@@ -141,6 +158,29 @@ class TestRun:
         unmoved = squared_error(frames[0], frames[1], constant_flow(0, size=(240, 320)), np.ones((240, 320), bool))
         assert floor[1] < 0.1 * e_stab([unmoved])
         assert found[1] == pytest.approx(20 / 255, rel=0.1)
+
+    def test_a_sharper_picture_owes_more_to_a_wrong_flow(self, tmp_path: Path) -> None:
+        """The flow given is a pixel short. Twice the contrast makes twice the error, all of it at edges."""
+        dim = [frame // 2 for frame in shifted(3, 3)]
+        moving = sequence_of(write_frames(tmp_path / "moving", dim, constant_flow(-2)))
+        sharp = FunctionPainter(lambda number, frame: frame * np.uint8(2))
+        records, (floor, painted, jumpy) = measure_temporal([moving], lambda size: [sharp, flashing(100)], COMPARISON)
+        error = temporal_error(floor, records, 1)
+        assert error is not None
+        assert error > 0
+        assert edge_error(floor, floor, records, 1) == pytest.approx(error)
+        assert temporal_error(painted, records, 1) == pytest.approx(2 * error)
+        assert edge_error(painted, floor, records, 1) == pytest.approx(2 * error)
+        found, expected = temporal_error(jumpy, records, 1), edge_error(jumpy, floor, records, 1)
+        assert found is not None
+        assert expected is not None
+        assert found > 1.5 * expected
+        assert edge_error(painted, floor, records, 5) is None
+
+    def test_an_input_without_edges_owes_nothing_to_them(self, tmp_path: Path) -> None:
+        even = sequence_of(write_frames(tmp_path / "even", [np.full((*SIZE, 3), 9, np.uint8)] * 2, STILL))
+        records, (floor, painted) = measure_temporal([even], lambda size: [flashing(20)], COMPARISON)
+        assert edge_error(painted, floor, records, 1) == 0
 
     def test_sequences_of_different_error_pool_by_pair(self, tmp_path: Path) -> None:
         """Three pairs without error and one with: half the error, not a quarter of it."""

@@ -266,19 +266,22 @@ def test_records_survive_the_file(session: TemporalSession, tmp_path: Path) -> N
     write_temporal(session, tmp_path / "again.json")
     assert read_temporal(tmp_path / "again.json") == session
     values = json.loads(session.to_json())
-    assert (values["format_version"], values["kind"]) == (3, "temporal")
+    assert (values["format_version"], values["kind"]) == (4, "temporal")
     assert len(values["painters"][1]["values"][0]["latency_ns"]) == 7
     assert str(tmp_path) not in session.to_json()  # no paths: records can be published
 
 
 def test_version_2_is_still_read(session: TemporalSession) -> None:
-    """It had no LPIPS."""
+    """It had neither LPIPS nor edges: its report has no column for them."""
     values = json.loads(session.to_json())
     values["format_version"] = 2
     del values["lpips"], values["sequences"][0]["perceived"]
     for painter in values["painters"]:
-        del painter["values"][0]["lpips"]
-    assert TemporalSession.from_json(json.dumps(values), "old.json") == session
+        del painter["values"][0]["lpips"], painter["values"][0]["edges"]
+    old = TemporalSession.from_json(json.dumps(values), "old.json")
+    assert old.painters[1].values[0].squared_errors == session.painters[1].values[0].squared_errors
+    assert old.painters[1].values[0].edges == ()
+    assert "of edges" not in markdown_temporal(old)
 
 
 def test_other_files_are_refused_in_one_line(session: TemporalSession, tmp_path: Path) -> None:
@@ -287,7 +290,7 @@ def test_other_files_are_refused_in_one_line(session: TemporalSession, tmp_path:
     for spoilt, message in (
         ("{", "is no record of st-bench"),
         ('{"format_version": 1, "environment": {}, "records": []}', "is no record of st-bench temporal"),
-        (text.replace('"format_version": 3', '"format_version": 4'), "has record version 4; this artmirror reads"),
+        (text.replace('"format_version": 4', '"format_version": 5'), "has record version 5; this artmirror reads"),
         (text.replace('"squared_errors"', '"square_errors"'), "is a damaged record"),
         (text.replace('"visible"', '"invisible"'), "is a damaged record"),
     ):
@@ -304,9 +307,10 @@ def test_other_files_are_refused_in_one_line(session: TemporalSession, tmp_path:
 def test_markdown_is_regenerated_from_the_record(session: TemporalSession) -> None:
     lines = markdown_temporal(session).splitlines()
     tables = [line for line in lines if line.startswith("|")]
-    assert tables[0] == "| # | network | on | e_stab step 1 | of input | e_stab step 5 | of input | ms |"
+    steps = " | ".join(f"e_stab step {step} | of input | of edges" for step in (1, 5))
+    assert tables[0] == f"| # | network | on | {steps} | ms |"
     assert tables[3].startswith("| 1 | a | openvino fp32 | 0.0000 | - |")
-    assert {line.count("|") for line in tables[:4]} == {9}
+    assert {line.count("|") for line in tables[:4]} == {11}
 
 
 @pytest.mark.shared
