@@ -67,10 +67,11 @@ def grids(session: TemporalSession, *, numbers: bool) -> list[Grid]:
 def _summary(session: TemporalSession) -> Grid:
     sequences = session.sequences
     photos = session.judges is not None and any(sequence.unrelated for sequence in sequences)
-    edges = any(values.edges for values in session.painters[0].values)
+    # For the smallest step alone: a terminal has no room for more, and the others' are much the same.
+    edged = session.steps[0] if any(values.edges for values in session.painters[0].values) else None
     header = ["#", "network", "on"]
     for step in session.steps:
-        header += [f"e_stab\nstep {step}", "of\ninput", *["of\nedges"] * edges]
+        header += [f"e_stab\nstep {step}", "of\ninput", *["of\nedges"] * (step == edged)]
     if session.lpips is not None:
         header += [f"LPIPS\nstep {step}" for step in session.steps]
     if session.judges is not None:
@@ -85,7 +86,7 @@ def _summary(session: TemporalSession) -> Grid:
         for step in session.steps:
             value = temporal_error(painter, sequences, step)
             row += [_error(value), _times(ratio(value, temporal_error(session.painters[0], sequences, step)))]
-            if edges:
+            if step == edged:
                 row.append(_times(ratio(value, edge_error(painter, session.painters[0], sequences, step))))
         if session.lpips is not None:
             row += [_error(mean_lpips(painter, sequences, step)) for step in session.steps]
