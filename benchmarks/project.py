@@ -31,7 +31,9 @@ RECORDS = ROOT / "docs" / "bench"
 README = ROOT / "README.md"
 STYLE = ROOT / "runtime" / "styles" / "starry.onnx"  # the one whose variants are measured
 CHECKPOINTS = ROOT / "train" / "styles"
-MOSAICS = tuple(ROOT / "benchmarks" / "networks" / name for name in ("mosaic.pt", "mosaic-no-temporal.pt"))
+MOSAICS = tuple(
+    ROOT / "benchmarks" / "networks" / f"{name}.pt" for name in ("mosaic", "mosaic-no-temporal", "mosaic-still")
+)
 
 # In the data folder, none of which may be shipped: what the networks here are measured on and against.
 PAINTING = "styles/starry_night_vangogh.jpg"
