@@ -67,11 +67,11 @@ def grids(session: TemporalSession, *, numbers: bool) -> list[Grid]:
 def _summary(session: TemporalSession) -> Grid:
     sequences = session.sequences
     photos = session.judges is not None and any(sequence.unrelated for sequence in sequences)
-    # For the smallest step alone: a terminal has no room for more, and the others' are much the same.
-    edged = session.steps[0] if any(values.edges for values in session.painters[0].values) else None
     header = ["#", "network", "on"]
     for step in session.steps:
-        header += [f"e_stab\nstep {step}", "of\ninput", *["of\nedges"] * (step == edged)]
+        header += [f"e_stab\nstep {step}", "of\ninput"]
+        if step == _edged_step(session):
+            header.append("of\nedges")
     if session.lpips is not None:
         header += [f"LPIPS\nstep {step}" for step in session.steps]
     if session.judges is not None:
@@ -86,7 +86,7 @@ def _summary(session: TemporalSession) -> Grid:
         for step in session.steps:
             value = temporal_error(painter, sequences, step)
             row += [_error(value), _times(ratio(value, temporal_error(session.painters[0], sequences, step)))]
-            if step == edged:
+            if step == _edged_step(session):
                 row.append(_times(ratio(value, edge_error(painter, session.painters[0], sequences, step))))
         if session.lpips is not None:
             row += [_error(mean_lpips(painter, sequences, step)) for step in session.steps]
@@ -129,10 +129,10 @@ def _notes(session: TemporalSession) -> Iterator[str]:
         "successor, over all pixels, pictures in [0, 1]; step: frames between the two; input: the frames themselves, "
         "the floor; seen: share of the pixels inside the mask"
     )
-    if any(values.edges for values in session.painters[0].values):
+    if _edged_step(session) is not None:
         yield (
             "of edges: of what the input's own error would be at edges as sharp as the painted ones; a painter whose "
-            "strokes move exactly with the picture has about 1"
+            "strokes move exactly with the picture has about 1, or less where it does not paint the input's noise"
         )
     flows = {pair.flow for sequence in sequences for pair in sequence.pairs}
     if "dis" in flows:
@@ -186,6 +186,11 @@ def _notes(session: TemporalSession) -> Iterator[str]:
     for painter in session.painters:
         if painter.info.note:
             yield f"{painter.info.label} {painter.info.note}"
+
+
+def _edged_step(session: TemporalSession) -> int | None:
+    """The smallest step, for which alone edges are shown: a terminal has no room for more, and others are alike."""
+    return session.steps[0] if any(values.edges for values in session.painters[0].values) else None
 
 
 def _size(session: TemporalSession, only: int | None) -> str:

@@ -44,8 +44,8 @@ def edge_error(painter: PainterRecord, source: PainterRecord, sequences: Sequenc
 
     The input's squared error of each pair, times how much more the painted frame varies from pixel to pixel. A painter
     whose strokes move exactly with what they lie on still has about so much: a flow that is off by part of a pixel
-    costs more, the sharper the picture. No definition of a paper, and no bound: what changes evenly, as the light does,
-    leaves an error in the input that has nothing to do with edges.
+    costs more, the sharper the picture. No definition of a paper, and no bound: noise and even changes, as of light,
+    leave an error in the input that has nothing to do with edges, and that a painter may leave out.
 
     Args:
         source: The input.
@@ -56,7 +56,7 @@ def edge_error(painter: PainterRecord, source: PainterRecord, sequences: Sequenc
     errors = [
         error * painted / own if own else 0.0
         for sequence, before, after in zip(sequences, source.values, painter.values, strict=True)
-        if before.edges and after.edges
+        if before.edges
         for pair, error, own, painted in zip(
             sequence.pairs, before.squared_errors, before.edges, after.edges, strict=True
         )
