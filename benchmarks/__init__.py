@@ -1,3 +1,3 @@
 """Measures engines and the whole pipeline, and writes records."""
 
-from artmirror.runtime import no_telemetry as no_telemetry  # before OpenVINO or ONNX Runtime is imported
+from artmirror.runtime.common import no_telemetry as no_telemetry  # before OpenVINO or ONNX Runtime is imported

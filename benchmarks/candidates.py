@@ -12,9 +12,9 @@ from artmirror.benchmarks.scenarios import EngineOnly, KeptSlots, Scenario, Whol
 from artmirror.benchmarks.start_probe import Request
 from artmirror.benchmarks.start_up import StartUp
 from artmirror.benchmarks.workload import read_workload
-from artmirror.runtime.engine import Engine
-from artmirror.runtime.engines import choose_backend, open_engine
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.engines.base import Engine
+from artmirror.runtime.engines.open import choose_backend, open_engine
 
 START_FRAMES = 10  # painted after the first one of a fresh process: memory stands still by then
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from artmirror.benchmarks.layer_costs import Precision
 from artmirror.benchmarks.roofline_model import Roofs
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import openvino as ov
 
 from artmirror.benchmarks.environment import usable_cores
 from artmirror.benchmarks.record import Ceilings
-from artmirror.runtime.engine_openvino import shared_core
+from artmirror.runtime.engines.openvino import shared_core
 
 COPY_BYTES = 256 << 20  # far more than caches hold; written once more to its copy
 MATRIX_SIDE = 2048

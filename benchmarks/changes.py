@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
 
 ALPHA = 0.01  # of a hundred rows in which nothing changed, one is called changed
 RESAMPLES = 9999  # of the bootstrap

@@ -15,10 +15,10 @@ from artmirror.benchmarks.engine_arguments import check_output, engine_path
 from artmirror.benchmarks.predict_cli import predict
 from artmirror.benchmarks.report_cli import report
 from artmirror.benchmarks.temporal_cli import temporal
-from artmirror.runtime.command import EXIT_INTERRUPTED, SizeType, StopOnSignals, common_options
-from artmirror.runtime.default_command import DefaultCommand, DefaultGroup
-from artmirror.runtime.engines import BACKENDS
-from artmirror.runtime.gallery import DEFAULT_STYLE
+from artmirror.runtime.common.command import EXIT_INTERRUPTED, SizeType, StopOnSignals, common_options
+from artmirror.runtime.common.default_command import DefaultCommand, DefaultGroup
+from artmirror.runtime.engines.open import BACKENDS
+from artmirror.runtime.gallery.bundled import DEFAULT_STYLE
 
 SCENARIOS = ("engine", "transfers", "pipeline", "live", "startup")
 

@@ -13,8 +13,8 @@ from artmirror.benchmarks.grid import Grid, markdown_grid
 from artmirror.benchmarks.temporal_record import TemporalSession
 from artmirror.benchmarks.temporal_statistics import mean_content, mean_style, ratio, temporal_error
 from artmirror.benchmarks.training_runs import Recipe, Run, figure, judge_runs, run_options, train_runs
-from artmirror.runtime.command import Command, common_options
-from artmirror.runtime.whole_file import write_whole
+from artmirror.runtime.common.command import Command, common_options
+from artmirror.runtime.common.files import write_whole
 
 RECIPE = "--steps 700 --pairs 2 --crop 192 --preview-every 0"
 _OFF = "off"

@@ -7,7 +7,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from artmirror.runtime.command import Command, common_options
+from artmirror.runtime.common.command import Command, common_options
 
 EXIT_REGRESSION = 3  # apart from 1 (it could not be compared) and 2 (a wrong command line)
 
@@ -59,7 +59,7 @@ def compare(old: Path, new: Path, tolerated: float | None, output: Path | None, 
     from artmirror.benchmarks.grid import markdown_grid, rich_grid
     from artmirror.benchmarks.record_files import read_records
     from artmirror.benchmarks.report_files import write_report
-    from artmirror.runtime.errors import ArtmirrorError
+    from artmirror.runtime.common.errors import ArtmirrorError
 
     check_output("--output", output)
     found = compare_sessions(read_records(old), read_records(new))

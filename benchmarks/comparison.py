@@ -16,7 +16,7 @@ from artmirror.benchmarks.record import Record, Session, Subject
 from artmirror.benchmarks.statistics import fps, latency_ms, start_ms
 from artmirror.benchmarks.temporal import e_stab
 from artmirror.benchmarks.temporal_record import PainterRecord, TemporalSession
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
 
 
 @dataclass(frozen=True, slots=True)

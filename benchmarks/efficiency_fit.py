@@ -14,7 +14,7 @@ import numpy as np
 
 from artmirror.benchmarks.layer_costs import Pass
 from artmirror.benchmarks.roofline_model import Efficiencies, Roofs, frame_s
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
 
 FEWEST_NETWORKS = 4
 _NOISE = 0.05  # deviation of a measured time that says nothing: a residual of 1

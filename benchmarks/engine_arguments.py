@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from artmirror.runtime.gallery import find_style
+from artmirror.runtime.gallery.bundled import find_style
 
 
 def engine_path(name: str) -> Path:

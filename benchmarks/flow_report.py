@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from artmirror.benchmarks.ground_truth import Scene, TruthFiles, find_scenes
-from artmirror.runtime.command import Command, common_options
-from artmirror.runtime.errors import ArtmirrorError
-from artmirror.runtime.source_pictures import load_picture
+from artmirror.runtime.common.command import Command, common_options
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.sources.pictures import load_picture
 from artmirror.train.flow import (
     FlowEstimator,
     FlowName,

@@ -25,12 +25,12 @@ from artmirror.benchmarks.engine_arguments import check_output
 from artmirror.benchmarks.environment import read_environment
 from artmirror.benchmarks.gpu_report import check_goals, render_rows
 from artmirror.benchmarks.gpu_rows import Row, measure_engine
-from artmirror.runtime.command import Command, SizeType, common_options
-from artmirror.runtime.cuda import open_device
-from artmirror.runtime.engine_cuda import CudaEngine
-from artmirror.runtime.engines import open_engine
-from artmirror.runtime.errors import ArtmirrorError
-from artmirror.runtime.whole_file import write_whole
+from artmirror.runtime.common.command import Command, SizeType, common_options
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.files import write_whole
+from artmirror.runtime.engines.cuda import CudaEngine
+from artmirror.runtime.engines.cuda_device import open_device
+from artmirror.runtime.engines.open import open_engine
 
 _SIZES = ("640x360", "1280x720", "1920x1080")
 # Name -> (library that builds a plan, or None for the ONNX itself; back end)

@@ -7,8 +7,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from artmirror.runtime.engine import stylize
-from artmirror.runtime.engine_cuda import CudaEngine
+from artmirror.runtime.engines.base import stylize
+from artmirror.runtime.engines.cuda import CudaEngine
 from artmirror.runtime.frame import FrameSlot, Pixels
 
 _WARMUP = 10  # frames before the measured ones

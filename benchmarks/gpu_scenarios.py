@@ -13,7 +13,7 @@ from artmirror.runtime.frame import FrameSlot, Pixels
 
 @runtime_checkable
 class ComputesAlone(Protocol):
-    """An engine that can leave the copies out, as `artmirror.runtime.engine_cuda.CudaEngine` can."""
+    """An engine that can leave the copies out, as `artmirror.runtime.engines.cuda.CudaEngine` can."""
 
     def compute(self, slot: FrameSlot, count: int) -> None:
         """Run the network `count` times on what the GPU has of `slot`, and wait."""

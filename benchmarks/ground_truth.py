@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from artmirror.benchmarks.temporal import Flow, Mask, visible_by_truth
-from artmirror.runtime.errors import ArtmirrorError
-from artmirror.runtime.source_pictures import load_picture, natural_order, picture_paths
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.sources.pictures import load_picture, natural_order, picture_paths
 from artmirror.train.flow import read_flow
 
 _SINTEL_PASSES = ("clean", "final")

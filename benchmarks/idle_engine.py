@@ -8,7 +8,7 @@ from artmirror.runtime.frame import FrameSlot
 
 
 class SlotPainter(Protocol):
-    """What the loops use of an engine; see `artmirror.runtime.engine.Engine`."""
+    """What the loops use of an engine; see `artmirror.runtime.engines.base.Engine`."""
 
     max_in_flight: int
 

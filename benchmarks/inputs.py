@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.frame import FrameSlot, Pixels
-from artmirror.runtime.source import Source
-from artmirror.runtime.sources import open_source
+from artmirror.runtime.sources.base import Source
+from artmirror.runtime.sources.open import open_source
 
 LIVE_RATE = 30  # frames per second of a test picture, where nobody asked for another
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from artmirror.benchmarks.sequences import FrameSequence
 from artmirror.benchmarks.temporal_record import TemporalSession
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.frame import Pixels
 
 WHITE = 0.25  # the instability that is shown as white; more is white too

@@ -9,8 +9,8 @@ from artmirror.benchmarks.record import Record, Round, Start, StartRecord
 from artmirror.benchmarks.scenarios import Scenario
 from artmirror.benchmarks.sensors import Sensors
 from artmirror.benchmarks.workload import Workload
-from artmirror.runtime.engine import Engine
-from artmirror.runtime.statistics import peak_rss_bytes
+from artmirror.runtime.engines.base import Engine
+from artmirror.runtime.run_statistics import peak_rss_bytes
 
 
 class Starts(NamedTuple):

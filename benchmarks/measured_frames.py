@@ -11,8 +11,8 @@ from artmirror.benchmarks.record import Record, read_session
 from artmirror.benchmarks.roofline_model import Roofs
 from artmirror.benchmarks.statistics import summarize
 from artmirror.benchmarks.workload import read_layers
-from artmirror.runtime.errors import ArtmirrorError
-from artmirror.runtime.manifest import read_manifest
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.formats.manifest import read_manifest
 
 
 def read_measured(record_paths: Sequence[Path], engine_paths: Sequence[Path]) -> dict[str, list[Measured]]:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from artmirror.benchmarks.temporal_record import PainterInfo
-from artmirror.runtime.engine import stylize
-from artmirror.runtime.engines import open_engine
+from artmirror.runtime.engines.base import stylize
+from artmirror.runtime.engines.open import open_engine
 from artmirror.runtime.frame import Pixels
 
 

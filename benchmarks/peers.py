@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from artmirror.benchmarks.painters import Painted
 from artmirror.benchmarks.temporal_record import PainterInfo
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.frame import Pixels
 
 ChannelOrder = Literal["rgb", "bgr"]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artmirror.benchmarks.temporal import Flow, Mask
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.frame import Pixels
 from artmirror.train.flow import warp_image
 

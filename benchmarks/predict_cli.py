@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
-from artmirror.runtime.command import Command, SizeType, common_options
-from artmirror.runtime.errors import ArtmirrorError
-from artmirror.runtime.gallery import DEFAULT_STYLE
+from artmirror.runtime.common.command import Command, SizeType, common_options
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.gallery.bundled import DEFAULT_STYLE
 
 if TYPE_CHECKING:
     from artmirror.benchmarks.grid import Grid
@@ -137,7 +137,7 @@ def _show_prediction(path: Path, options: dict[str, Any]) -> None:
 def _passes_of_file(path: Path, size: tuple[int, int], precision: "Precision") -> "dict[str, tuple[Pass, ...]]":
     from artmirror.benchmarks.layer_costs import RULES, passes_of
     from artmirror.benchmarks.workload import read_layers
-    from artmirror.runtime.manifest import read_manifest
+    from artmirror.runtime.formats.manifest import read_manifest
 
     if path.suffix != ".onnx":
         raise ArtmirrorError(

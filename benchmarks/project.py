@@ -22,9 +22,9 @@ from artmirror.benchmarks.project_tables import NETWORKS, SPEED, TEMPORAL, fill,
 from artmirror.benchmarks.record_json import write_text
 from artmirror.benchmarks.report_files import write_report
 from artmirror.benchmarks.training_runs import call
-from artmirror.runtime.command import Command, common_options
-from artmirror.runtime.errors import ArtmirrorError
-from artmirror.runtime.variants import variants
+from artmirror.runtime.common.command import Command, common_options
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.gallery.variants import variants
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDS = ROOT / "docs" / "bench"

@@ -22,7 +22,7 @@ from artmirror.benchmarks.statistics import (
 )
 from artmirror.benchmarks.temporal_record import TemporalSession, read_temporal
 from artmirror.benchmarks.temporal_report import grids
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
 
 SPEED = {"default": "speed.json", "fp32": "speed-fp32.json", "live": "speed-live.json"}
 TEMPORAL = {"variants": "temporal-variants.json", "mosaic": "temporal-mosaic.json"}

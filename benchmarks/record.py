@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, get_args
 
 from artmirror.benchmarks.environment import Environment
 from artmirror.benchmarks.record_json import check_version, parse, read_text, write_text
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
 
 KIND = "speed"  # tells these files from those of `temporal_record`
 FORMAT_VERSION = 3  # 2: sensors, roofs, costs, more of the environment; 3: transfers, starts, the cost of measuring

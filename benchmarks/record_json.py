@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from artmirror.runtime.errors import ArtmirrorError
-from artmirror.runtime.whole_file import write_whole
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.files import write_whole
 
 
 def read_text(path: Path, command: str = "st-bench") -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from artmirror.runtime.command import Command, common_options
+from artmirror.runtime.common.command import Command, common_options
 
 if TYPE_CHECKING:
     from artmirror.benchmarks.record import Session
@@ -42,7 +42,7 @@ def report(records: tuple[Path, ...], output: Path, frames: Path | None, debug: 
     from artmirror.benchmarks.record_files import read_records
     from artmirror.benchmarks.report_files import write_report
     from artmirror.benchmarks.temporal_record import TemporalSession
-    from artmirror.runtime.errors import ArtmirrorError
+    from artmirror.runtime.common.errors import ArtmirrorError
 
     check_output("--output", output)
     sessions = [read_records(path) for path in records]

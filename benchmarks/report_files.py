@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from artmirror.runtime.errors import ArtmirrorError
-from artmirror.runtime.whole_file import write_whole
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.files import write_whole
 
 
 def write_report(path: Path, text: str) -> None:

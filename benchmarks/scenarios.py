@@ -10,12 +10,12 @@ import numpy as np
 
 from artmirror.benchmarks.idle_engine import IdleEngine, SlotPainter
 from artmirror.benchmarks.record import Round, Samples, ScenarioName
-from artmirror.runtime.engine import Engine, EngineInfo
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.engines.base import Engine, EngineInfo
 from artmirror.runtime.frame import FrameSlot, Pixels
 from artmirror.runtime.pipeline import Pipeline
-from artmirror.runtime.sink_null import NullSink
-from artmirror.runtime.source import Source
+from artmirror.runtime.sinks.null import NullSink
+from artmirror.runtime.sources.base import Source
 
 WARMUP_FRAMES = 5  # of every run: they refill the caches that the run before took
 _BOOKKEPT_FRAMES = 500  # over which the cost of measuring is taken: under a millisecond

@@ -14,12 +14,12 @@ import numpy as np
 
 from artmirror.benchmarks.ground_truth import TruthFiles, find_scenes
 from artmirror.benchmarks.temporal import Flow, Mask
-from artmirror.runtime.cover import check_native_size, place
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.fit import check_native_size, place
+from artmirror.runtime.common.suffixes import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from artmirror.runtime.frame import FrameSlot, Pixels
-from artmirror.runtime.source_pictures import load_picture, natural_order, picture_paths
-from artmirror.runtime.sources import open_source
-from artmirror.runtime.suffixes import PICTURE_SUFFIXES, VIDEO_SUFFIXES
+from artmirror.runtime.sources.open import open_source
+from artmirror.runtime.sources.pictures import load_picture, natural_order, picture_paths
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from artmirror.benchmarks.sequences import FrameSequence
 from artmirror.benchmarks.temporal import e_stab
-from artmirror.runtime.cover import place
+from artmirror.runtime.common.fit import place
 from artmirror.runtime.frame import FrameSlot, Pixels
-from artmirror.runtime.sink import Sink, SinkFormat
-from artmirror.runtime.sinks import open_sink
+from artmirror.runtime.sinks.base import Sink, SinkFormat
+from artmirror.runtime.sinks.open import open_sink
 
 MOST_CELLS = 4  # the input and the first three networks
 _RATE = Fraction(25)  # frames per second: sequences are measured frame by frame and have no rate

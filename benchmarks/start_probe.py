@@ -16,7 +16,7 @@ from pathlib import Path  # noqa: E402
 from typing import TYPE_CHECKING  # noqa: E402
 
 if TYPE_CHECKING:
-    from artmirror.runtime.engine import Engine
+    from artmirror.runtime.engines.base import Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,11 @@ def start(request: Request) -> Moments:
         ArtmirrorError: as `engines.open_engine`.
     """
     import artmirror.runtime.cli
-    import artmirror.runtime.source_synthetic  # noqa: F401  # st-run imports a source when it opens it
+    import artmirror.runtime.sources.synthetic  # noqa: F401  # st-run imports a source when it opens it
     from artmirror.benchmarks.gpu_sensors import open_gpus
-    from artmirror.runtime.engine import stylize
-    from artmirror.runtime.engines import choose_backend, open_engine
-    from artmirror.runtime.statistics import peak_rss_bytes
+    from artmirror.runtime.engines.base import stylize
+    from artmirror.runtime.engines.open import choose_backend, open_engine
+    from artmirror.runtime.run_statistics import peak_rss_bytes
 
     path = Path(request.path)
     choice = choose_backend(path, request.backend, request.device)
@@ -95,9 +95,9 @@ def start(request: Request) -> Moments:
 
 def _read(path: Path) -> None:
     """Read the file and its manifest, as opening it does first of all."""
-    from artmirror.runtime.manifest import read_manifest
-    from artmirror.runtime.ncnn_file import is_ncnn, read_ncnn_manifest
-    from artmirror.runtime.plan_file import read_plan_manifest
+    from artmirror.runtime.formats.manifest import read_manifest
+    from artmirror.runtime.formats.ncnn import is_ncnn, read_ncnn_manifest
+    from artmirror.runtime.formats.plan import read_plan_manifest
 
     if is_ncnn(path):
         read_ncnn_manifest(path)
@@ -110,8 +110,8 @@ def _read(path: Path) -> None:
 def _paint_more(engine: "Engine", request: Request) -> None:
     """Run the pipeline, so that the memory is what a running show has."""
     from artmirror.runtime.pipeline import Pipeline
-    from artmirror.runtime.sink_null import NullSink
-    from artmirror.runtime.sources import open_source
+    from artmirror.runtime.sinks.null import NullSink
+    from artmirror.runtime.sources.open import open_source
 
     source = open_source(f"synthetic:{request.width}x{request.height}", size=None, max_frames=request.frames)
     pipeline = Pipeline(source, engine, [NullSink()])
@@ -122,7 +122,7 @@ def _paint_more(engine: "Engine", request: Request) -> None:
 
 def main() -> None:
     """Print the moments as one line of JSON, the last one; or a failure in one line."""
-    from artmirror.runtime.errors import ArtmirrorError
+    from artmirror.runtime.common.errors import ArtmirrorError
 
     try:
         moments = start(Request(**json.loads(sys.argv[1])))

@@ -15,7 +15,7 @@ from artmirror.benchmarks.measure import Starts
 from artmirror.benchmarks.record import Start
 from artmirror.benchmarks.scenarios import Stopped
 from artmirror.benchmarks.start_probe import Moments, Request
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
 
 _PROBE = "artmirror.benchmarks.start_probe"
 _POLL_S = 0.1

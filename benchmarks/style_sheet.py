@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 
 from artmirror.benchmarks.painters import EnginePainter
-from artmirror.runtime.command import Command, common_options
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.command import Command, common_options
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.files import write_whole
+from artmirror.runtime.formats.manifest import read_manifest
 from artmirror.runtime.frame import Pixels
-from artmirror.runtime.gallery import bundled_styles
-from artmirror.runtime.manifest import read_manifest
-from artmirror.runtime.whole_file import write_whole
+from artmirror.runtime.gallery.bundled import bundled_styles
 
 _THREADS = 2
 CELL_WIDTH_PX = 300

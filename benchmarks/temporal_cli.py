@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from artmirror.benchmarks.engine_arguments import check_output, engine_path
-from artmirror.runtime.command import EXIT_INTERRUPTED, Command, SizeType, StopOnSignals, common_options
-from artmirror.runtime.engines import BACKENDS
-from artmirror.runtime.gallery import DEFAULT_STYLE
+from artmirror.runtime.common.command import EXIT_INTERRUPTED, Command, SizeType, StopOnSignals, common_options
+from artmirror.runtime.engines.open import BACKENDS
+from artmirror.runtime.gallery.bundled import DEFAULT_STYLE
 
 if TYPE_CHECKING:
     from artmirror.benchmarks.distances import Judge
@@ -118,8 +118,8 @@ def temporal(**options: Any) -> None:
     from artmirror.benchmarks.temporal_record import TemporalSession, write_temporal
     from artmirror.benchmarks.temporal_report import markdown_temporal, render_temporal
     from artmirror.benchmarks.temporal_run import Comparison, measure_temporal
-    from artmirror.runtime.errors import ArtmirrorError
-    from artmirror.runtime.suffixes import VIDEO_SUFFIXES
+    from artmirror.runtime.common.errors import ArtmirrorError
+    from artmirror.runtime.common.suffixes import VIDEO_SUFFIXES
     from artmirror.train.flow import open_flow
 
     check_output("--json", options["json_path"])

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 
 from artmirror.benchmarks.environment import Environment
 from artmirror.benchmarks.record_json import check_version, parse, read_text, write_text
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
 
 KIND = "temporal"  # tells these files from those of `record`
 FORMAT_VERSION = 4  # 2: more of the environment; 3: LPIPS; 4: edges

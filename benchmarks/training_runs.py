@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from artmirror.benchmarks.temporal_record import TemporalSession, read_temporal
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from artmirror.benchmarks.environment import read_environment
-from artmirror.runtime.command import Command, common_options
+from artmirror.runtime.common.command import Command, common_options
 
 if TYPE_CHECKING:
     import torch

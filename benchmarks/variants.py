@@ -32,9 +32,9 @@ from artmirror.benchmarks.training_runs import (
 from artmirror.benchmarks.variants_costs import read_costs
 from artmirror.benchmarks.variants_report import REFERENCE, caption, markdown
 from artmirror.benchmarks.variants_speed import measure_variants
-from artmirror.runtime.command import Command, SizeType, common_options
+from artmirror.runtime.common.command import Command, SizeType, common_options
+from artmirror.runtime.formats.ncnn import ncnn_pair
 from artmirror.runtime.frame import Pixels
-from artmirror.runtime.ncnn_file import ncnn_pair
 
 RECIPE = "--steps 250 --temporal-ramp 0.6 --pairs 2 --crop 192 --preview-every 0"  # short: they are compared, not shown
 _DETAIL_PX = (200, CELL_WIDTH_PX)  # (H, W) that is shown pixel by pixel: grids and borders vanish in small pictures

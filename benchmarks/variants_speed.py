@@ -10,9 +10,9 @@ from artmirror.benchmarks.measure import Candidate, measure
 from artmirror.benchmarks.record import Session
 from artmirror.benchmarks.scenarios import EngineOnly, KeptSlots
 from artmirror.benchmarks.workload import read_workload
-from artmirror.runtime.engines import open_engine
+from artmirror.runtime.engines.open import open_engine
+from artmirror.runtime.formats.ncnn import ncnn_pair
 from artmirror.runtime.frame import Pixels
-from artmirror.runtime.ncnn_file import ncnn_pair
 
 
 def measure_variants(

@@ -15,8 +15,8 @@ from typing import Any
 
 import openvino as ov
 
-from artmirror.runtime.engine_openvino import shared_core
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.engines.openvino import shared_core
 
 CONVERSION = "Convert"  # between the frame's uint8 and the network's numbers
 # Operation -> which shape is multiplied with the weights', and at which of the weights' dimensions that begins.

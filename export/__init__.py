@@ -1,3 +1,3 @@
 """A checkpoint in, a self-describing ONNX file out."""
 
-from artmirror.runtime import no_telemetry as no_telemetry  # before OpenVINO or ONNX Runtime is imported
+from artmirror.runtime.common import no_telemetry as no_telemetry  # before OpenVINO or ONNX Runtime is imported

@@ -6,7 +6,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from artmirror.runtime.command import StopOnSignals
+from artmirror.runtime.common.command import StopOnSignals
 
 
 class BuildBars:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from artmirror.runtime.manifest import EnginePrecision, Manifest
+from artmirror.runtime.formats.manifest import EnginePrecision, Manifest
 from artmirror.train.checkpoint import Checkpoint
 
 

@@ -13,9 +13,9 @@ from artmirror.export.errors import ExportError
 from artmirror.export.gpu import current_gpu
 from artmirror.export.plan_options import build_options, plan_options
 from artmirror.export.tensorrt_library import CURRENT, Library, find_library
-from artmirror.runtime.command import EXIT_INTERRUPTED, Command, SizeType, common_options
-from artmirror.runtime.default_command import DefaultCommand, DefaultGroup
-from artmirror.runtime.ncnn_file import PARAM_SUFFIX, ncnn_pair
+from artmirror.runtime.common.command import EXIT_INTERRUPTED, Command, SizeType, common_options
+from artmirror.runtime.common.default_command import DefaultCommand, DefaultGroup
+from artmirror.runtime.formats.ncnn import PARAM_SUFFIX, ncnn_pair
 
 if TYPE_CHECKING:  # imports torch, which takes seconds that --help should not
     from artmirror.export.fp16 import Choice

@@ -20,9 +20,9 @@ from artmirror.export.tensorrt_library import (
     message_logger,
     progress_monitor,
 )
-from artmirror.runtime.cache_folder import cache_file, read_cache, write_cache
-from artmirror.runtime.manifest import SMALLEST_SIDE, Manifest, read_manifest
-from artmirror.runtime.plan_file import write_plan
+from artmirror.runtime.common.cache import cache_file, read_cache, write_cache
+from artmirror.runtime.formats.manifest import SMALLEST_SIDE, Manifest, read_manifest
+from artmirror.runtime.formats.plan import write_plan
 
 _MIB = 1 << 20
 

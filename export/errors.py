@@ -1,6 +1,6 @@
 """Errors that a user of export can act on."""
 
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
 
 
 class ExportError(ArtmirrorError):

@@ -17,9 +17,9 @@ from artmirror.export.onnx_from_checkpoint import graph_of
 from artmirror.export.plan_layers import PlanLayers, read_layers
 from artmirror.export.plan_options import DEFAULT_SIZES
 from artmirror.export.tensorrt_library import find_library
-from artmirror.runtime.manifest import Manifest, read_manifest
-from artmirror.runtime.ncnn_file import is_ncnn, read_ncnn_manifest
-from artmirror.runtime.plan_file import read_plan
+from artmirror.runtime.formats.manifest import Manifest, read_manifest
+from artmirror.runtime.formats.ncnn import is_ncnn, read_ncnn_manifest
+from artmirror.runtime.formats.plan import read_plan
 from artmirror.train.config import NetworkConfig
 from artmirror.train.network import Stylizer
 

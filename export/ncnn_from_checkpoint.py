@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from artmirror.export.checkpoint_manifest import manifest_of
 from artmirror.export.errors import ExportError
-from artmirror.runtime.manifest import Manifest
-from artmirror.runtime.ncnn_file import graph_sha256, write_ncnn
+from artmirror.runtime.formats.manifest import Manifest
+from artmirror.runtime.formats.ncnn import graph_sha256, write_ncnn
 from artmirror.train.checkpoint import Checkpoint
 from artmirror.train.network import Grain, Stylizer
 

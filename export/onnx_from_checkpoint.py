@@ -17,10 +17,10 @@ from artmirror.export.errors import ExportError
 from artmirror.export.fp16 import Choice, convert_to_fp16
 from artmirror.export.graph import VideoFilter
 from artmirror.export.int8 import quantise
+from artmirror.runtime.common.files import write_whole
+from artmirror.runtime.formats.manifest import METADATA_KEY, SMALLEST_SIDE, EnginePrecision
+from artmirror.runtime.formats.onnx import parse_onnx_metadata
 from artmirror.runtime.frame import Pixels
-from artmirror.runtime.manifest import METADATA_KEY, SMALLEST_SIDE, EnginePrecision
-from artmirror.runtime.onnx_metadata import parse_onnx_metadata
-from artmirror.runtime.whole_file import write_whole
 from artmirror.train.checkpoint import Checkpoint
 
 OPSET = 20

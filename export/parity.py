@@ -10,12 +10,12 @@ import torch
 
 from artmirror.export.errors import ExportError
 from artmirror.export.graph import VideoFilter
-from artmirror.runtime.engine import stylize
-from artmirror.runtime.engines import open_engine
+from artmirror.runtime.engines.base import stylize
+from artmirror.runtime.engines.open import open_engine
+from artmirror.runtime.engines.vulkan_device import vulkan_devices
+from artmirror.runtime.formats.manifest import SMALLEST_SIDE
+from artmirror.runtime.formats.ncnn import is_ncnn
 from artmirror.runtime.frame import Pixels
-from artmirror.runtime.manifest import SMALLEST_SIDE
-from artmirror.runtime.ncnn_file import is_ncnn
-from artmirror.runtime.vulkan_devices import vulkan_devices
 
 PSNR_FLOOR_DB = {"fp32": 45.0, "fp16": 38.0, "int8": 30.0}
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}

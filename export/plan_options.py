@@ -8,8 +8,8 @@ import click
 
 from artmirror.export.engine_from_onnx import BuildOptions, SizeRange
 from artmirror.export.tensorrt_library import CURRENT, LIBRARIES
-from artmirror.runtime.command import SizeType
-from artmirror.runtime.manifest import SMALLEST_SIDE
+from artmirror.runtime.common.command import SizeType
+from artmirror.runtime.formats.manifest import SMALLEST_SIDE
 
 # What a plan takes if nothing is said: the smallest a file of ours takes, to the largest that cameras give as a rule.
 DEFAULT_SIZES = SizeRange((SMALLEST_SIDE, SMALLEST_SIDE), (360, 640), (1080, 1920))

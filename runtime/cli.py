@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from artmirror.runtime.command import EXIT_INTERRUPTED, Command, SizeType, StopOnSignals, common_options
-from artmirror.runtime.device_list import list_devices
-from artmirror.runtime.engines import BACKENDS, Opened, open_for_show
-from artmirror.runtime.errors import ArtmirrorError
-from artmirror.runtime.gallery import DEFAULT_STYLE, bundled_manifests, find_style, styles_folder
+from artmirror.runtime.common.command import EXIT_INTERRUPTED, Command, SizeType, StopOnSignals, common_options
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.progress import show_progress
+from artmirror.runtime.engines.devices import list_devices
+from artmirror.runtime.engines.open import BACKENDS, Opened, open_for_show
+from artmirror.runtime.gallery.bundled import DEFAULT_STYLE, bundled_manifests, find_style, styles_folder
+from artmirror.runtime.gallery.quality import AUTO, DEFAULT_TARGET_FPS, MARGIN, open_best
+from artmirror.runtime.gallery.variants import FULL, QUALITIES, find_variant, quality_of, variants
 from artmirror.runtime.pipeline import Pipeline
-from artmirror.runtime.progress import show_progress
-from artmirror.runtime.quality import AUTO, DEFAULT_TARGET_FPS, MARGIN, open_best
-from artmirror.runtime.sink import Sink, SinkFormat
-from artmirror.runtime.sinks import display_available, open_sink
-from artmirror.runtime.sources import open_source
-from artmirror.runtime.statistics import peak_rss_bytes
-from artmirror.runtime.variants import FULL, QUALITIES, find_variant, quality_of, variants
+from artmirror.runtime.run_statistics import peak_rss_bytes
+from artmirror.runtime.sinks.base import Sink, SinkFormat
+from artmirror.runtime.sinks.open import display_available, open_sink
+from artmirror.runtime.sources.open import open_source
 
 if TYPE_CHECKING:
-    from artmirror.runtime.engine import EngineInfo
-    from artmirror.runtime.source import Source
-    from artmirror.runtime.statistics import RunStatistics
+    from artmirror.runtime.engines.base import EngineInfo
+    from artmirror.runtime.run_statistics import RunStatistics
+    from artmirror.runtime.sources.base import Source
 
 
 def _list_devices(ctx: click.Context, param: click.Parameter, value: bool) -> None:

@@ -12,13 +12,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from artmirror.runtime.engine import Engine, stylize
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.engines.base import Engine, stylize
 from artmirror.runtime.exchange import Handover, Policy, SlotPool
 from artmirror.runtime.frame import FrameSlot
-from artmirror.runtime.sink import Sink
-from artmirror.runtime.source import Source
-from artmirror.runtime.statistics import RunStatistics, Series
+from artmirror.runtime.run_statistics import RunStatistics, Series
+from artmirror.runtime.sinks.base import Sink
+from artmirror.runtime.sources.base import Source
 
 _POLL_S = 0.05  # how soon a signal or a failure in another thread is noticed
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from artmirror.benchmarks.environment import Environment
 from artmirror.benchmarks.record import Record, Round, Samples, Sensed, Start, StartRecord, Subject
-from artmirror.runtime.engine import EngineInfo
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.engines.base import EngineInfo
+from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.frame import FrameSlot
-from artmirror.runtime.manifest import Manifest
 
 SIZE = (64, 80)  # (H, W)
 

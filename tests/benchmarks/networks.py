@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from artmirror.runtime.onnx_metadata import read_onnx_metadata
+from artmirror.runtime.formats.onnx import read_onnx_metadata
 from tests.benchmarks.fakes import make_manifest
 
 

@@ -13,7 +13,7 @@ from artmirror.benchmarks.report import roof_notes, roofs_grid
 from artmirror.benchmarks.statistics import reached
 from artmirror.benchmarks.workload import Workload, read_workload
 from artmirror.export.cost import graph_cost
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
 from tests.benchmarks.fakes import make_environment, make_record, make_round
 from tests.benchmarks.networks import write_network
 

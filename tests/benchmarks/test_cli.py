@@ -15,8 +15,8 @@ from artmirror.benchmarks.measure import Starts
 from artmirror.benchmarks.record import read_session
 from artmirror.benchmarks.start_probe import Request
 from artmirror.benchmarks.workload import read_workload
-from artmirror.runtime import gallery
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.gallery.bundled import bundled as gallery
 from tests.benchmarks.fakes import SIZE, FakeEngine, make_start
 from tests.benchmarks.moving import texture, write_picture
 

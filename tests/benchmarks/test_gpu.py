@@ -11,12 +11,12 @@ from rich.console import Console
 
 from artmirror.benchmarks.gpu_report import check_goals, render_rows
 from artmirror.benchmarks.gpu_rows import Row, measure_engine, psnr_db
-from artmirror.runtime.cuda import open_device
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.engines.cuda_device import open_device
 from artmirror.train.checkpoint import save_checkpoint
 from artmirror.train.config import NetworkConfig
 from tests.export.conftest import make_checkpoint
-from tests.runtime.test_engine_cuda import SIZE, Bench
+from tests.runtime.engines.test_cuda import SIZE, Bench
 
 
 def make_row(name: str, fps: float | None, **changes: object) -> Row:

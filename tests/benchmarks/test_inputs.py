@@ -6,8 +6,8 @@ import pytest
 
 from artmirror.benchmarks import inputs
 from artmirror.benchmarks.inputs import Input, open_inputs, source_label
-from artmirror.runtime.errors import ArtmirrorError
-from artmirror.runtime.source import Source
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.sources.base import Source
 from tests.benchmarks.fakes import SIZE, FakeSource
 from tests.benchmarks.moving import texture, write_picture
 from tests.runtime.media import clip_pictures, write_clip

@@ -20,7 +20,7 @@ from artmirror.benchmarks.scenarios import (
     WithTransfers,
     split_round,
 )
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.frame import FrameSlot
 from tests.benchmarks.fakes import SIZE, FakeEngine, FakeSource, make_round, make_start
 

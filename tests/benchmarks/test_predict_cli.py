@@ -14,7 +14,7 @@ from artmirror.benchmarks.measured_frames import read_measured
 from artmirror.benchmarks.record import Ceilings, Session, write_session
 from artmirror.benchmarks.roofline_model import PROFILED, Roofs, frame_s
 from artmirror.benchmarks.workload import read_layers
-from artmirror.runtime.manifest import read_manifest
+from artmirror.runtime.formats.manifest import read_manifest
 from tests.benchmarks.fakes import make_environment, make_record, make_round
 from tests.benchmarks.networks import write_network
 

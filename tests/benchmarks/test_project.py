@@ -24,9 +24,9 @@ from artmirror.benchmarks.project_tables import (
 from artmirror.benchmarks.record import Session, read_session, write_session
 from artmirror.benchmarks.temporal_record import read_temporal, write_temporal
 from artmirror.export.cli import main as st_export
-from artmirror.runtime.errors import ArtmirrorError
-from artmirror.runtime.manifest import read_manifest
-from artmirror.runtime.variants import variants
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.formats.manifest import read_manifest
+from artmirror.runtime.gallery.variants import variants
 from tests.benchmarks.fakes import make_environment, make_record, make_round, make_start, make_start_record
 from tests.benchmarks.run_records import make_painter, make_temporal
 

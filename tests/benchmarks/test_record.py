@@ -15,7 +15,7 @@ import pytest
 from artmirror.benchmarks.environment import read_commit, read_environment
 from artmirror.benchmarks.machine import Gpu
 from artmirror.benchmarks.record import Ceilings, Session, read_session, write_session
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
 from tests.benchmarks.fakes import make_environment, make_record, make_round, make_start, make_start_record
 
 SESSION = Session(

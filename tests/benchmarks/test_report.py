@@ -25,7 +25,7 @@ from artmirror.benchmarks.report_page import render_page
 from artmirror.benchmarks.temporal import instability, squared_error
 from artmirror.benchmarks.temporal_record import TemporalSession, read_temporal
 from artmirror.benchmarks.temporal_statistics import temporal_error
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
 from tests.benchmarks.fakes import (
     SIZE,
     FakeEngine,

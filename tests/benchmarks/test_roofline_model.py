@@ -11,7 +11,7 @@ from artmirror.benchmarks.efficiency_fit import Measured, fit_efficiencies, medi
 from artmirror.benchmarks.layer_costs import RULES, Pass, passes_of
 from artmirror.benchmarks.roofline_model import CARD, PROCESSOR, PROFILED, Efficiencies, Roofs, frame_s, pass_times
 from artmirror.benchmarks.workload import read_layers
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
 
 STARRY = Path(__file__).parents[2] / "runtime" / "styles" / "starry.onnx"
 HALVES = Efficiencies(0.5, 0.5, 0.1, 1e-6, 8, "test")

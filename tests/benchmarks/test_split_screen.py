@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from artmirror.benchmarks import painters
 from artmirror.benchmarks.cli import main
 from artmirror.benchmarks.split_screen import SequenceScreen, SplitScreen
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
 from tests.benchmarks.fakes import SIZE, FakeEngine
 from tests.benchmarks.moving import Picture, constant_flow, texture, write_frames
 

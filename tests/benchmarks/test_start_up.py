@@ -13,7 +13,7 @@ from artmirror.benchmarks.record import Start
 from artmirror.benchmarks.scenarios import Stopped
 from artmirror.benchmarks.start_probe import Request
 from artmirror.benchmarks.start_up import StartUp
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
 
 STARRY = Path(__file__).parents[2] / "runtime" / "styles" / "starry.onnx"
 REQUEST = Request(str(STARRY), 64, 80, None, "cpu", 1, False, 2)

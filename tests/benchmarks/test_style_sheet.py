@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from artmirror.benchmarks.style_sheet import cell, main, sheet
-from artmirror.runtime.gallery import bundled_styles
+from artmirror.runtime.gallery.bundled import bundled_styles
 
 
 def test_cells_stand_in_rows_on_paper() -> None:

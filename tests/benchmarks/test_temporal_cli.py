@@ -18,7 +18,7 @@ from artmirror.benchmarks.cli import main
 from artmirror.benchmarks.temporal_record import LpipsWeights, TemporalSession, read_temporal, write_temporal
 from artmirror.benchmarks.temporal_report import markdown_temporal
 from artmirror.benchmarks.temporal_statistics import mean_lpips, temporal_error
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
 from tests.benchmarks.fakes import SIZE, FakeEngine
 from tests.benchmarks.moving import constant_flow, shifted, texture, write_frames, write_picture
 from tests.benchmarks.test_distances import features, vgg_file  # noqa: F401  # fixtures

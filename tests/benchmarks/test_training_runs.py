@@ -8,7 +8,7 @@ import pytest
 
 from artmirror.benchmarks.temporal_record import write_temporal
 from artmirror.benchmarks.training_runs import Recipe, Run, judge_runs, train_runs
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
 from tests.benchmarks.run_records import make_painter, make_temporal
 
 RUNS = (Run("plain", "nothing"), Run("fast", "speed", "--learning-rate 1e-2"), Run("real", "motion", "", "clips"))

@@ -15,10 +15,10 @@ from artmirror.export.gpu import Gpu, current_gpu
 from artmirror.export.onnx_from_checkpoint import onnx_from_checkpoint, save_onnx
 from artmirror.export.plan_layers import PlanLayers, layers_of_text, read_layers
 from artmirror.export.tensorrt_library import Library, find_library
-from artmirror.runtime.cache_folder import cache_folder
-from artmirror.runtime.errors import ArtmirrorError
-from artmirror.runtime.manifest import METADATA_KEY, Manifest
-from artmirror.runtime.plan_file import read_plan
+from artmirror.runtime.common.cache import cache_folder
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.formats.manifest import METADATA_KEY, Manifest
+from artmirror.runtime.formats.plan import read_plan
 from artmirror.train.config import NetworkConfig
 from tests.export.conftest import make_checkpoint
 from tests.export.fake_tensorrt import make_tensorrt
@@ -253,7 +253,7 @@ def test_a_graph_that_the_library_cannot_read_is_one_line(rtx: Library, tmp_path
     import onnx
     from onnx import TensorProto, helper
 
-    from artmirror.runtime.onnx_metadata import parse_onnx_metadata
+    from artmirror.runtime.formats.onnx import parse_onnx_metadata
     from tests.runtime.fake_engine import make_manifest
 
     frame = helper.make_tensor_value_info("frame", TensorProto.UINT8, [1, "h", "w", 3])

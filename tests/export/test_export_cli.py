@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from artmirror.export import parity
 from artmirror.export.cli import main
-from artmirror.runtime.manifest import read_manifest
+from artmirror.runtime.formats.manifest import read_manifest
 from artmirror.train.checkpoint import Checkpoint
 
 

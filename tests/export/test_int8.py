@@ -18,9 +18,9 @@ from artmirror.export.graph import VideoFilter
 from artmirror.export.int8 import quantise, read_calibration
 from artmirror.export.onnx_from_checkpoint import graph_of, onnx_from_checkpoint, save_onnx
 from artmirror.export.parity import check_parity, own_pictures, read_pictures
-from artmirror.runtime.engine import stylize
-from artmirror.runtime.engines import open_engine
-from artmirror.runtime.manifest import read_manifest
+from artmirror.runtime.engines.base import stylize
+from artmirror.runtime.engines.open import open_engine
+from artmirror.runtime.formats.manifest import read_manifest
 from artmirror.train.checkpoint import Checkpoint
 from artmirror.train.config import NetworkConfig
 from tests.export.conftest import make_checkpoint

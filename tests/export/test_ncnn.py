@@ -12,7 +12,7 @@ from artmirror.export import parity
 from artmirror.export.graph import VideoFilter
 from artmirror.export.ncnn_from_checkpoint import ncnn_from_checkpoint
 from artmirror.export.parity import check_parity
-from artmirror.runtime.ncnn_file import read_ncnn_manifest
+from artmirror.runtime.formats.ncnn import read_ncnn_manifest
 from artmirror.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from artmirror.train.config import NetworkConfig
 from tests.export.conftest import make_checkpoint

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from artmirror.export import cli, plan_layers, tensorrt_library
 from artmirror.export.cli import main
 from artmirror.export.gpu import current_gpu
-from artmirror.runtime.plan_file import read_plan_manifest
+from artmirror.runtime.formats.plan import read_plan_manifest
 
 no_gpu = pytest.mark.skipif(current_gpu() is not None, reason="there is a GPU")
 

@@ -6,10 +6,10 @@ from collections import deque
 
 import numpy as np
 
-from artmirror.runtime.engine import EngineInfo
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.engines.base import EngineInfo
+from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.frame import FrameSlot
-from artmirror.runtime.manifest import Manifest
 
 
 def make_manifest(**changes: object) -> Manifest:

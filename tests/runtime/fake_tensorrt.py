@@ -5,8 +5,8 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from artmirror.runtime.manifest import Manifest
-from artmirror.runtime.plan_file import write_plan
+from artmirror.runtime.formats.manifest import Manifest
+from artmirror.runtime.formats.plan import write_plan
 from tests.runtime.fake_cuda import FakeCuda, invert
 from tests.runtime.fake_engine import make_manifest
 

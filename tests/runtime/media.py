@@ -11,12 +11,12 @@ import av
 import numpy as np
 import pytest
 
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.frame import FrameSlot, Pixels
-from artmirror.runtime.sink import Sink, SinkFormat
-from artmirror.runtime.sinks import open_sink
-from artmirror.runtime.source import Source
-from artmirror.runtime.sources import open_source
+from artmirror.runtime.sinks.base import Sink, SinkFormat
+from artmirror.runtime.sinks.open import open_sink
+from artmirror.runtime.sources.base import Source
+from artmirror.runtime.sources.open import open_source
 
 
 def make_slot(size: tuple[int, int]) -> FrameSlot:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from artmirror.runtime.cuda import Device, open_device
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.engines.cuda_device import Device, open_device
 
 
 def need_gpu() -> Device:

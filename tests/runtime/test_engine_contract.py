@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from artmirror.runtime import engine_onnxruntime_cuda
-from artmirror.runtime.engine import Engine, stylize
-from artmirror.runtime.engines import open_engine
-from artmirror.runtime.gallery import find_style
+from artmirror.runtime.engines.base import Engine, stylize
+from artmirror.runtime.engines.open import onnxruntime_cuda as engine_onnxruntime_cuda
+from artmirror.runtime.engines.open import open_engine
+from artmirror.runtime.gallery.bundled import find_style
 from tests.runtime import fake_cuda
 from tests.runtime.fake_engine import FakeEngine
 from tests.runtime.fake_onnxruntime import FakeOnnxRuntime

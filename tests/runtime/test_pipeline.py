@@ -9,10 +9,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from artmirror.runtime.errors import ArtmirrorError
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.pipeline import Pipeline
-from artmirror.runtime.statistics import RunStatistics
+from artmirror.runtime.run_statistics import RunStatistics
 from tests.runtime.fake_engine import FakeEngine
 
 SIZE = (64, 96)

@@ -15,8 +15,8 @@ import pytest
 from click.testing import CliRunner
 
 from artmirror.runtime.cli import main
-from artmirror.runtime.gallery import find_style
-from artmirror.runtime.sources import open_source
+from artmirror.runtime.gallery.bundled import find_style
+from artmirror.runtime.sources.open import open_source
 from tests.runtime.media import clip_pictures, noise, read_all, sound_packets, write_clip, write_picture
 
 PROGRAM = Path(sys.executable).with_name("st-run")

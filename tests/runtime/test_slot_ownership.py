@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from artmirror.runtime.engine import Engine
+from artmirror.runtime.engines.base import Engine
 from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.pipeline import Pipeline
+from tests.runtime.engines.test_cuda import Bench
 from tests.runtime.fake_engine import FakeEngine
-from tests.runtime.test_engine_cuda import Bench
 from tests.runtime.test_pipeline import SIZE, CollectingSink, CountingSource
 
 POISON = 0xEE

@@ -1,0 +1,153 @@
+"""ONNX Runtime back end on an NVIDIA GPU, with its CUDA or its TensorRT execution provider."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from artmirror.runtime.common.cache import cache_folder
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.engines.base import EngineInfo
+from artmirror.runtime.engines.cuda import CudaEngine, DeviceSlot
+from artmirror.runtime.engines.cuda_device import Device, DeviceBuffer, explain, open_device
+from artmirror.runtime.formats.manifest import Manifest
+
+_CUDA, _TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
+
+
+class OnnxRuntimeNetwork:
+    """A session on our stream, with one IO binding a slot to our device buffers; see `engine_cuda.Network`."""
+
+    def __init__(self, session: Any, manifest: Manifest, size: tuple[int, int], device: Device) -> None:
+        """Use a session that was opened for this device and size."""
+        self.has_strength = len(session.get_inputs()) > 1
+        self._session = session
+        self._manifest = manifest
+        self._size = size
+        self._device = device
+        self._bindings: dict[DeviceSlot, Any] = {}
+        self._options = ort.RunOptions()
+        # A run returns when its kernels are in the stream; the engine waits by events.
+        self._options.add_run_config_entry("disable_synchronize_execution_providers", "1")
+
+    def prepare(self, places: DeviceSlot) -> None:
+        """Bind the slot's buffers, and run once, where the library chooses its kernels."""
+        binding = self._session.io_binding()
+        shape = [1, *self._size, 3]
+        self._bind(binding.bind_input, "frame", np.uint8, shape, places.frame_buffer)
+        self._bind(binding.bind_output, "stylized", np.uint8, shape, places.stylized_buffer)
+        if self.has_strength:
+            self._bind(binding.bind_input, "strength", np.float32, [1], places.strength_buffer)
+        self._bindings[places] = binding
+        self.launch(places)
+
+    def launch(self, places: DeviceSlot) -> None:
+        """Put one run into the stream."""
+        try:
+            self._session.run_with_iobinding(self._bindings[places], self._options)
+        except Exception as error:  # the library has a dozen exception classes with no common base but this
+            raise explain(str(error), self._device.name) from error
+
+    def describe(self) -> EngineInfo:
+        """Back end, library, device, precision and size."""
+        provider = self._session.get_providers()[0]
+        return EngineInfo(
+            backend="onnxruntime-tensorrt" if provider == _TENSORRT else "onnxruntime",
+            library=f"onnxruntime {ort.__version__}",
+            device=self._device.name,
+            precision=self._manifest.precision,
+            size=self._size,
+            note=provider,
+        )
+
+    def close(self) -> None:
+        """Free the bindings and the session."""
+        self._bindings.clear()
+        self._session = None
+
+    def _bind(self, bind: Any, name: str, element_type: Any, shape: list[int], buffer: DeviceBuffer) -> None:
+        bind(name, "cuda", self._device.ordinal, element_type, shape, buffer.address)
+
+
+def open_file(
+    path: Path,
+    manifest: Manifest,
+    *,
+    size: tuple[int, int],
+    device: int,
+    full_precision: bool,
+    threads: int | None,
+) -> CudaEngine:
+    """Open an ONNX file with the CUDA provider. See `engines.open_engine`."""
+    cuda = {"use_tf32": "0"} if full_precision else {}
+    return _open(path, manifest, size, device, threads, [(_CUDA, cuda)])
+
+
+def open_file_tensorrt(
+    path: Path,
+    manifest: Manifest,
+    *,
+    size: tuple[int, int],
+    device: int,
+    full_precision: bool,
+    threads: int | None,
+) -> CudaEngine:
+    """Open an ONNX file with the TensorRT provider, which builds its engine at the first start and keeps it.
+
+    What it does not take goes to the CUDA provider.
+    """
+    cache = cache_folder() / "onnxruntime"
+    cache.mkdir(parents=True, exist_ok=True)
+    tensorrt = {
+        "trt_engine_cache_enable": "True",
+        "trt_engine_cache_path": str(cache),
+        "trt_timing_cache_enable": "True",
+        "trt_fp16_enable": str(manifest.precision == "fp16" and not full_precision),
+    }
+    return _open(path, manifest, size, device, threads, [(_TENSORRT, tensorrt), (_CUDA, {})])
+
+
+def _open(
+    path: Path,
+    manifest: Manifest,
+    size: tuple[int, int],
+    device: int,
+    threads: int | None,
+    providers: list[tuple[str, dict[str, str]]],
+) -> CudaEngine:
+    wanted = providers[0][0]
+    gpu = open_device(device)  # first: where there is none, another onnxruntime would not help
+    if wanted not in ort.get_available_providers():
+        raise ArtmirrorError(
+            f"the installed onnxruntime has no {wanted}: pip uninstall onnxruntime, then pip install onnxruntime-gpu; "
+            "or use --device cpu"
+        )
+
+    def open_network(stream: Any) -> OnnxRuntimeNetwork:
+        options = ort.SessionOptions()
+        options.log_severity_level = 3  # errors only; warnings speak to people who tune graphs
+        # One size is known from here on, so that no shape is computed on the CPU in the middle of the network.
+        options.add_free_dimension_override_by_name("height", size[0])
+        options.add_free_dimension_override_by_name("width", size[1])
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        place = {"device_id": str(device), "user_compute_stream": str(int(stream.handle))}
+        if hasattr(ort, "preload_dlls"):
+            ort.preload_dlls()  # CUDA and cuDNN, where they came as packages
+        try:
+            session = ort.InferenceSession(
+                str(path), options, providers=[(name, {**place, **more}) for name, more in providers]
+            )
+        except Exception as error:  # see launch
+            if "memory" in str(error).lower():
+                raise explain(str(error), gpu.name) from error
+            raise ArtmirrorError(f"ONNX Runtime cannot run {path}: {str(error).splitlines()[0]}") from error
+        if session.get_providers()[0] != wanted:  # it goes on without what it cannot load
+            raise ArtmirrorError(
+                f"ONNX Runtime could not start its {wanted}, mostly for want of the CUDA, cuDNN or TensorRT libraries "
+                "that it was built for: see its installation page, or use --device cpu"
+            )
+        return OnnxRuntimeNetwork(session, manifest, size, gpu)
+
+    return CudaEngine(gpu, manifest, size, open_network)

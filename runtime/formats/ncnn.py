@@ -1,0 +1,90 @@
+"""The two files of ncnn, NAME.ncnn.param and NAME.ncnn.bin, with the manifest at the end of the second.
+
+The graph is a text in which a comment has no place, and a third file beside them would be lost in copying; but ncnn
+reads of the weights just what its layers ask for. So behind the weights stand the manifest's JSON, its length as a
+little-endian uint32, and `MAGIC`. Any program with ncnn in it opens the two files as they are: blob `IN` takes
+(3, H, W) float32 RGB in [0, 1] with the grain added, blob `OUT` gives the painted picture in the same form, and blob
+`GRAIN`, where the network has one, is the tile of grain (1, side, side) that is repeated over the frame.
+"""
+
+import hashlib
+import struct
+from pathlib import Path
+
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.files import write_whole
+from artmirror.runtime.formats.manifest import Manifest
+
+MAGIC = b"\nARTMIRROR NCNN\n"
+IN, OUT, GRAIN = "in0", "out0", "out1"  # as pnnx numbers them
+PARAM_SUFFIX, BIN_SUFFIX = ".ncnn.param", ".ncnn.bin"
+_LENGTH = struct.Struct("<I")
+_TAIL = _LENGTH.size + len(MAGIC)
+
+
+def is_ncnn(path: Path) -> bool:
+    """Whether the name is that of either of the two files."""
+    return path.name.endswith((PARAM_SUFFIX, BIN_SUFFIX))
+
+
+def ncnn_pair(path: Path) -> tuple[Path, Path]:
+    """Graph and weights, from the path of either."""
+    name = path.name.removesuffix(PARAM_SUFFIX).removesuffix(BIN_SUFFIX)
+    return path.with_name(name + PARAM_SUFFIX), path.with_name(name + BIN_SUFFIX)
+
+
+def graph_sha256(param: bytes, weights: bytes) -> str:
+    """What a manifest's `graph_sha256` is for ncnn: of the graph's text and of the weights behind it."""
+    return hashlib.sha256(param + weights).hexdigest()
+
+
+def write_ncnn(path: Path, manifest: Manifest, param: bytes, weights: bytes) -> None:
+    """Write both files, each whole or not at all.
+
+    Args:
+        path: Of either file.
+
+    Raises:
+        ArtmirrorError: the folder does not exist or cannot be written.
+    """
+    text = manifest.to_json().encode()
+    param_path, bin_path = ncnn_pair(path)
+    try:
+        write_whole(bin_path, weights + text + _LENGTH.pack(len(text)) + MAGIC, durable=True)
+        write_whole(param_path, param, durable=True)
+    except OSError as error:
+        raise ArtmirrorError(f"cannot write {param_path}: {error.strerror}; name another place with -o") from None
+
+
+def read_ncnn_manifest(path: Path) -> Manifest:
+    """Read what the two files say of themselves, and check them against their checksum.
+
+    Args:
+        path: Of either file.
+
+    Raises:
+        ArtmirrorError: one is missing or damaged, they do not belong together, or st-export did not write them.
+    """
+    param_path, bin_path = ncnn_pair(path)
+    try:
+        param, content = param_path.read_bytes(), bin_path.read_bytes()
+    except OSError as error:
+        raise ArtmirrorError(
+            f"cannot read {error.filename}: {error.strerror}; {param_path.name} and {bin_path.name} belong together, "
+            "in one folder"
+        ) from None
+    if not content.endswith(MAGIC) or len(content) < _TAIL:
+        raise ArtmirrorError(
+            f"{bin_path} is cut off or without artmirror's manifest; wanted a file written by st-export: "
+            "export your checkpoint with st-export --ncnn CHECKPOINT.pt"
+        )
+    length = _LENGTH.unpack_from(content, len(content) - _TAIL)[0]
+    start = len(content) - _TAIL - length
+    text = content[max(start, 0) : len(content) - _TAIL]
+    manifest = Manifest.from_json(text.decode(errors="replace"), str(bin_path))
+    if manifest.graph_sha256 != graph_sha256(param, content[: max(start, 0)]):
+        raise ArtmirrorError(
+            f"{param_path.name} and {bin_path.name} do not belong together or are damaged: they do not match the "
+            "checksum in their manifest; export them again with st-export --ncnn, or copy both again"
+        )
+    return manifest

@@ -1,0 +1,41 @@
+"""The styles that come with the package: ONNX files with their manifests, and a thumbnail of what each paints."""
+
+import difflib
+from importlib.resources import files
+from pathlib import Path
+
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.formats.manifest import Manifest, read_manifest
+from artmirror.runtime.gallery.variants import FULL, quality_of, variants
+
+DEFAULT_STYLE = "starry"
+
+
+def styles_folder() -> Path:
+    """Where the bundled styles lie: NAME.onnx and its lighter variants, and NAME.jpg, a face in that style."""
+    return Path(str(files("artmirror.runtime"))) / "styles"
+
+
+def bundled_styles() -> dict[str, Path]:
+    """Name -> ONNX file of every bundled style in full quality, sorted by name."""
+    return {path.stem: path for path in sorted(styles_folder().glob("*.onnx")) if quality_of(path) == FULL}
+
+
+def bundled_manifests() -> list[Manifest]:
+    """The manifest of every bundled style, sorted by name."""
+    return [read_manifest(path) for path in bundled_styles().values()]
+
+
+def find_style(name: str) -> Path:
+    """The ONNX file of a bundled style, or of a variant of one: `starry`, `starry-lite`.
+
+    Raises:
+        ArtmirrorError: there is no style of that name; the near ones are named.
+    """
+    styles = bundled_styles()
+    known = {path.stem: path for style in styles.values() for path in (style, *variants(style).values())}
+    if name not in known:
+        near = difflib.get_close_matches(name.lower(), styles, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(styles)}"
+        raise ArtmirrorError(f"no style is called {name!r}; {hint} (st-run --list-styles shows all)")
+    return known[name]

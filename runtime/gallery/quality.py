@@ -1,0 +1,110 @@
+"""Picks the best variant of a style that keeps up on this machine, by trying."""
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from artmirror.runtime.engines.base import Engine, stylize
+from artmirror.runtime.engines.open import Opened
+from artmirror.runtime.formats.manifest import SMALLEST_SIDE
+from artmirror.runtime.gallery.variants import quality_of, variants
+
+AUTO = "auto"
+DEFAULT_TARGET_FPS = 30.0
+# The engine is measured alone. In a show it shares the processor: decoding motion JPEG and drawing a window, both of
+# 640x360, took 2.5 ms of a core per frame where that was measured, 8 % of the time at 30 FPS. The rest is for slower
+# cores, larger windows, and machines that have become warm.
+MARGIN = 1.2
+_BUDGET_S = 0.5  # of measuring, for all variants together
+_WARM_UP_FRAMES = 3  # the first of a network takes several times as long as the others
+_LEAST_FRAMES = 3  # that are measured, however long they take
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """The variant that was taken, and why."""
+
+    opened: Opened
+    reason: str
+
+
+def open_best(
+    path: Path,
+    open_file: Callable[[Path], Opened],
+    *,
+    target_fps: float,
+    live: bool,
+    clock_s: Callable[[], float] = time.perf_counter,
+) -> Picked:
+    """Open the variants of a style from the best down, until one is faster than the target by `MARGIN`.
+
+    Where none is, the lightest is taken. Where there is one variant, nothing is measured. Those not taken are closed.
+
+    Args:
+        path: Of any of the style's files.
+        open_file: Opens one for the size of the frames to come.
+        target_fps: Frames per second that the show needs.
+        live: The pipeline keeps one frame in the engine for a live source, else as many as the engine takes.
+
+    Raises:
+        ArtmirrorError: one of the files that had to be tried cannot be opened or fails.
+    """
+    there = variants(path) or {quality_of(path): path}  # opening tells what is wrong with it
+    if len(there) == 1:
+        ((quality, only),) = there.items()
+        return Picked(open_file(only), f"quality {quality}: the only one there is of this style")
+    measured: dict[str, float] = {}  # frames per second
+    for quality, variant in there.items():
+        opened = open_file(variant)
+        engine = opened.engine
+        try:
+            depth = 1 if live else engine.max_in_flight
+            measured[quality] = _measure_fps(engine, depth, _BUDGET_S / len(there), clock_s)
+        except BaseException:
+            engine.close()
+            raise
+        if measured[quality] >= target_fps * MARGIN or len(measured) == len(there):
+            return Picked(opened, _reason(measured, target_fps, engine.describe().size))
+        engine.close()
+    raise AssertionError("the last one was taken")
+
+
+def _measure_fps(engine: Engine, depth: int, duration_s: float, clock_s: Callable[[], float]) -> float:
+    """Frames per second of the engine alone with `depth` of them in flight.
+
+    By the median frame: a show runs for weeks, and a hiccup of the machine while it starts says nothing of them.
+    """
+    slots = deque(engine.allocate(depth))
+    for _ in range(_WARM_UP_FRAMES):
+        stylize(engine, slots[0])
+    before_s = clock_s()
+    end_s = before_s + duration_s
+    for slot in slots:
+        engine.submit(slot, 1.0)
+    frames_s: list[float] = []
+    while slots:
+        slot = slots.popleft()
+        engine.wait(slot)
+        now_s = clock_s()
+        frames_s.append(now_s - before_s)
+        before_s = now_s
+        if now_s < end_s or len(frames_s) < _LEAST_FRAMES:
+            engine.submit(slot, 1.0)
+            slots.append(slot)
+    return 1 / sorted(frames_s)[len(frames_s) // 2]
+
+
+def _reason(measured: dict[str, float], target_fps: float, size: tuple[int, int]) -> str:
+    """One line: the last of `measured` was taken, the better ones before it were too slow."""
+    *slower, taken = measured
+    told = ", ".join([f"{measured[taken]:.0f} FPS measured", *(f"{name} {measured[name]:.0f}" for name in slower)])
+    line = f"quality {taken}: {told}; target {target_fps:g} and a margin of {MARGIN - 1:.0%}"
+    wanted_fps = target_fps * MARGIN
+    if measured[taken] >= wanted_fps:
+        return line
+    scale = math.sqrt(measured[taken] / wanted_fps)  # a frame takes as long as it has pixels, about
+    height, width = (max(SMALLEST_SIDE, int(side * scale) // 8 * 8) for side in size)
+    return f"{line} not reached; a smaller picture is faster: --size {width}x{height}"

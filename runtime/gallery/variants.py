@@ -1,0 +1,51 @@
+"""One style in several qualities: starry.onnx, and beside it the lighter starry-lite.onnx and starry-nano.onnx."""
+
+from pathlib import Path
+
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.formats.ncnn import BIN_SUFFIX, PARAM_SUFFIX
+
+FULL = "full"
+QUALITIES = (FULL, "lite", "nano")  # best first; the lighter ones are named as their presets of st-train
+
+
+def quality_of(path: Path) -> str:
+    """Which of `QUALITIES` a file's name says."""
+    return _split(path)[1]
+
+
+def variant_path(path: Path, quality: str) -> Path:
+    """Where the same style lies in another quality, from the path of any of its files; it need not be there."""
+    style, _, suffix = _split(path)
+    return path.with_name(style + ("" if quality == FULL else f"-{quality}") + suffix)
+
+
+def variants(path: Path) -> dict[str, Path]:
+    """Quality -> file of what is there of a style, the best first, from the path of any of its files."""
+    paths = {quality: variant_path(path, quality) for quality in QUALITIES}
+    return {quality: variant for quality, variant in paths.items() if variant.is_file()}
+
+
+def find_variant(path: Path, quality: str) -> Path:
+    """The file of a style in one quality, from the path of any of its files.
+
+    Raises:
+        ArtmirrorError: it is not there, but others of that style are; they are named.
+    """
+    there, wanted = variants(path), variant_path(path, quality)
+    if there and quality not in there:
+        checkpoint = wanted.name.removesuffix(_split(wanted)[2]) + ".pt"
+        preset = "" if quality == FULL else f" --preset {quality}"
+        raise ArtmirrorError(
+            f"there is no {wanted}; of this style there is: {', '.join(there)}. To make {quality}: "
+            f"st-train{preset} -o {checkpoint} with painting and photos, then st-export {checkpoint}"
+        )
+    return wanted
+
+
+def _split(path: Path) -> tuple[str, str, str]:
+    """Style, quality and suffix: starry-lite.ncnn.param is starry, lite and .ncnn.param."""
+    suffix = next((known for known in (PARAM_SUFFIX, BIN_SUFFIX) if path.name.endswith(known)), path.suffix)
+    stem = path.name.removesuffix(suffix)
+    style, _, quality = stem.rpartition("-")
+    return (style, quality, suffix) if style and quality in QUALITIES[1:] else (stem, FULL, suffix)

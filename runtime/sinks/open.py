@@ -1,0 +1,59 @@
+"""One string, one sink: `window:`, `null:`, a video, a picture or a folder of pictures."""
+
+import os
+import sys
+from pathlib import Path
+
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.suffixes import PICTURE_SUFFIXES, VIDEO_SUFFIXES
+from artmirror.runtime.sinks.base import Sink, SinkFormat
+
+
+def display_available() -> bool:
+    """Whether a window can be shown: there is a display, and OpenCV was built with windows."""
+    if sys.platform not in ("win32", "darwin") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return False
+    import cv2
+
+    return bool(cv2.currentUIFramework())
+
+
+def open_sink(uri: str, format: SinkFormat) -> Sink:
+    """Open what `uri` names, ready for frames of `format`.
+
+    Args:
+        uri: `window:`, `null:`, the path of a video (.mp4 .mkv .mov .webm .avi), the path of a picture, or a folder
+            (one that exists, or one whose name ends in `/` and whose parent exists).
+        format: What is known of the frames before the first.
+
+    Raises:
+        ArtmirrorError: there is no such sink, or it cannot be opened or written.
+    """
+    # The modules come in on use: each brings a library that takes its time to load.
+    if uri == "null:":
+        from artmirror.runtime.sinks.null import NullSink
+
+        return NullSink()
+    if uri == "window:":
+        if not display_available():
+            raise ArtmirrorError("there is no display for a window: name a file with --output, or set DISPLAY")
+        from artmirror.runtime.sinks.window import WindowSink
+
+        return WindowSink(format)
+    path = Path(uri).expanduser()
+    suffix = path.suffix.lower()
+    is_folder = uri.endswith(("/", os.sep)) or (uri != "" and path.is_dir())
+    if not is_folder and suffix in VIDEO_SUFFIXES:
+        from artmirror.runtime.sinks.video import VideoSink
+
+        return VideoSink(path, format)
+    from artmirror.runtime.sinks.pictures import FolderSink, PictureSink
+
+    if is_folder:
+        return FolderSink(path)
+    if suffix in PICTURE_SUFFIXES:
+        return PictureSink(path, format)
+    raise ArtmirrorError(
+        f"{uri or 'an empty name'} names no sink: window:, null:, a video ({' '.join(VIDEO_SUFFIXES)}), "
+        f"a picture ({' '.join(PICTURE_SUFFIXES)}) or a folder (with / at its end) is wanted"
+    )

@@ -1,0 +1,140 @@
+"""Picture files: one, or one per frame in a folder."""
+
+import os
+import re
+from pathlib import Path
+
+import cv2
+
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.files import write_whole
+from artmirror.runtime.frame import FrameSlot, Pixels
+from artmirror.runtime.sinks.base import SinkFormat
+
+_JPEG_SUFFIXES = (".jpg", ".jpeg")
+_JPEG_QUALITY = 95  # of 100
+_NUMBER = re.compile(r"%0?\d*d")
+
+
+def save_picture(picture: Pixels, path: Path) -> None:
+    """Write `picture` (H, W, 3) uint8 BGR to `path`, whole or not at all; the suffix chooses the format.
+
+    Raises:
+        ArtmirrorError: the picture cannot be encoded or written.
+    """
+    quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if path.suffix.lower() in _JPEG_SUFFIXES else []
+    try:
+        done, data = cv2.imencode(path.suffix, picture, quality)
+        if not done:
+            raise ArtmirrorError(f"cannot write {path}: this OpenCV writes no {path.suffix}, choose .png")
+        write_whole(path, data.data)
+    except cv2.error as error:
+        raise ArtmirrorError(f"cannot write {path}: {error.err}") from error
+    except OSError as error:
+        raise ArtmirrorError(
+            f"cannot write {path}: {error.strerror}; free some space or choose another place"
+        ) from error
+
+
+def check_writable(folder: Path) -> None:
+    """Try to make a file in `folder`, so that a failure shows before the first frame.
+
+    Raises:
+        ArtmirrorError: the folder does not exist or takes no file.
+    """
+    if not folder.is_dir():
+        raise ArtmirrorError(f"the folder {folder} does not exist: make it first, or choose another")
+    probe = folder / f".artmirror.{os.getpid()}.part"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ArtmirrorError(f"cannot write into {folder}: {error.strerror}; choose another folder") from error
+
+
+class PictureSink:
+    """Writes one picture file, or a numbered one per frame where its name holds a pattern such as `%06d`."""
+
+    def __init__(self, path: Path, format: SinkFormat) -> None:
+        """Check that `path` can be written.
+
+        Raises:
+            ArtmirrorError: its folder cannot be written, or the source has many pictures and there is one name.
+        """
+        self._path = path
+        self._numbered = _NUMBER.search(path.name) is not None
+        self._written = 0
+        if path.is_dir():
+            raise ArtmirrorError(f"{path} is a folder, a picture's name is wanted: end it with / to fill the folder")
+        if format.frame_count is not None and format.frame_count > 1:
+            self._check_single()
+        check_writable(path.parent)
+
+    def write(self, slot: FrameSlot) -> bool:
+        """Write the picture.
+
+        Raises:
+            ArtmirrorError: it cannot be written, or it is the second for one name; the first stays.
+        """
+        if self._written:
+            self._check_single()
+        name = self._path.name
+        if self._numbered:
+            name = _NUMBER.sub(lambda pattern: pattern[0] % slot.id, name, count=1)
+        save_picture(slot.stylized, self._path.with_name(name))
+        self._written += 1
+        return True
+
+    def close(self) -> None:
+        """Nothing to finish: each picture was whole when it was written."""
+
+    def discard(self) -> None:
+        """Leave the pictures: each is whole."""
+
+    def _check_single(self) -> None:
+        if not self._numbered:
+            numbered = f"{self._path.stem}_%06d{self._path.suffix}"
+            raise ArtmirrorError(
+                f"{self._path} is one picture and the source has many: "
+                f"name a folder (with / at its end), a video, or {numbered}"
+            )
+
+
+class FolderSink:
+    """Writes one picture per frame into a folder, under the name of its source where it has one."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make `folder` where only its parent exists.
+
+        Raises:
+            ArtmirrorError: the folder cannot be made or written.
+        """
+        self._folder = folder
+        self._names: set[str] = set()
+        if not folder.exists() and folder.parent.is_dir():
+            try:
+                folder.mkdir()
+            except OSError as error:
+                raise ArtmirrorError(f"cannot make the folder {folder}: {error.strerror}; choose another") from error
+        check_writable(folder)
+
+    def write(self, slot: FrameSlot) -> bool:
+        """Write the picture; it stays JPEG where the source was, and is PNG otherwise.
+
+        Raises:
+            ArtmirrorError: it cannot be written.
+        """
+        source = Path(Path(slot.label).name)
+        suffix = source.suffix if source.suffix.lower() in _JPEG_SUFFIXES else ".png"
+        name = f"{source.stem}{suffix}" if slot.label else f"frame_{slot.id:06d}{suffix}"
+        if name in self._names:  # a.bmp and a.png of one source would both be a.png
+            name = f"{source.stem}_{slot.id:06d}{suffix}"
+        self._names.add(name)
+        save_picture(slot.stylized, self._folder / name)
+        return True
+
+    def close(self) -> None:
+        """Nothing to finish: each picture was whole when it was written."""
+
+    def discard(self) -> None:
+        """Leave the pictures: each is whole."""

@@ -1,0 +1,137 @@
+"""One string, one source: a camera's number, a path, a URL or `synthetic:`."""
+
+import os
+import re
+from fractions import Fraction
+from pathlib import Path
+
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.suffixes import PICTURE_SUFFIXES
+from artmirror.runtime.formats.manifest import SMALLEST_SIDE
+from artmirror.runtime.frame import FrameSlot
+from artmirror.runtime.sources.base import Source
+
+_STREAM_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "rtp", "tcp", "srt")
+_SYNTHETIC = re.compile(r"synthetic:(?:(\d+)x(\d+))?(?:@(\d+/[1-9]\d*|\d+(?:\.\d+)?))?")
+_WANTED = "a camera's number, a video, a picture, a folder of pictures, a stream's URL or synthetic:"
+
+
+def open_source(
+    uri: str,
+    *,
+    size: tuple[int, int] | None,
+    mirror: bool = False,
+    live: bool = False,
+    max_frames: int | None = None,
+) -> Source:
+    """Open what `uri` names.
+
+    Args:
+        uri: `0` (a camera), `rtsp://...` (a stream), a path of a video, a picture or a folder of pictures, a glob
+            pattern of pictures, `synthetic:` or `synthetic:WIDTHxHEIGHT@RATE` (a moving test picture).
+        size: (H, W) to scale and crop to, or None for the source's own.
+        mirror: Flip left and right.
+        live: Pace a video file at its own rate, like a camera. Pictures have no rate and ignore it.
+        max_frames: End after so many frames.
+
+    Raises:
+        ArtmirrorError: there is no such source, or it cannot be opened.
+    """
+    if size is not None and min(size) < SMALLEST_SIDE:
+        raise ArtmirrorError(
+            f"--size {size[1]}x{size[0]} is too small: at least {SMALLEST_SIDE}x{SMALLEST_SIDE} is wanted"
+        )
+    if max_frames is not None and max_frames < 1:
+        raise ArtmirrorError(f"{max_frames} frames are asked for, at least 1 is wanted")
+    source = _open(uri, size, mirror, live)
+    return source if max_frames is None else ShortenedSource(source, max_frames)
+
+
+def _open(uri: str, size: tuple[int, int] | None, mirror: bool, live: bool) -> Source:
+    # The modules come in on use: each brings a library that takes its time to load.
+    if re.fullmatch(r"\d{1,4}", uri):
+        from artmirror.runtime.sources.camera import CameraSource
+
+        return CameraSource(int(uri), size, mirror)
+    if uri.startswith("synthetic:"):
+        return _open_synthetic(uri, size, mirror)
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):", uri)
+    if scheme and scheme[1].lower() in _STREAM_SCHEMES:
+        from artmirror.runtime.sources.video import VideoSource
+
+        return VideoSource(uri, size, mirror, stream=True)
+    return _open_path(uri, size, mirror, live)
+
+
+def _open_synthetic(uri: str, size: tuple[int, int] | None, mirror: bool) -> Source:
+    from artmirror.runtime.sources.synthetic import SyntheticSource
+
+    parts = _SYNTHETIC.fullmatch(uri)
+    if parts is None:
+        raise ArtmirrorError(f"{uri} is not understood: synthetic: or synthetic:640x360@60 is wanted")
+    width, height, rate = parts.groups()
+    own = (int(height), int(width)) if width else (360, 640)
+    paced = Fraction(rate) if rate else None
+    if min(own) < SMALLEST_SIDE or paced == 0:
+        raise ArtmirrorError(
+            f"{uri} is too small: at least {SMALLEST_SIDE}x{SMALLEST_SIDE} and a rate above 0 are wanted"
+        )
+    return SyntheticSource(uri, size or own, paced, mirror)
+
+
+def _open_path(uri: str, size: tuple[int, int] | None, mirror: bool, live: bool) -> Source:
+    from artmirror.runtime.sources.pictures import PictureSource, natural_order, picture_paths
+
+    path = Path(uri).expanduser()
+    if not uri or not path.exists():
+        if re.search(r"[*?\[]", uri):
+            found = [
+                match
+                for match in path.parent.glob(path.name)
+                if match.suffix.lower() in PICTURE_SUFFIXES and match.is_file()
+            ]
+            if found:
+                return PictureSource(uri, natural_order(found), size, mirror)
+            raise ArtmirrorError(f"no picture matches {uri}: check the pattern")
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", uri):
+            raise ArtmirrorError(f"{uri} names no known kind of source: {_WANTED} is wanted")
+        raise ArtmirrorError(f"{uri or 'an empty name'} does not exist: {_WANTED} is wanted")
+    if path.is_dir():
+        return PictureSource(uri, picture_paths(path), size, mirror)
+    if not os.access(path, os.R_OK):
+        raise ArtmirrorError(f"cannot read {uri}: check its permissions")
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        return PictureSource(uri, [path], size, mirror)
+    from artmirror.runtime.sources.video import VideoSource
+
+    return VideoSource(str(path), size, mirror, live=live)
+
+
+class ShortenedSource:
+    """Another source that ends after a number of frames."""
+
+    def __init__(self, source: Source, max_frames: int) -> None:
+        """Take over `source`; `close` closes it."""
+        self._source = source
+        self._left = max_frames
+        self.name = source.name
+        self.size = source.size
+        self.rate = source.rate
+        self.frame_count: int | None = min(max_frames, source.frame_count or max_frames)
+        self.live = source.live
+        self.sound = source.sound
+
+    def read(self, slot: FrameSlot) -> bool:
+        """Read from the source; False once the number is reached.
+
+        Raises:
+            ArtmirrorError: as the source does.
+        """
+        if self._left == 0:
+            return False
+        self._left -= 1
+        return self._source.read(slot)
+
+    def close(self) -> None:
+        """Close the source."""
+        self._source.close()
