@@ -42,9 +42,9 @@ class Judge:
         try:
             import torch
 
-            from artmirror.train.data import read_painting
-            from artmirror.train.features import load_vgg
-            from artmirror.train.losses import ContentLoss, StyleLoss
+            from artmirror.train.objective.losses import ContentLoss, StyleLoss
+            from artmirror.train.objective.vgg import load_vgg
+            from artmirror.train.pairs.photos import read_painting
         except ImportError as error:
             raise ArtmirrorError(
                 f"style and content distances need the package {error.name}: install it with "

@@ -17,8 +17,7 @@ from rich.table import Table
 from artmirror.benchmarks.ground_truth import Scene, TruthFiles, find_scenes
 from artmirror.runtime.common.command import Command, common_options
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.sources.pictures import load_picture
-from artmirror.train.flow import (
+from artmirror.runtime.common.flow import (
     FlowEstimator,
     FlowName,
     dense_flow,
@@ -28,6 +27,7 @@ from artmirror.train.flow import (
     trusted,
     warp_error,
 )
+from artmirror.runtime.sources.pictures import load_picture
 
 NOTE = (
     "EPE: mean distance between where the estimated and the true flow end, pixels; then the same where the flow is "

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from artmirror.benchmarks.temporal import Flow, Mask, visible_by_truth
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.flow import read_flow
 from artmirror.runtime.sources.pictures import load_picture, natural_order, picture_paths
-from artmirror.train.flow import read_flow
 
 _SINTEL_PASSES = ("clean", "final")
 

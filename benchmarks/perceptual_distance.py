@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from artmirror.benchmarks.temporal import Flow, Mask
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.flow import warp_image
 from artmirror.runtime.frame import Pixels
-from artmirror.train.flow import warp_image
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from artmirror.runtime.common.flow import inside, warp_image
 from artmirror.runtime.frame import Pixels
-from artmirror.train.flow import inside, warp_image
 
 Flow = NDArray[
     np.float32

@@ -119,8 +119,8 @@ def temporal(**options: Any) -> None:
     from artmirror.benchmarks.temporal_report import markdown_temporal, render_temporal
     from artmirror.benchmarks.temporal_run import Comparison, measure_temporal
     from artmirror.runtime.common.errors import ArtmirrorError
+    from artmirror.runtime.common.flow import open_flow
     from artmirror.runtime.common.suffixes import VIDEO_SUFFIXES
-    from artmirror.train.flow import open_flow
 
     check_output("--json", options["json_path"])
     check_output("--output", options["output"])

@@ -16,8 +16,8 @@ from artmirror.benchmarks.scenarios import Stopped
 from artmirror.benchmarks.sequences import Frame, FrameSequence
 from artmirror.benchmarks.temporal import Flow, Mask, edge_energy, instability, squared_error
 from artmirror.benchmarks.temporal_record import PainterInfo, PainterRecord, Pair, SequenceRecord, SequenceValues
+from artmirror.runtime.common.flow import FlowEstimator, dense_flow, trusted
 from artmirror.runtime.frame import Pixels
-from artmirror.train.flow import FlowEstimator, dense_flow, trusted
 
 WARMUP_FRAMES = 3  # of every painter at every size
 

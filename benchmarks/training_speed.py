@@ -159,8 +159,8 @@ def measure(config: "TrainConfig", device: "torch.device", steps: int, workers: 
         TrainError: what it trains with cannot be read.
     """
     from artmirror.train.checkpoint import StyleInfo
-    from artmirror.train.event_log import EventLog
     from artmirror.train.loop import RunOptions, train
+    from artmirror.train.tensorboard import EventLog
 
     with tempfile.TemporaryDirectory(prefix="artmirror-speed-") as name:
         folder = Path(name)
@@ -177,11 +177,11 @@ def _bare_step(config: "TrainConfig", device: "torch.device") -> Callable[[int],
     import torch
     from torch.utils.data import default_collate
 
-    from artmirror.train.data import read_painting
-    from artmirror.train.features import load_vgg
-    from artmirror.train.losses import Objective
-    from artmirror.train.mixture import training_pairs
-    from artmirror.train.network import Stylizer
+    from artmirror.train.networks.stylizer import Stylizer
+    from artmirror.train.objective.losses import Objective
+    from artmirror.train.objective.vgg import load_vgg
+    from artmirror.train.pairs.mixture import training_pairs
+    from artmirror.train.pairs.photos import read_painting
 
     pairs = training_pairs(config)
     photos = pairs.calibration_photos()

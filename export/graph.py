@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from artmirror.train.network import Stylizer
+from artmirror.train.networks.stylizer import Stylizer
 
 
 class VideoFilter(nn.Module):

@@ -21,7 +21,7 @@ from artmirror.runtime.formats.manifest import Manifest, read_manifest
 from artmirror.runtime.formats.ncnn import is_ncnn, read_ncnn_manifest
 from artmirror.runtime.formats.plan import read_plan
 from artmirror.train.config import NetworkConfig
-from artmirror.train.network import Stylizer
+from artmirror.train.networks.stylizer import Stylizer
 
 
 def print_inspection(path: Path, size: tuple[int, int] | None, verbose: bool, console: Console) -> None:

@@ -15,7 +15,7 @@ from artmirror.export.errors import ExportError
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.formats.ncnn import graph_sha256, write_ncnn
 from artmirror.train.checkpoint import Checkpoint
-from artmirror.train.network import Grain, Stylizer
+from artmirror.train.networks.stylizer import Grain, Stylizer
 
 # Two sizes that share no side, neither of them a multiple of four, tell pnnx that height and width are free.
 _SIZES = ((65, 98), (83, 131))

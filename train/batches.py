@@ -8,9 +8,9 @@ import cv2
 from torch.utils.data import DataLoader, Dataset
 
 from artmirror.train.config import TrainConfig
-from artmirror.train.data import Pair
 from artmirror.train.distributed import Group
 from artmirror.train.errors import TrainError
+from artmirror.train.pairs.photos import Pair
 
 
 def batches(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from artmirror.train.config import NetworkConfig, TrainConfig
 from artmirror.train.errors import TrainError
-from artmirror.train.network import Stylizer
+from artmirror.train.networks.stylizer import Stylizer
 
 FORMAT_VERSION = 1
 CHECKPOINT_KIND = "artmirror checkpoint"

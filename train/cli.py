@@ -22,7 +22,7 @@ from artmirror.train.config import (
     parse_network,
 )
 from artmirror.train.errors import PeerError
-from artmirror.train.train_progress import StopAfterStep, shown_by, training_bar
+from artmirror.train.progress import StopAfterStep, shown_by, training_bar
 
 if TYPE_CHECKING:  # imports torch, which takes seconds that --help should not
     from artmirror.train.loop import StepReport
@@ -254,8 +254,8 @@ def _resumed(ctx: click.Context, options: dict[str, Any]) -> tuple[TrainConfig, 
 def _run(config: TrainConfig, style: dict[str, str], output: Path, options: dict[str, Any]) -> None:
     from artmirror.train.checkpoint import StyleInfo
     from artmirror.train.distributed import is_first_process
-    from artmirror.train.event_log import EventLog
     from artmirror.train.loop import RunOptions, train
+    from artmirror.train.tensorboard import EventLog
 
     run = RunOptions(
         output=output,

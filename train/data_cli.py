@@ -14,7 +14,7 @@ from artmirror.train.command import EXIT_INTERRUPTED, Command
 from artmirror.train.errors import TrainError
 
 if TYPE_CHECKING:  # imports what is not needed for --help
-    from artmirror.train.collect import Outcome
+    from artmirror.train.collect.run import Outcome
 
 _UNIT_BYTES = {
     "b": 1,
@@ -96,10 +96,10 @@ def collect(source: str, output: Path, dry_run: bool, delay: float, **options: A
     left out. robots.txt is respected. Ctrl-C and being killed are no harm: the same command goes on. What was collected
     from where is written to collected.json in the folder; see yourself to the licences.
     """
-    from artmirror.train import collect as collecting
-    from artmirror.train.collect_progress import CollectProgress
-    from artmirror.train.collected import Collection
-    from artmirror.train.web import PoliteClient
+    from artmirror.train.collect.client import PoliteClient
+    from artmirror.train.collect.collection import Collection
+    from artmirror.train.collect.progress import CollectProgress
+    from artmirror.train.collect.run import run as collecting
 
     config = collecting.CollectConfig(
         max_size_bytes=options["max_size"],
@@ -200,12 +200,12 @@ def prepare(
 
     from rich.console import Console
 
-    from artmirror.train.dataset_folder import PrepareConfig
-    from artmirror.train.prepare import prepare as prepare_dataset
-    from artmirror.train.prepare_progress import PrepareProgress
-    from artmirror.train.shards import StoredFlow
-    from artmirror.train.shots import Rules
-    from artmirror.train.video import Size
+    from artmirror.train.prepare.folder import PrepareConfig
+    from artmirror.train.prepare.progress import PrepareProgress
+    from artmirror.train.prepare.run import prepare as prepare_dataset
+    from artmirror.train.prepare.shards import StoredFlow
+    from artmirror.train.prepare.shots import Rules
+    from artmirror.train.prepare.video import Size
 
     gaps = tuple(sorted(set(options["flow_gaps"])))
     if gaps[-1] >= options["frames_per_chunk"]:

@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from artmirror.train.config import TrainConfig
-from artmirror.train.data import Pair
 from artmirror.train.distributed import Group
-from artmirror.train.losses import Objective
-from artmirror.train.network import Stylizer
+from artmirror.train.networks.stylizer import Stylizer
+from artmirror.train.objective.losses import Objective
+from artmirror.train.pairs.photos import Pair
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,13 @@ import torch
 from artmirror.train.batches import batches
 from artmirror.train.checkpoint import StyleInfo
 from artmirror.train.config import TrainConfig
-from artmirror.train.data import PairStream, read_painting
 from artmirror.train.distributed import Group, open_group
 from artmirror.train.errors import TrainError
-from artmirror.train.features import load_vgg, published_weights
 from artmirror.train.learner import Learner
-from artmirror.train.losses import Objective
-from artmirror.train.mixture import training_pairs
+from artmirror.train.objective.losses import Objective
+from artmirror.train.objective.vgg import load_vgg, published_weights
+from artmirror.train.pairs.mixture import training_pairs
+from artmirror.train.pairs.photos import PairStream, read_painting
 from artmirror.train.run_files import Progress, RunFiles, load_start
 
 PREVIEW_PHOTOS = 4

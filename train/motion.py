@@ -1,6 +1,6 @@
 """Motion that training makes up, and the warp of its losses: random smooth flow, differentiable sampling.
 
-Pure functions; the convention is that of `artmirror.train.flow`.
+Pure functions; the convention is that of `artmirror.runtime.common.flow`.
 """
 
 import cv2

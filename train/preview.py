@@ -9,7 +9,7 @@ from torch import Tensor
 
 from artmirror.train.checkpoint import write_whole
 from artmirror.train.errors import TrainError
-from artmirror.train.network import Stylizer
+from artmirror.train.networks.stylizer import Stylizer
 
 
 def preview_folder(checkpoint: Path) -> Path:

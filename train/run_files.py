@@ -22,7 +22,7 @@ from artmirror.train.checkpoint import (
 from artmirror.train.config import TrainConfig
 from artmirror.train.errors import TrainError
 from artmirror.train.learner import Learner
-from artmirror.train.network import Stylizer
+from artmirror.train.networks.stylizer import Stylizer
 from artmirror.train.preview import preview_folder, write_preview
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from artmirror.benchmarks.painters import Painted
 from artmirror.benchmarks.temporal_record import PainterInfo
 from artmirror.benchmarks.temporal_run import WARMUP_FRAMES
-from artmirror.train.flow import write_flow
+from artmirror.runtime.common.flow import write_flow
 
 Picture = NDArray[np.uint8]  # (H, W, 3) BGR
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from artmirror.benchmarks.distances import Judge
-from artmirror.train.features import CONTENT_LAYER, STYLE_LAYERS, VggFeatures
+from artmirror.train.objective.vgg import CONTENT_LAYER, STYLE_LAYERS, VggFeatures
 from tests.benchmarks.moving import Picture, write_picture
 
 SIDE = 64

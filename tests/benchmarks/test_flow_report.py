@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from artmirror.benchmarks.flow_report import find_all_scenes, main, markdown, score_pair, score_scene
 from artmirror.benchmarks.ground_truth import TruthFiles
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.train.flow import dis_flow, write_flow
+from artmirror.runtime.common.flow import dis_flow, write_flow
 
 Rgb = NDArray[np.uint8]
 Flow = NDArray[np.float32]

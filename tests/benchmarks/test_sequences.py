@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from artmirror.benchmarks.sequences import FrameSequence, open_photos, open_sequences
-from artmirror.train.flow import write_flow
+from artmirror.runtime.common.flow import write_flow
 from tests.benchmarks.moving import SIZE, constant_flow, texture, write_frames, write_picture
 from tests.runtime.media import clip_pictures, write_clip
 

@@ -19,7 +19,7 @@ from artmirror.benchmarks.temporal_statistics import (
     temporal_error,
     times_spread,
 )
-from artmirror.train.flow import dis_flow
+from artmirror.runtime.common.flow import dis_flow
 from tests.benchmarks.moving import (
     SIZE,
     FunctionPainter,

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from safetensors.torch import save_file
 
 from artmirror.benchmarks.training_speed import SAVED_EVERY, SETTLE, Round, Turns, main, summarize
-from artmirror.train.features import VggFeatures
 from artmirror.train.loop import StepReport
+from artmirror.train.objective.vgg import VggFeatures
 
 
 def _report(step: int) -> StepReport:

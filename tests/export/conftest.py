@@ -7,7 +7,7 @@ import torch
 
 from artmirror.train.checkpoint import Checkpoint, StyleInfo, save_checkpoint
 from artmirror.train.config import NetworkConfig
-from artmirror.train.network import Stylizer
+from artmirror.train.networks.stylizer import Stylizer
 
 
 def make_checkpoint(config: NetworkConfig) -> Checkpoint:

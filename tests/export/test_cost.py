@@ -10,7 +10,7 @@ from artmirror.export.errors import ExportError
 from artmirror.export.graph import VideoFilter
 from artmirror.export.onnx_from_checkpoint import graph_of
 from artmirror.train.config import NetworkConfig
-from artmirror.train.network import Stylizer
+from artmirror.train.networks.stylizer import Stylizer
 
 
 @cache

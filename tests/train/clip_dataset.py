@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from webdataset import ShardWriter
 
-from artmirror.train.flow import encode_flow_png, inside
+from artmirror.runtime.common.flow import encode_flow_png, inside
 
 WIDTH, HEIGHT = 160, 120
 DX, DY = -3, -2  # pixels from a frame to the next

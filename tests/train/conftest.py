@@ -13,8 +13,8 @@ from torch import nn
 
 from artmirror.train.checkpoint import Checkpoint, StyleInfo
 from artmirror.train.config import NetworkConfig, TrainConfig
-from artmirror.train.features import VggFeatures
-from artmirror.train.network import Stylizer
+from artmirror.train.networks.stylizer import Stylizer
+from artmirror.train.objective.vgg import VggFeatures
 
 TINY = NetworkConfig(channels=(4, 6, 8), blocks=1)
 

@@ -15,8 +15,8 @@ import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
 
-from artmirror.train.collect import Outcome
-from artmirror.train.collect_progress import CollectProgress
+from artmirror.train.collect.progress import CollectProgress
+from artmirror.train.collect.run import Outcome
 from artmirror.train.data_cli import BytesType, main
 from tests.train.clip_server import ClipServer, Resource, noise_clip
 

@@ -20,10 +20,10 @@ import torch
 from artmirror.train import batches
 from artmirror.train.checkpoint import StyleInfo, load_checkpoint, load_state, state_path
 from artmirror.train.config import LossWeights, NetworkConfig, TrainConfig
-from artmirror.train.data import MovedPhotos
 from artmirror.train.errors import TrainError
 from artmirror.train.loop import Outcome, RunOptions, StepReport, train
-from artmirror.train.losses import TotalVariationLoss
+from artmirror.train.objective.losses import TotalVariationLoss
+from artmirror.train.pairs.photos import MovedPhotos
 
 MakeConfig = Callable[..., TrainConfig]
 STYLE = StyleInfo("stripes", "Stripes", "Nobody", "2024")

@@ -23,7 +23,7 @@ from artmirror.train.checkpoint import load_checkpoint, load_state, state_path
 from artmirror.train.config import NETWORK_PRESETS, LossWeights, MotionConfig, TrainConfig
 from artmirror.train.device import best_precision
 from artmirror.train.loop import StepReport
-from artmirror.train.train_progress import StopAfterStep
+from artmirror.train.progress import StopAfterStep
 
 Invoke = Callable[..., Result]
 

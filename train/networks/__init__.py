@@ -1,0 +1,4 @@
+"""What is trained: the stylizer.
+
+One more network: a module that paints a batch of frames, in a file of its own; a size of one is a preset in `train/config.py`.
+"""

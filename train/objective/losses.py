@@ -1,0 +1,131 @@
+"""The four terms of Huang et al. 2017, each a module that returns a scalar, and their weighted sum."""
+
+from dataclasses import asdict
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from artmirror.train.config import LossWeights
+from artmirror.train.motion import warp
+from artmirror.train.objective.vgg import CONTENT_LAYER, STYLE_LAYERS, VggFeatures
+
+
+def gram(activations: Tensor) -> Tensor:  # (B, C, h, w)
+    """Correlations between filters (Gatys et al. 2016, eq. 3) by position, G = F F^T / (h w): (B, C, C) float32.
+
+    Divided by positions only, not by C: mean activations of 1 then give entries of order 1 in every layer.
+    """
+    with torch.autocast(activations.device.type, enabled=False):  # sums over thousands of positions want float32
+        f = activations.float().flatten(2)
+        return f @ f.transpose(1, 2) / f.shape[2]
+
+
+class ContentLoss(nn.Module):
+    """Mean squared difference of relu4_2 activations (Huang et al. 2017, eq. 2)."""
+
+    def forward(self, painted: dict[str, Tensor], frame: dict[str, Tensor]) -> Tensor:
+        return F.mse_loss(painted[CONTENT_LAYER].float(), frame[CONTENT_LAYER].float())
+
+
+class StyleLoss(nn.Module):
+    """Mean squared difference of Gram matrices, summed over the layers (Huang et al. 2017, eq. 3)."""
+
+    def __init__(self, painting: dict[str, Tensor]) -> None:
+        super().__init__()
+        for layer in STYLE_LAYERS:
+            self.register_buffer(layer, gram(painting[layer]))  # (1, C, C)
+
+    def forward(self, painted: dict[str, Tensor]) -> Tensor:
+        terms = []
+        for layer in STYLE_LAYERS:
+            found = gram(painted[layer])
+            terms.append(F.mse_loss(found, self.get_buffer(layer).expand_as(found)))
+        return torch.stack(terms).sum()
+
+
+class TotalVariationLoss(nn.Module):
+    """Mean absolute difference of neighbouring pixels.
+
+    Departure: the paper (eq. 4) takes squared differences to the power of a half over both axes; the sum of the
+    absolute ones has the same minimum and no singular gradient at flat places.
+    """
+
+    def forward(self, painted: Tensor) -> Tensor:  # (B, 3, H, W) float32 RGB in [0, 1]
+        return (painted[..., :, 1:] - painted[..., :, :-1]).abs().mean() + (
+            painted[..., 1:, :] - painted[..., :-1, :]
+        ).abs().mean()
+
+
+class TemporalLoss(nn.Module):
+    """Masked squared difference of a painted frame and its warped successor (Huang et al. 2017, eq. 5).
+
+    The mean is over all pixels, those that the mask hides included.
+
+    Departure: the paper warps the earlier frame onto the later one; here, as in the temporal error that is measured,
+    the later frame is brought onto the earlier one by the flow from the earlier to the later.
+    """
+
+    def forward(self, first: Tensor, second: Tensor, flow: Tensor, visible: Tensor) -> Tensor:
+        # (B, 3, H, W) float32 twice, (B, 2, H, W) float32 pixels, (B, 1, H, W) float32 in {0, 1}
+        return (visible * (first - warp(second, flow)) ** 2).mean()
+
+
+class Objective(nn.Module):
+    """The sum that training minimises, and its terms.
+
+    Departure: the paper takes content and style of both frames. Here the second frame enters by the temporal term
+    alone: it is the same photo, so VGG-19 (the most costly part of a step) sees another photo instead.
+
+    Departure: the style term is in units of what photos score that nobody painted. Between the paintings of one gallery
+    that score differs sixfold; in its units one style weight serves them all.
+
+    Args:
+        features: VGG-19.
+        painting: (1, 3, h, w) float32 RGB in [0, 1].
+        photos: (B, 3, H, W) float32 RGB in [0, 1], some photos of the kind that is trained with.
+        weights: Factors of the terms.
+    """
+
+    style_unit: Tensor
+
+    def __init__(self, features: VggFeatures, painting: Tensor, photos: Tensor, weights: LossWeights) -> None:
+        super().__init__()
+        self.features = features
+        self.weights = weights
+        self.content = ContentLoss()
+        with torch.no_grad():
+            self.style = StyleLoss(features(painting))
+            unpainted = [self.style(features(photo[None])) for photo in photos]  # one by one: large ones fit too
+            self.register_buffer("style_unit", torch.stack(unpainted).mean().clamp(min=1e-6))
+        self.total_variation = TotalVariationLoss()
+        self.temporal = TemporalLoss()
+
+    def forward(
+        self, frames: Tensor, first: Tensor, second: Tensor, flow: Tensor, visible: Tensor, temporal_share: float = 1.0
+    ) -> dict[str, Tensor]:
+        """Judge painted pairs.
+
+        Args:
+            frames: (B, 3, H, W) float32 RGB in [0, 1], the first frame of each pair.
+            first: The painted first frames, same shape.
+            second: The painted second frames, same shape.
+            flow: (B, 2, H, W) float32 pixels, from the first to the second frame.
+            visible: (B, 1, H, W) float32, 1 where the flow holds.
+            temporal_share: Of the temporal term's weight.
+
+        Returns:
+            Unweighted terms by name, and their weighted sum as `total`. A style of 1 is an unpainted photo's.
+        """
+        with torch.no_grad():
+            wanted = self.features(frames)
+        found = self.features(first)
+        terms = {
+            "content": self.content(found, wanted),
+            "style": self.style(found) / self.style_unit,
+            "total_variation": self.total_variation(first),
+            "temporal": self.temporal(first, second, flow, visible),
+        }
+        factors = {**asdict(self.weights), "temporal": self.weights.temporal * temporal_share}
+        terms["total"] = torch.stack([factors[name] * term for name, term in terms.items()]).sum()
+        return terms

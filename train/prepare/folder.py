@@ -1,0 +1,99 @@
+"""The folder of a prepared dataset: whose it is, whether it is finished, and how to clear it."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from artmirror.train.errors import TrainError
+from artmirror.train.prepare.files import ClipFile
+from artmirror.train.prepare.shards import StoredFlow, cannot_write
+from artmirror.train.prepare.shots import Rules
+from artmirror.train.prepare.video import Size
+
+STATE_FOLDER, HOLDOUT_FOLDER, DATASET_FILE, IDENTITY_FILE = ".prepare", "holdout", "dataset.json", "identity.json"
+_OURS = ("shard-*.tar", ".*.part", DATASET_FILE, "report.json", "report.md", "contact_sheet*.jpg")
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareConfig:
+    """Everything that the content of a dataset depends on, but the clips."""
+
+    size: Size = field(default_factory=lambda: Size(640, 360))  # of all frames
+    frames_per_chunk: int = 16
+    rules: Rules = field(default_factory=Rules)
+    flow: StoredFlow | None = None
+    shard_bytes: int = 256_000_000
+    holdout: float = 0.0  # share of the frames, by whole sources
+
+
+def identify(files: Sequence[ClipFile], config: PrepareConfig) -> dict[str, Any]:
+    """By what a run knows its own dataset again: the settings, and a checksum over the clips' names and contents."""
+    clips = hashlib.sha256(json.dumps([(file.name, file.digest) for file in files]).encode()).hexdigest()
+    settings: dict[str, Any] = json.loads(json.dumps(asdict(config)))  # tuples become lists, as they are read back
+    return {"settings": settings, "clips_sha256": clips}
+
+
+def is_complete(output: Path, identity: dict[str, Any]) -> bool:
+    """Whether the dataset is there already.
+
+    Raises:
+        TrainError: another dataset is there, or begun, or this one is damaged.
+    """
+    if output.exists() and not output.is_dir():
+        raise TrainError(f"{output} is a file; wanted a folder for the dataset, choose it with -o")
+    for path in (output / DATASET_FILE, output / STATE_FOLDER / IDENTITY_FILE):
+        try:
+            found = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError):
+            raise TrainError(f"{path} cannot be read; --overwrite begins anew") from None
+        changed = _changed(found, identity)
+        if changed:
+            raise TrainError(
+                f"{output} holds a dataset of other {changed}; run with the same again, name another folder with -o, "
+                "or let --overwrite replace it"
+            )
+        if path.name == DATASET_FILE:
+            lost = [shard["file"] for shard in found["shards"] if not (output / shard["file"]).is_file()]
+            if lost:
+                raise TrainError(f"{output} lacks {', '.join(lost)}; --overwrite makes the dataset again")
+            return True
+    if list(output.glob("shard-*.tar")) and not (output / STATE_FOLDER / IDENTITY_FILE).exists():
+        raise TrainError(f"{output} holds shards of something else; name another folder with -o, or use --overwrite")
+    return False
+
+
+def _changed(found: dict[str, Any], wanted: dict[str, Any]) -> str:
+    if not isinstance(found.get("settings"), dict):
+        return "making"
+    settings = [
+        f"{key} ({found['settings'].get(key)}, now {value})"
+        for key, value in wanted["settings"].items()
+        if found["settings"].get(key) != value
+    ]
+    if settings:
+        return f"settings: {', '.join(settings)}"
+    return "clips" if found.get("clips_sha256") != wanted["clips_sha256"] else ""
+
+
+def clear(output: Path) -> None:
+    """Remove what `prepare` writes, and nothing else; measurements stay, since they depend on the clips alone."""
+    try:
+        for folder in (output, output / HOLDOUT_FOLDER):
+            for pattern in _OURS:
+                for path in folder.glob(pattern):
+                    path.unlink()
+        with suppress(FileNotFoundError):
+            (output / STATE_FOLDER / IDENTITY_FILE).unlink()
+        for notes in ("train", "holdout"):
+            shutil.rmtree(output / STATE_FOLDER / notes, ignore_errors=True)
+        with suppress(OSError):  # not there, or not empty
+            (output / HOLDOUT_FOLDER).rmdir()
+    except OSError as error:
+        raise cannot_write(output, error) from None
