@@ -1,6 +1,6 @@
 """All that is to be measured on a GPU in one call: `python -m artmirror.benchmarks.gpu starry.pt --json out.json`.
 
-Exports and builds are `st-export`, PyTorch is `artmirror.export.pytorch_rows`: programs of their own, started here and
+Exports and builds are `st-export`, PyTorch is `artmirror.benchmarks.gpu.pytorch`: programs of their own, started here and
 read by file, since the benchmarks import the runtime alone. So one of them that fails is a row with a reason. The JSON
 is written again after every row, so that a session that is cut off leaves what it has.
 """
@@ -49,7 +49,9 @@ class Session:
     device: dict[str, Any]
     environment: dict[str, Any]
     rows: list[Row] = field(default_factory=list)
-    ceilings: dict[str, float] = field(default_factory=dict)  # by `artmirror.export.pytorch_rows`; empty without a GPU
+    ceilings: dict[str, float] = field(
+        default_factory=dict
+    )  # by `artmirror.benchmarks.gpu.pytorch`; empty without a GPU
 
     def add(self, rows: Sequence[Row], path: Path | None) -> None:
         """Keep rows, tell them on stderr, and write all to `path`."""
@@ -174,7 +176,7 @@ def _run_pytorch(
     rows_path = network.folder / "rows.json"
     try:
         # A compiler that hangs is killed; what was measured by then is in the file.
-        _run_program(["artmirror.export.pytorch_rows", *wanted, *numbers, network.checkpoint], 1.25 * limit_s + 20)
+        _run_program(["artmirror.benchmarks.gpu.pytorch", *wanted, *numbers, network.checkpoint], 1.25 * limit_s + 20)
     except ArtmirrorError as error:
         if not rows_path.exists():
             raise

@@ -7,12 +7,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from artmirror.export.build_bars import BuildBars
-from artmirror.export.engine_from_onnx import BuildOptions, build_plan, plan_obstacle
 from artmirror.export.errors import ExportError
-from artmirror.export.gpu import current_gpu
-from artmirror.export.plan_options import build_options, plan_options
-from artmirror.export.tensorrt_library import CURRENT, Library, find_library
+from artmirror.export.plan.bars import BuildBars
+from artmirror.export.plan.build import BuildOptions, build_plan, plan_obstacle
+from artmirror.export.plan.gpu import current_gpu
+from artmirror.export.plan.library import CURRENT, Library, find_library
+from artmirror.export.plan.options import build_options, plan_options
 from artmirror.runtime.common.command import EXIT_INTERRUPTED, Command, SizeType, common_options
 from artmirror.runtime.common.default_command import DefaultCommand, DefaultGroup
 from artmirror.runtime.formats.ncnn import PARAM_SUFFIX, ncnn_pair
@@ -163,10 +163,10 @@ def _export_onnx(
     verbose: bool,
 ) -> None:
     try:
-        from artmirror.export.graph import VideoFilter
         from artmirror.export.int8 import read_calibration
-        from artmirror.export.onnx_from_checkpoint import onnx_from_checkpoint, save_onnx
         from artmirror.export.parity import check_parity, own_pictures, read_pictures
+        from artmirror.export.to_onnx import onnx_from_checkpoint, save_onnx
+        from artmirror.export.video_filter import VideoFilter
         from artmirror.train.checkpoint import load_checkpoint
     except ImportError as error:
         raise _missing(error) from None
@@ -195,9 +195,9 @@ def _export_onnx(
 
 def _export_ncnn(checkpoint: Path, output: Path, fp16: bool, parity: bool, pictures: Path | None) -> None:
     try:
-        from artmirror.export.graph import VideoFilter
-        from artmirror.export.ncnn_from_checkpoint import ncnn_from_checkpoint
         from artmirror.export.parity import check_parity, own_pictures, read_pictures
+        from artmirror.export.to_ncnn import ncnn_from_checkpoint
+        from artmirror.export.video_filter import VideoFilter
         from artmirror.train.checkpoint import load_checkpoint
     except ImportError as error:
         raise _missing(error, "export-ncnn") from None

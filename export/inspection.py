@@ -12,11 +12,11 @@ from rich.table import Table
 
 from artmirror.export.cost import GraphCost, NodeCost, graph_cost
 from artmirror.export.errors import ExportError
-from artmirror.export.graph import VideoFilter
-from artmirror.export.onnx_from_checkpoint import graph_of
-from artmirror.export.plan_layers import PlanLayers, read_layers
-from artmirror.export.plan_options import DEFAULT_SIZES
-from artmirror.export.tensorrt_library import find_library
+from artmirror.export.plan.layers import PlanLayers, read_layers
+from artmirror.export.plan.library import find_library
+from artmirror.export.plan.options import DEFAULT_SIZES
+from artmirror.export.to_onnx import graph_of
+from artmirror.export.video_filter import VideoFilter
 from artmirror.runtime.formats.manifest import Manifest, read_manifest
 from artmirror.runtime.formats.ncnn import is_ncnn, read_ncnn_manifest
 from artmirror.runtime.formats.plan import read_plan

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from artmirror.export.errors import ExportError
-from artmirror.export.graph import VideoFilter
+from artmirror.export.video_filter import VideoFilter
 from artmirror.runtime.engines.base import stylize
 from artmirror.runtime.engines.open import open_engine
 from artmirror.runtime.engines.vulkan_device import vulkan_devices

@@ -15,7 +15,7 @@ from artmirror.benchmarks.variants import RECIPE, RUNS, main
 from artmirror.benchmarks.variants_costs import Costs, read_costs
 from artmirror.benchmarks.variants_report import caption, markdown
 from artmirror.benchmarks.variants_speed import measure_variants
-from artmirror.export.onnx_from_checkpoint import onnx_from_checkpoint, save_onnx
+from artmirror.export.to_onnx import onnx_from_checkpoint, save_onnx
 from artmirror.runtime.formats.ncnn import ncnn_pair
 from artmirror.train.checkpoint import save_checkpoint
 from artmirror.train.cli import main as st_train

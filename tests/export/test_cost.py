@@ -7,8 +7,8 @@ import pytest
 
 from artmirror.export.cost import graph_cost
 from artmirror.export.errors import ExportError
-from artmirror.export.graph import VideoFilter
-from artmirror.export.onnx_from_checkpoint import graph_of
+from artmirror.export.to_onnx import graph_of
+from artmirror.export.video_filter import VideoFilter
 from artmirror.train.config import NetworkConfig
 from artmirror.train.networks.stylizer import Stylizer
 

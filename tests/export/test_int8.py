@@ -14,10 +14,10 @@ from artmirror.benchmarks.workload import read_layers
 from artmirror.export import parity
 from artmirror.export.cli import main
 from artmirror.export.errors import ExportError
-from artmirror.export.graph import VideoFilter
 from artmirror.export.int8 import quantise, read_calibration
-from artmirror.export.onnx_from_checkpoint import graph_of, onnx_from_checkpoint, save_onnx
 from artmirror.export.parity import check_parity, own_pictures, read_pictures
+from artmirror.export.to_onnx import graph_of, onnx_from_checkpoint, save_onnx
+from artmirror.export.video_filter import VideoFilter
 from artmirror.runtime.engines.base import stylize
 from artmirror.runtime.engines.open import open_engine
 from artmirror.runtime.formats.manifest import read_manifest

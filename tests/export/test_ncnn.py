@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from artmirror.export import parity
-from artmirror.export.graph import VideoFilter
-from artmirror.export.ncnn_from_checkpoint import ncnn_from_checkpoint
 from artmirror.export.parity import check_parity
+from artmirror.export.to_ncnn import ncnn_from_checkpoint
+from artmirror.export.video_filter import VideoFilter
 from artmirror.runtime.formats.ncnn import read_ncnn_manifest
 from artmirror.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from artmirror.train.config import NetworkConfig
@@ -119,7 +119,7 @@ def test_user_mistakes_are_one_line(tiny_path: Path, tmp_path: Path, monkeypatch
         assert words in err
         assert "Traceback" not in err
     monkeypatch.setitem(sys.modules, "pnnx", None)
-    monkeypatch.delitem(sys.modules, "artmirror.export.ncnn_from_checkpoint")
+    monkeypatch.delitem(sys.modules, "artmirror.export.to_ncnn")
     code, _, err = run("--ncnn", tiny_path)
     assert code == 1
     assert "package pnnx; install it with pip install 'artmirror[export-ncnn]'" in err

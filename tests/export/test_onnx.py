@@ -11,9 +11,9 @@ from onnx import TensorProto
 
 from artmirror.export.errors import ExportError
 from artmirror.export.fp16 import choose_precision
-from artmirror.export.graph import VideoFilter
-from artmirror.export.onnx_from_checkpoint import onnx_from_checkpoint, save_onnx
 from artmirror.export.parity import check_parity, own_pictures, read_pictures
+from artmirror.export.to_onnx import onnx_from_checkpoint, save_onnx
+from artmirror.export.video_filter import VideoFilter
 from artmirror.runtime.formats.manifest import read_manifest
 from artmirror.train.checkpoint import Checkpoint
 from artmirror.train.config import NETWORK_PRESETS, NetworkConfig

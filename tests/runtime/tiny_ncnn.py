@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from artmirror.export.ncnn_from_checkpoint import ncnn_from_checkpoint
+from artmirror.export.to_ncnn import ncnn_from_checkpoint
 from artmirror.runtime.engines.vulkan_device import vulkan_devices
 from artmirror.train.checkpoint import save_checkpoint
 from artmirror.train.config import NetworkConfig

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from artmirror.export.gpu import current_gpu
+from artmirror.export.plan.gpu import current_gpu
 from artmirror.runtime.common.errors import ArtmirrorError, CannotRunHere
 from artmirror.runtime.engines.base import EngineInfo, stylize
 from artmirror.runtime.engines.cuda import CudaEngine, DeviceSlot

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from artmirror.export.build_bars import BuildBars
+from artmirror.export.plan.bars import BuildBars
 
 
 def test_phases_are_bars_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

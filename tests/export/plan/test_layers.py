@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from artmirror.export.plan_layers import PlanLayer, PlanLayers, layers_of_inspector, layers_of_text, read_layers
+from artmirror.export.plan.layers import PlanLayer, PlanLayers, layers_of_inspector, layers_of_text, read_layers
 
 
 def described(**layer: object) -> PlanLayer:

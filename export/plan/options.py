@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from artmirror.export.engine_from_onnx import BuildOptions, SizeRange
-from artmirror.export.tensorrt_library import CURRENT, LIBRARIES
+from artmirror.export.plan.build import BuildOptions, SizeRange
+from artmirror.export.plan.library import CURRENT, LIBRARIES
 from artmirror.runtime.common.command import SizeType
 from artmirror.runtime.formats.manifest import SMALLEST_SIDE
 

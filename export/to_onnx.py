@@ -15,8 +15,8 @@ import torch
 from artmirror.export.checkpoint_manifest import manifest_of
 from artmirror.export.errors import ExportError
 from artmirror.export.fp16 import Choice, convert_to_fp16
-from artmirror.export.graph import VideoFilter
 from artmirror.export.int8 import quantise
+from artmirror.export.video_filter import VideoFilter
 from artmirror.runtime.common.files import write_whole
 from artmirror.runtime.formats.manifest import METADATA_KEY, SMALLEST_SIDE, EnginePrecision
 from artmirror.runtime.formats.onnx import parse_onnx_metadata

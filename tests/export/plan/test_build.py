@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from artmirror.export import engine_from_onnx, plan_layers
-from artmirror.export.engine_from_onnx import BuildOptions, BuildReport, SizeRange, build_plan, plan_obstacle
 from artmirror.export.errors import ExportError
-from artmirror.export.gpu import Gpu, current_gpu
-from artmirror.export.onnx_from_checkpoint import onnx_from_checkpoint, save_onnx
-from artmirror.export.plan_layers import PlanLayers, layers_of_text, read_layers
-from artmirror.export.tensorrt_library import Library, find_library
+from artmirror.export.plan import build as engine_from_onnx
+from artmirror.export.plan import layers as plan_layers
+from artmirror.export.plan.build import BuildOptions, BuildReport, SizeRange, build_plan, plan_obstacle
+from artmirror.export.plan.gpu import Gpu, current_gpu
+from artmirror.export.plan.layers import PlanLayers, layers_of_text, read_layers
+from artmirror.export.plan.library import Library, find_library
+from artmirror.export.to_onnx import onnx_from_checkpoint, save_onnx
 from artmirror.runtime.common.cache import cache_folder
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.formats.manifest import METADATA_KEY, Manifest

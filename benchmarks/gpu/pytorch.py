@@ -1,6 +1,6 @@
 """The network in PyTorch, timed on a GPU and painted in FP32: what the exported engines are compared with.
 
-A program of its own (`python -m artmirror.export.pytorch_rows`), which `artmirror.benchmarks.gpu` starts: benchmarks
+A program of its own (`python -m artmirror.benchmarks.gpu.pytorch`), which `artmirror.benchmarks.gpu` starts: benchmarks
 import the runtime alone, and what PyTorch keeps on the GPU is gone when it ends. It leaves one JSON file, and for each
 size a picture and the same picture painted in FP32, as .npy.
 """
@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from artmirror.export.cost import graph_cost
-from artmirror.export.graph import VideoFilter
 from artmirror.export.parity import own_pictures, read_pictures
+from artmirror.export.video_filter import VideoFilter
 from artmirror.runtime.common.command import Command, SizeType, common_options
 from artmirror.runtime.common.files import write_whole
 from artmirror.train.checkpoint import load_checkpoint

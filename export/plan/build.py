@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from artmirror.export.errors import ExportError
-from artmirror.export.gpu import Gpu
-from artmirror.export.plan_layers import read_layers
-from artmirror.export.tensorrt_library import (
+from artmirror.export.plan.gpu import Gpu
+from artmirror.export.plan.layers import read_layers
+from artmirror.export.plan.library import (
     CURRENT,
     INSTALL,
     BuildProgress,

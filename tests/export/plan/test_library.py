@@ -6,9 +6,9 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from artmirror.export import tensorrt_library
 from artmirror.export.errors import ExportError
-from artmirror.export.tensorrt_library import find_library, message_logger, progress_monitor
+from artmirror.export.plan import library as tensorrt_library
+from artmirror.export.plan.library import find_library, message_logger, progress_monitor
 
 
 def module(name: str, version: str, targets: tuple[str, ...] = ()) -> ModuleType:
