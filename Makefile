@@ -24,7 +24,7 @@ test: .venv/.test
 	$(BIN)/pytest -q
 
 bench: .venv/.test
-	$(BIN)/python -m artmirror.benchmarks.project --data "$(DATA)"
+	$(BIN)/python -m artmirror.benchmarks.studies.project --data "$(DATA)"
 
 format: .venv/.test
 	$(BIN)/ruff format .

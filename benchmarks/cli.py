@@ -10,11 +10,11 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from artmirror.benchmarks.compare_cli import compare
-from artmirror.benchmarks.engine_arguments import check_output, engine_path
-from artmirror.benchmarks.predict_cli import predict
-from artmirror.benchmarks.report_cli import report
-from artmirror.benchmarks.temporal_cli import temporal
+from artmirror.benchmarks.arguments import check_output, engine_path
+from artmirror.benchmarks.compare.cli import compare
+from artmirror.benchmarks.predict.cli import predict
+from artmirror.benchmarks.report.cli import report
+from artmirror.benchmarks.temporal.cli import temporal
 from artmirror.runtime.common.command import EXIT_INTERRUPTED, SizeType, StopOnSignals, common_options
 from artmirror.runtime.common.default_command import DefaultCommand, DefaultGroup
 from artmirror.runtime.engines.open import BACKENDS
@@ -89,13 +89,13 @@ def speed(**options: Any) -> None:
     tells how fast other hardware should be.
     """
     # Imported here, since --help and completion shall not wait for them.
-    from artmirror.benchmarks.candidates import Wanted, open_candidates
-    from artmirror.benchmarks.ceilings import measure_ceilings
-    from artmirror.benchmarks.environment import read_environment
-    from artmirror.benchmarks.measure import measure_with_starts
-    from artmirror.benchmarks.record import Session, write_session
-    from artmirror.benchmarks.report import render_session
-    from artmirror.benchmarks.scenarios import Stopped
+    from artmirror.benchmarks.records.environment import read_environment
+    from artmirror.benchmarks.records.speed import Session, write_session
+    from artmirror.benchmarks.speed.candidates import Wanted, open_candidates
+    from artmirror.benchmarks.speed.ceilings import measure_ceilings
+    from artmirror.benchmarks.speed.rounds import measure_with_starts
+    from artmirror.benchmarks.speed.scenarios import Stopped
+    from artmirror.benchmarks.speed.table import render_session
 
     json_path: Path | None = options["json_path"]
     check_output("--json", json_path)

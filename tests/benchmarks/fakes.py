@@ -7,8 +7,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from artmirror.benchmarks.environment import Environment
-from artmirror.benchmarks.record import Record, Round, Samples, Sensed, Start, StartRecord, Subject
+from artmirror.benchmarks.records.environment import Environment
+from artmirror.benchmarks.records.speed import Record, Round, Samples, Sensed, Start, StartRecord, Subject
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.engines.base import EngineInfo
 from artmirror.runtime.formats.manifest import Manifest

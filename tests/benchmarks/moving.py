@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from artmirror.benchmarks.painters import Painted
-from artmirror.benchmarks.temporal_record import PainterInfo
-from artmirror.benchmarks.temporal_run import WARMUP_FRAMES
+from artmirror.benchmarks.records.temporal import PainterInfo
+from artmirror.benchmarks.temporal.painters import Painted
+from artmirror.benchmarks.temporal.run import WARMUP_FRAMES
 from artmirror.runtime.common.flow import write_flow
 
 Picture = NDArray[np.uint8]  # (H, W, 3) BGR

@@ -1,6 +1,6 @@
 """What `st-bench temporal` writes of runs, with figures that are round."""
 
-from artmirror.benchmarks.temporal_record import (
+from artmirror.benchmarks.records.temporal import (
     Judges,
     PainterInfo,
     PainterRecord,

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from artmirror.benchmarks import candidates, ceilings
 from artmirror.benchmarks.cli import main
-from artmirror.benchmarks.measure import Starts
-from artmirror.benchmarks.record import read_session
-from artmirror.benchmarks.start_probe import Request
-from artmirror.benchmarks.workload import read_workload
+from artmirror.benchmarks.records.speed import read_session
+from artmirror.benchmarks.speed import candidates, ceilings
+from artmirror.benchmarks.speed.rounds import Starts
+from artmirror.benchmarks.speed.start_probe import Request
+from artmirror.benchmarks.speed.workload import read_workload
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.gallery.bundled import bundled as gallery
 from tests.benchmarks.fakes import SIZE, FakeEngine, make_start

@@ -11,11 +11,11 @@ import pytest
 from click.testing import CliRunner, Result
 from scipy.stats import mannwhitneyu
 
-from artmirror.benchmarks.changes import ALPHA, compare_pairs, compare_rounds
 from artmirror.benchmarks.cli import main
-from artmirror.benchmarks.machine import Gpu
-from artmirror.benchmarks.record import Record, Session, write_session
-from artmirror.benchmarks.temporal_record import (
+from artmirror.benchmarks.compare.significance import ALPHA, compare_pairs, compare_rounds
+from artmirror.benchmarks.records.machine import Gpu
+from artmirror.benchmarks.records.speed import Record, Session, write_session
+from artmirror.benchmarks.records.temporal import (
     PainterInfo,
     PainterRecord,
     Pair,

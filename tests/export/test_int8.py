@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from onnx import numpy_helper
 
-from artmirror.benchmarks.workload import read_layers
+from artmirror.benchmarks.speed.workload import read_layers
 from artmirror.export import parity
 from artmirror.export.cli import main
 from artmirror.export.errors import ExportError

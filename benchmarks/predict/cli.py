@@ -1,0 +1,170 @@
+"""`st-bench predict`: how fast a network should run on hardware that is not here, and how well such words hold."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+
+from artmirror.runtime.common.command import Command, SizeType, common_options
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.gallery.bundled import DEFAULT_STYLE
+
+if TYPE_CHECKING:
+    from artmirror.benchmarks.grid import Grid
+    from artmirror.benchmarks.predict.passes import Pass, Precision
+
+_PREFIXES = {"": 1.0, "m": 1e6, "g": 1e9, "t": 1e12}
+_PRECISIONS = ("fp32", "fp16", "bf16", "int8")
+_SLOWEST_SHOWN = 8
+_NOTES = (
+    "predicted, not measured; --verbose prints the assumptions",
+    "compiled: where TensorRT (CUDA 7.5 or more) or OpenVINO runs; ncnn: anything with Vulkan; "
+    "folded: what better kernels could reach",
+)
+
+
+class RateType(click.ParamType[float]):
+    """0.84T or 14.4G on the command line, a number a second in Python."""
+
+    name = "rate"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return "NUMBER[M|G|T]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        found = re.fullmatch(r"(\d+\.?\d*|\.\d+)([mgt]?)", str(value).strip().lower())
+        if found is None or float(found[1]) == 0:
+            self.fail(f"got {value!r}; wanted a number above 0 with M, G or T, as in 14.4G", param, ctx)
+        return float(found[1]) * _PREFIXES[found[2]]
+
+
+@click.command(
+    cls=Command,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+    epilog="Examples:  st-bench predict starry --gpu 940m;  st-bench predict a.onnx --flops 0.84T --bandwidth 14.4G;  "
+    "st-bench predict --fit records.json a.onnx b.onnx c.onnx d.onnx",
+)
+@click.argument("engines", nargs=-1, type=click.Path(), metavar="[ENGINE]...")
+@click.option("--gpu", metavar="NAME", help="One card of the table, as 940m, with what its time goes into.")
+@click.option("--flops", type=RateType(), help="Operations a second of another one, two for each multiply-add.")
+@click.option("--bandwidth", type=RateType(), help="Bytes a second of its memory.")
+@click.option("--size", type=SizeType(), default="640x360", help="Size of the frames.")
+@click.option("--precision", type=click.Choice(_PRECISIONS), default="fp16", help="In which values are stored.")
+@click.option("--verbose", is_flag=True, help="Print every assumption, and every pass of one card.")
+@click.option(
+    "--fit",
+    "record_paths",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="RECORDS",
+    help="Fit the shares of the roofs to what st-bench --json measured of the ENGINEs; may be given more than once.",
+)
+@common_options("st-bench predict")
+def predict(**options: Any) -> None:
+    """Predict how fast a network runs on a card, from its graph and the card's public figures.
+
+    ENGINE is an .onnx written by st-export or the name of a bundled style. Without a card the whole table is shown.
+
+    Every pass over memory takes the longer of its operations and its bytes under the card's roofs. It is an estimate:
+    no card of the table was measured.
+
+    To check the model against a machine, measure eight networks or more there and name them again with --fit:
+    st-bench A.onnx B.onnx ... --json bf16.json, once more with --full-precision --json fp32.json, and
+    st-bench predict --fit bf16.json --fit fp32.json A.onnx B.onnx ... Networks of other shapes need no training:
+    st-train --steps 1 --network channels=8,16,24 ... and st-export --no-parity.
+    """
+    # Imported here, since --help and completion shall not wait for them.
+    from artmirror.benchmarks.arguments import engine_path
+
+    names = options["engines"] or (DEFAULT_STYLE,)
+    custom = (options["flops"], options["bandwidth"])
+    if (custom[0] is None) != (custom[1] is None):
+        raise click.UsageError("--flops and --bandwidth go together: a card has both")
+    if options["gpu"] is not None and custom[0] is not None:
+        raise click.UsageError("--gpu names a card of the table, --flops and --bandwidth another one: give one of both")
+    paths = [engine_path(name) for name in names]
+    if options["record_paths"]:
+        if options["gpu"] is not None or custom[0] is not None:
+            raise click.UsageError("--fit is of the machine that measured: leave out --gpu, --flops and --bandwidth")
+        _show_fit(options["record_paths"], paths)
+        return
+    for path in paths:
+        _show_prediction(path, options)
+
+
+def _show_prediction(path: Path, options: dict[str, Any]) -> None:
+    from artmirror.benchmarks.predict.cards import CARDS, find_card
+    from artmirror.benchmarks.predict.roofline import CARD, Roofs, pass_times
+    from artmirror.benchmarks.predict.table import (
+        assumption_lines,
+        cards_grid,
+        kinds_grid,
+        passes_grid,
+        roofs_line,
+    )
+
+    precision, size = options["precision"], options["size"]
+    if options["gpu"] is not None:
+        card = find_card(options["gpu"])
+        where, roofs = card.name, card.roofs(precision)
+    elif options["flops"] is not None:
+        where, roofs = "another card", Roofs(options["flops"], options["bandwidth"])
+    else:
+        where, roofs = "", None
+    passes = _passes_of_file(path, size, precision)
+    title = f"{path.stem} {size[1]}x{size[0]} {precision}"
+    lines = assumption_lines(CARD, precision)
+    if roofs is None:
+        _print(cards_grid(f"{title}, predicted", passes, CARDS, precision, CARD))
+        _say(*lines if options["verbose"] else _NOTES)
+        return
+    _say(f"{title} on {where} ({roofs_line(roofs)}), predicted")
+    for rules, found in passes.items():
+        times = pass_times(found, roofs, CARD)
+        total_s = sum(time.total_s for time in times)
+        _print(kinds_grid(f"{rules}: {1e3 * total_s:.1f} ms, {1 / total_s:.0f} FPS", times))
+        if rules == next(iter(passes)):
+            slowest = sorted(times, key=lambda time: -time.total_s)[:_SLOWEST_SHOWN]
+            shown = times if options["verbose"] else slowest
+            _print(passes_grid(f"{rules}: {'every pass' if options['verbose'] else 'the slowest passes'}", shown))
+    _say(*lines)
+
+
+def _passes_of_file(path: Path, size: tuple[int, int], precision: "Precision") -> "dict[str, tuple[Pass, ...]]":
+    from artmirror.benchmarks.predict.passes import RULES, passes_of
+    from artmirror.benchmarks.speed.workload import read_layers
+    from artmirror.runtime.formats.manifest import read_manifest
+
+    if path.suffix != ".onnx":
+        raise ArtmirrorError(
+            f"{path} cannot be predicted; wanted the .onnx that st-export wrote, whatever runs it later"
+        )
+    read_manifest(path)  # says what is wrong with a file that is missing, cut off or somebody else's
+    layers = read_layers(path, size)
+    return {name: passes_of(layers, rules, precision) for name, rules in RULES.items()}
+
+
+def _show_fit(record_paths: tuple[Path, ...], paths: list[Path]) -> None:
+    from artmirror.benchmarks.predict.fit import fit_efficiencies
+    from artmirror.benchmarks.predict.measured import read_measured
+    from artmirror.benchmarks.predict.roofline import PROFILED
+    from artmirror.benchmarks.predict.table import fit_grid, fit_lines
+
+    for backend, measured in read_measured(record_paths, paths).items():
+        fitted = fit_efficiencies(measured, PROFILED, f"fitted to {backend}")
+        _print(fit_grid(f"{backend}: {len(measured)} frames, predicted against measured", measured, fitted))
+        _say(*fit_lines(measured, fitted))
+
+
+def _print(grid: "Grid") -> None:
+    from artmirror.benchmarks.grid import rich_grid
+
+    _say(grid.title, rich_grid(grid))
+
+
+def _say(*shown: Any) -> None:
+    Console(markup=False, highlight=False, emoji=False).print(*shown, sep="\n")

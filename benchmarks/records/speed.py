@@ -1,0 +1,211 @@
+"""What a session of st-bench leaves behind: immutable records of raw values, and their JSON.
+
+Nothing here is computed from the values (see `statistics`), so that new statistics can read old records.
+"""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+from artmirror.benchmarks.records.environment import Environment
+from artmirror.benchmarks.records.json_file import check_version, parse, read_text, write_text
+from artmirror.runtime.common.errors import ArtmirrorError
+
+KIND = "speed"  # tells these files from those of `temporal_record`
+FORMAT_VERSION = 3  # 2: sensors, roofs, costs, more of the environment; 3: transfers, starts, the cost of measuring
+_READ_VERSIONS = (1, 2, 3)  # what an earlier version lacks is None or nothing
+
+ScenarioName = Literal["engine", "transfers", "pipeline", "live"]
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Raw values of neighbouring frames, in the order in which the frames were done; all in nanoseconds."""
+
+    completed_ns: tuple[int, ...]  # when each frame was done, with as many in the engine as it takes
+    latency_ns: tuple[int, ...]  # with a source: capture to delivered to the sink; else of one frame at a time
+    engine_ns: tuple[int, ...] = ()  # with a source: time that the engine spent on each frame
+
+
+@dataclass(frozen=True, slots=True)
+class Sensed:
+    """What the machine's sensors said of one run, its warm-up included."""
+
+    duration_ns: int
+    energy_j: float | None  # of all processor packages; None where the system does not tell
+    hottest_c: float | None  # of the processor, at the end; None where the system does not tell
+    gpu_energy_j: float | None = None  # of all NVIDIA GPUs; None where nobody tells, as before version 3
+    gpu_hottest_c: float | None = None  # of the hottest of them, at the end
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One run of one scenario.
+
+    `warmup.completed_ns` counts from the start of the run, `measured.completed_ns` from the last warm-up frame.
+    """
+
+    warmup: Samples
+    measured: Samples
+    frames_dropped: int = 0  # by a live source's pipeline, or under way at its end; warm-up included
+    sensed: Sensed | None = None  # None in records of version 1
+    bookkeeping_ns: int | None = None  # what measuring itself takes of every frame; None before version 3
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is measured: a network in a library on a device, for frames of one size."""
+
+    engine: str  # the file's name without its suffix
+    style: str
+    preset: str  # of the network
+    graph_sha256: str  # of the network, so that it is the same one whatever the file is called
+    backend: str
+    library: str  # name and version
+    device: str
+    precision: str  # in which the engine computes
+    height: int
+    width: int
+    threads: int | None  # None where the library chose
+
+
+@dataclass(frozen=True, slots=True)
+class Record(Subject):
+    """All rounds of one scenario with one engine."""
+
+    scenario: ScenarioName
+    source: str | None  # where frames came from, without folders and hosts
+    rounds: tuple[Round, ...]
+    peak_rss_bytes: int | None  # of the whole process, which holds every engine of the session; None where unknown
+    macs: int | None = None  # multiply-accumulates of a frame; None where nobody counted, as in version 1
+    bytes_moved: int | None = None  # of a frame, by the rule of `workload`
+    holds: str = ""  # what the scenario's times are times of, in words
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A fresh process, from the moment it was asked for to its first painted frame: stages that follow each other."""
+
+    interpreter_ns: int  # until Python runs the first line
+    import_ns: int  # st-run's modules and the library
+    read_ns: int  # the file and its manifest
+    compile_ns: int  # the engine is ready; the library reads the file again for that, from memory now
+    first_frame_ns: int
+    peak_rss_bytes: int | None  # after some more frames; None where the system does not tell
+    device_bytes: int | None  # taken of the GPU's memory by then; None where nobody tells, and without a GPU
+
+
+@dataclass(frozen=True, slots=True)
+class StartRecord(Subject):
+    """Starts with one engine, a cold and a cached one of each round."""
+
+    frames: int  # painted after the first, before memory was read
+    cache_bytes: int  # compiled networks that a cold start left for the next one; 0 where the library keeps none
+    cold: tuple[Start, ...]  # nothing that was compiled before is at hand
+    cached: tuple[Start, ...]  # with what the cold start of the same round left
+
+
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """The machine's own roofs, measured after the engines, a value of each round; see `ceilings`."""
+
+    threads: int | None  # None where the library chose
+    copy_bytes_per_s: tuple[float, ...]  # read and written
+    product_flop_per_s: dict[str, tuple[float, ...]]  # by precision; two operations for each multiply-accumulate
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One call of st-bench: where it ran, and what it measured."""
+
+    environment: Environment
+    records: tuple[Record, ...]
+    ceilings: Ceilings | None = None
+    starts: tuple[StartRecord, ...] = ()
+    omissions: tuple[str, ...] = ()  # what was asked for and could not be measured, a line each
+
+    def to_json(self) -> str:
+        """The session as one JSON object."""
+        return json.dumps({"format_version": FORMAT_VERSION, "kind": KIND, **asdict(self)})
+
+    @classmethod
+    def from_json(cls, text: str, source: str) -> Self:
+        """Read a session.
+
+        Args:
+            source: The file's name, for errors.
+
+        Raises:
+            ArtmirrorError: the text is no session, or of a version that is not read here.
+        """
+        values = parse(text, source)
+        if not isinstance(values, dict) or "format_version" not in values:
+            raise ArtmirrorError(f"{source} is no record of st-bench; measure again with --json")
+        if values.get("kind", KIND) != KIND:
+            raise ArtmirrorError(f"{source} is a record of kind {values['kind']}; one of speed is wanted")
+        check_version(values["format_version"], _READ_VERSIONS, source)
+        try:
+            return cls(
+                environment=Environment.from_json(values["environment"]),
+                records=tuple(_record(record) for record in values["records"]),
+                ceilings=_ceilings(values.get("ceilings")),
+                starts=tuple(_start_record(record) for record in values.get("starts", ())),
+                omissions=tuple(values.get("omissions", ())),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArtmirrorError(f"{source} is a damaged record of st-bench ({error}); measure again") from None
+
+
+def write_session(session: Session, path: Path) -> None:
+    """Write a session's JSON whole or not at all.
+
+    Raises:
+        ArtmirrorError: the file cannot be written.
+    """
+    write_text(session.to_json(), path)
+
+
+def read_session(path: Path) -> Session:
+    """Read what `write_session` wrote.
+
+    Raises:
+        ArtmirrorError: the file is missing, or holds no session of this version.
+    """
+    return Session.from_json(read_text(path), str(path))
+
+
+def _record(values: dict[str, Any]) -> Record:
+    known = {**values, "rounds": tuple(_round(entry) for entry in values["rounds"])}
+    if known.pop("live", False):  # until version 2 a live source's pipeline was called as any other
+        known["scenario"] = "live"
+    if known["scenario"] not in get_args(ScenarioName):
+        raise ValueError(f"scenario {known['scenario']!r}")
+    return Record(**known)
+
+
+def _start_record(values: dict[str, Any]) -> StartRecord:
+    starts = {name: tuple(Start(**entry) for entry in values[name]) for name in ("cold", "cached")}
+    return StartRecord(**{**values, **starts})
+
+
+def _ceilings(values: dict[str, Any] | None) -> Ceilings | None:
+    if values is None:
+        return None
+    products = {name: tuple(found) for name, found in values["product_flop_per_s"].items()}
+    return Ceilings(values["threads"], tuple(values["copy_bytes_per_s"]), products)
+
+
+def _round(values: dict[str, Any]) -> Round:
+    sensed = values.get("sensed")
+    return Round(
+        _samples(values["warmup"]),
+        _samples(values["measured"]),
+        values["frames_dropped"],
+        None if sensed is None else Sensed(**sensed),
+        values.get("bookkeeping_ns"),
+    )
+
+
+def _samples(values: dict[str, Any]) -> Samples:
+    return Samples(**{entry.name: tuple(values[entry.name]) for entry in fields(Samples)})

@@ -1,0 +1,180 @@
+"""What `st-bench temporal` leaves behind: raw values of every pair and every frame, and their JSON.
+
+As in `record`, nothing here is computed from the values (see `temporal_statistics`).
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from artmirror.benchmarks.records.environment import Environment
+from artmirror.benchmarks.records.json_file import check_version, parse, read_text, write_text
+from artmirror.runtime.common.errors import ArtmirrorError
+
+KIND = "temporal"  # tells these files from those of `record`
+FORMAT_VERSION = 4  # 2: more of the environment; 3: LPIPS; 4: edges
+_READ_VERSIONS = (1, 2, 3, 4)
+
+FlowKind = Literal["truth", "dis"]  # given with the frames; estimated on the input frames
+PainterKind = Literal["input", "engine", "peer"]  # the frames themselves; one of our files; a foreign network
+
+
+@dataclass(frozen=True, slots=True)
+class PainterInfo:
+    """What painted, and on what it ran. All but the label is None for the input itself."""
+
+    label: str  # the file's name without its suffix
+    kind: PainterKind
+    style: str | None = None
+    preset: str | None = None  # of the network
+    sha256: str | None = None  # of the graph, or of a peer's file
+    backend: str | None = None
+    library: str | None = None  # name and version
+    device: str | None = None
+    precision: str | None = None  # in which it computes
+    threads: int | None = None  # as asked for
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two frames of a sequence."""
+
+    first: int  # index of the earlier frame
+    step: int  # the later one comes so many frames after
+    flow: FlowKind
+    visible: float  # share of the pixels that count, in [0, 1]
+    occlusions: bool  # whether what the later frame hides is known; it always is for an estimated flow
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceRecord:
+    """A sequence and its pairs."""
+
+    name: str
+    height: int
+    width: int
+    frames: int
+    unrelated: bool  # photos, of which no two make a pair
+    pairs: tuple[Pair, ...]
+    judged: tuple[int, ...]  # indices of the frames whose distances were taken
+    perceived: tuple[int, ...] = ()  # indices of the pairs whose LPIPS was taken; none before version 3
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceValues:
+    """What one painter did on one sequence."""
+
+    squared_errors: tuple[float, ...]  # of each pair, see `temporal.squared_error`
+    latency_ns: tuple[int, ...]  # of each frame; none for the input
+    style: tuple[float, ...]  # style distance of each judged frame
+    content: tuple[float, ...]  # content distance of each judged frame
+    lpips: tuple[float, ...] = ()  # of each perceived pair, see `perceptual_distance`
+    edges: tuple[float, ...] = ()  # of each pair's earlier frame, see `temporal.edge_energy`; none before version 4
+
+
+@dataclass(frozen=True, slots=True)
+class PainterRecord:
+    """One painter on all sequences."""
+
+    info: PainterInfo
+    warmup_ns: tuple[int, ...]  # frames that were painted before any counted
+    values: tuple[SequenceValues, ...]  # in the order of the sequences
+
+
+@dataclass(frozen=True, slots=True)
+class Judges:
+    """How style and content distances were taken."""
+
+    vgg: str  # name of the weights file
+    normalised_on: int  # photos; 0 where the file was taken as it is
+    painting: str  # file name
+    style_size: int  # the painting's short side, pixels
+    every: int  # each so many-th frame of a sequence was judged
+
+
+@dataclass(frozen=True, slots=True)
+class LpipsWeights:
+    """How LPIPS was taken."""
+
+    alexnet: str  # names of the weights files
+    linear: str
+    every: int  # of the pairs whose first frame is each so many-th
+
+
+@dataclass(frozen=True, slots=True)
+class TemporalSession:
+    """One call: where it ran, on what, and what it measured."""
+
+    environment: Environment
+    steps: tuple[int, ...]
+    judges: Judges | None
+    sequences: tuple[SequenceRecord, ...]
+    painters: tuple[PainterRecord, ...]  # the input first
+    lpips: LpipsWeights | None = None
+
+    def to_json(self) -> str:
+        """The session as one JSON object."""
+        return json.dumps({"format_version": FORMAT_VERSION, "kind": KIND, **asdict(self)})
+
+    @classmethod
+    def from_json(cls, text: str, source: str) -> Self:
+        """Read a session.
+
+        Args:
+            source: The file's name, for errors.
+
+        Raises:
+            ArtmirrorError: the text is no such session, or of a version that is not read here.
+        """
+        values = parse(text, source)
+        if not isinstance(values, dict) or values.get("kind") != KIND:
+            raise ArtmirrorError(f"{source} is no record of st-bench temporal; measure again with --json")
+        check_version(values.get("format_version"), _READ_VERSIONS, source)
+        try:
+            return cls(
+                environment=Environment.from_json(values["environment"]),
+                steps=tuple(values["steps"]),
+                judges=None if values["judges"] is None else Judges(**values["judges"]),
+                sequences=tuple(_sequence(entry) for entry in values["sequences"]),
+                painters=tuple(_painter(entry) for entry in values["painters"]),
+                lpips=None if values.get("lpips") is None else LpipsWeights(**values["lpips"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArtmirrorError(f"{source} is a damaged record of st-bench ({error}); measure again") from None
+
+
+def write_temporal(session: TemporalSession, path: Path) -> None:
+    """Write a session's JSON whole or not at all.
+
+    Raises:
+        ArtmirrorError: the file cannot be written.
+    """
+    write_text(session.to_json(), path)
+
+
+def read_temporal(path: Path) -> TemporalSession:
+    """Read what `write_temporal` wrote.
+
+    Raises:
+        ArtmirrorError: the file is missing, or holds no session of this version.
+    """
+    return TemporalSession.from_json(read_text(path, "st-bench temporal"), str(path))
+
+
+def _sequence(values: dict[str, Any]) -> SequenceRecord:
+    pairs = tuple(Pair(**entry) for entry in values["pairs"])
+    chosen = {"judged": tuple(values["judged"]), "perceived": tuple(values.get("perceived", ()))}
+    return SequenceRecord(**{**values, **chosen, "pairs": pairs})
+
+
+def _painter(values: dict[str, Any]) -> PainterRecord:
+    return PainterRecord(
+        info=PainterInfo(**values["info"]),
+        warmup_ns=tuple(values["warmup_ns"]),
+        values=tuple(
+            SequenceValues(**{name: tuple(entry[name]) for name in SequenceValues.__dataclass_fields__})
+            for entry in ({"lpips": (), "edges": (), **entry} for entry in values["values"])
+        ),
+    )

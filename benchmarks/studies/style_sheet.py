@@ -1,0 +1,111 @@
+"""All bundled styles on the same photos: `python -m artmirror.benchmarks.studies.style_sheet PHOTOS -o sheet.jpg`.
+
+Also writes the thumbnails that stand beside the styles.
+"""
+
+from contextlib import closing
+from pathlib import Path
+
+import click
+import cv2
+import numpy as np
+
+from artmirror.benchmarks.temporal.painters import EnginePainter
+from artmirror.runtime.common.command import Command, common_options
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.files import write_whole
+from artmirror.runtime.formats.manifest import read_manifest
+from artmirror.runtime.frame import Pixels
+from artmirror.runtime.gallery.bundled import bundled_styles
+
+_THREADS = 2
+CELL_WIDTH_PX = 300
+_CAPTION_HEIGHT_PX = 46
+_GAP_PX = 10
+_THUMBNAIL_WIDTH_PX = 256
+_PAPER, _INK, _FADED = (255, 255, 255), (32, 32, 32), (110, 110, 110)  # BGR
+
+
+@click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.argument("photos", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The sheet, JPEG or PNG.")
+@click.option("--columns", type=click.IntRange(1), default=5, help="Styles beside each other.")
+@click.option("--thumbnails", type=click.Path(path_type=Path), help="Write the first photo in each style there.")
+@common_options("style_sheet")
+def main(photos: tuple[Path, ...], output: Path, columns: int, thumbnails: Path | None, debug: bool) -> None:
+    """Paint PHOTOS in every bundled style, one under the other, with title, artist and year."""
+    frames = [read_picture(path) for path in photos]
+    cells = []
+    for name, path in bundled_styles().items():
+        painted, manifest = [paint(path, frame) for frame in frames], read_manifest(path)
+        cells.append(cell(painted, manifest.title, f"{manifest.artist}, {manifest.year}"))
+        if thumbnails is not None:
+            thumbnails.mkdir(parents=True, exist_ok=True)
+            write_picture(thumbnails / f"{name}.jpg", _to_width(painted[0], _THUMBNAIL_WIDTH_PX))
+    write_picture(output, sheet(cells, columns))
+
+
+def paint(path: Path, frame: Pixels) -> Pixels:
+    """What an engine file makes of a picture, (H, W, 3) uint8 BGR, as st-run shows it.
+
+    Raises:
+        ArtmirrorError: it cannot be opened, or failed.
+    """
+    size = (frame.shape[0], frame.shape[1])
+    with closing(EnginePainter(path, size, None, None, _THREADS, full_precision=False)) as painter:
+        return painter.paint(frame).pixels
+
+
+def cell(painted: list[Pixels], title: str, subtitle: str) -> Pixels:
+    """Painted photos under each other, captioned: (H, 300, 3) uint8 BGR."""
+    caption = np.full((_CAPTION_HEIGHT_PX, CELL_WIDTH_PX, 3), _PAPER, np.uint8)
+    font = cv2.FontFace("sans")
+    cv2.putText(caption, title, (2, 20), _INK, font, 15)
+    cv2.putText(caption, subtitle, (2, 38), _FADED, font, 13)
+    return np.vstack([*(_to_width(pixels, CELL_WIDTH_PX) for pixels in painted), caption])
+
+
+def sheet(cells: list[Pixels], columns: int) -> Pixels:
+    """Cells of one size in rows, with gaps; the last row is filled up with paper."""
+    height, width = cells[0].shape[:2]
+    columns = min(columns, len(cells))
+    rows = -(-len(cells) // columns)
+    paper = np.full((rows * (height + _GAP_PX) - _GAP_PX, columns * (width + _GAP_PX) - _GAP_PX, 3), _PAPER, np.uint8)
+    for index, pixels in enumerate(cells):
+        top, left = (index // columns) * (height + _GAP_PX), (index % columns) * (width + _GAP_PX)
+        paper[top : top + height, left : left + width] = pixels
+    return paper
+
+
+def _to_width(pixels: Pixels, width: int) -> Pixels:
+    size = (width, round(pixels.shape[0] * width / pixels.shape[1]))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def read_picture(path: Path) -> Pixels:
+    """A picture, (H, W, 3) uint8 BGR.
+
+    Raises:
+        ArtmirrorError: OpenCV cannot read it.
+    """
+    pixels = cv2.imread(str(path))
+    if pixels is None:
+        raise ArtmirrorError(f"{path} is not a picture that OpenCV reads; name a JPEG or PNG")
+    return np.asarray(pixels, np.uint8)
+
+
+def write_picture(path: Path, pixels: Pixels) -> None:
+    """Write a JPEG or PNG whole or not at all.
+
+    Raises:
+        ArtmirrorError: it cannot be written.
+    """
+    options = [cv2.IMWRITE_JPEG_QUALITY, 88] if path.suffix.lower() in (".jpg", ".jpeg") else []
+    try:
+        write_whole(path, cv2.imencode(path.suffix, pixels, options)[1].tobytes())
+    except (OSError, cv2.error) as error:
+        raise ArtmirrorError(f"cannot write {path}: {error}; name a .jpg or .png in a folder that is there") from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""Anything that paints frames and can be timed at it: our engines, behind the interface that peers share."""
+
+import time
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from artmirror.benchmarks.records.temporal import PainterInfo
+from artmirror.runtime.engines.base import stylize
+from artmirror.runtime.engines.open import open_engine
+from artmirror.runtime.frame import Pixels
+
+
+class Painted(NamedTuple):
+    """A painted frame, and what it took."""
+
+    pixels: Pixels  # (H, W, 3) uint8 BGR, in memory of its own
+    latency_ns: int
+
+
+class Painter(Protocol):
+    """A network that is ready for frames of one size."""
+
+    def describe(self) -> PainterInfo:
+        """What it is and on what it runs."""
+        ...
+
+    def paint(self, frame: Pixels) -> Painted:
+        """Paint one frame, (H, W, 3) uint8 BGR.
+
+        Raises:
+            ArtmirrorError: the network failed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free everything."""
+        ...
+
+
+class EnginePainter:
+    """One of our files, by the runtime's engine, one frame at a time.
+
+    The time is from submit to result, as it shows up in a live picture; a copy into the slot is not counted.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        size: tuple[int, int],
+        backend: str | None,
+        device: str | None,
+        threads: int,
+        full_precision: bool,
+    ) -> None:
+        """Open the engine for frames of `size` (H, W). See `engines.open_engine`.
+
+        Raises:
+            ArtmirrorError: it cannot be opened.
+        """
+        self._label = path.stem
+        self._threads = threads
+        self._engine = open_engine(
+            path, size=size, backend=backend, device=device, threads=threads, full_precision=full_precision
+        )
+        (self._slot,) = self._engine.allocate(1)
+
+    def describe(self) -> PainterInfo:
+        """The manifest's and the engine's own words."""
+        manifest, info = self._engine.manifest, self._engine.describe()
+        return PainterInfo(
+            label=self._label,
+            kind="engine",
+            style=manifest.name,
+            preset=manifest.preset,
+            sha256=manifest.graph_sha256,
+            backend=info.backend,
+            library=info.library,
+            device=info.device,
+            precision=info.precision,
+            threads=self._threads,
+        )
+
+    def paint(self, frame: Pixels) -> Painted:
+        """Paint at full strength."""
+        self._slot.frame[:] = frame
+        started_ns = time.monotonic_ns()
+        stylize(self._engine, self._slot)
+        latency_ns = time.monotonic_ns() - started_ns
+        return Painted(self._slot.stylized.copy(), latency_ns)
+
+    def close(self) -> None:
+        """Close the engine."""
+        self._engine.close()

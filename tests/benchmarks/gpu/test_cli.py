@@ -1,0 +1,145 @@
+"""The GPU session: rows on a simulated GPU, the table and goals, and the whole script on a machine without one."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from artmirror.benchmarks.gpu.rows import Row, measure_engine, psnr_db
+from artmirror.benchmarks.gpu.table import check_goals, render_rows
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.engines.cuda_device import open_device
+from artmirror.train.checkpoint import save_checkpoint
+from artmirror.train.config import NetworkConfig
+from tests.export.conftest import make_checkpoint
+from tests.runtime.engines.test_cuda import SIZE, Bench
+
+
+def make_row(name: str, fps: float | None, **changes: object) -> Row:
+    values = {
+        "network": "starry",
+        "size": "640x360",
+        "frame_flop": 8e9,
+        "frame_bytes": 1e9,
+        "compute_fps": fps,
+        "compute_ns": (1_000_000,) * 4,
+        "psnr_db": 45.0,
+    }
+    return Row(name, **{**values, **changes})
+
+
+def render(*rows: Row, ceilings: dict[str, float] | None = None) -> str:
+    console = Console(width=220, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    console.print(render_rows(rows, ceilings or {}))
+    return console.export_text()
+
+
+def test_a_row_on_a_simulated_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    engine = Bench(monkeypatch, tmp_path).open()
+    picture = np.full((*SIZE, 3), 9, np.uint8)
+    row = measure_engine("TensorRT FP16", engine, picture, 255 - picture, 5)
+    engine.close()
+    assert row.psnr_db == float("inf")
+    assert row.size == "96x64"
+    assert len(row.compute_ns) == len(row.end_to_end_ns) == 5
+    assert min(*row.compute_ns, *row.end_to_end_ns) > 0
+    assert row.compute_fps
+    assert row.overlap_gain == row.end_to_end_fps_two_slots / row.end_to_end_fps_one_slot
+
+
+def test_psnr() -> None:
+    black = np.zeros((4, 4, 3), np.uint8)
+    assert psnr_db(black, black + 255) == 0
+    assert psnr_db(black, black + 1) == pytest.approx(48.13, abs=0.01)
+
+
+def test_rates_stand_against_ceilings() -> None:
+    text = render(make_row("TensorRT FP16", 2000.0), ceilings={"device_bytes_per_s": 4e12, "fp16_flop_per_s": 8e14})
+    assert "2000 " in text
+    assert "16.00" in text  # TFLOP/s
+    assert "50% / 2%" in text
+    assert "1.00 / 1.00 / 1.00" in text
+
+
+def test_what_was_not_measured_has_its_reason() -> None:
+    text = render(Row("TensorRT-RTX FP16", "640x360", reason="it does not take sm90"))
+    assert "it does not take sm90" in text
+    assert "compute ms" not in text  # a table of nothing
+    assert "none, for want of a GPU" in text
+
+
+def test_goals() -> None:
+    rows = [
+        make_row("TensorRT FP16", 2000.0, end_to_end_fps_two_slots=1800.0, end_to_end_fps_one_slot=1500.0),
+        make_row("torch.compile FP16", 900.0, psnr_db=37.0),
+        make_row("ONNX Runtime TensorRT FP16", 2100.0),  # TensorRT as well
+    ]
+    assert [met for _, met, _ in check_goals(rows)] == [False, True, True, True]
+    rows[0] = make_row("TensorRT FP16", 800.0, end_to_end_fps_two_slots=600.0)
+    assert [met for _, met, _ in check_goals(rows)] == [False, False, False, False]
+    assert [met for _, met, _ in check_goals([Row("TensorRT FP16", "640x360", reason="no GPU")])] == [None] * 4
+
+
+def test_goals_of_several_networks() -> None:
+    """Each is compared with itself, and a lighter one does not make the full one fast."""
+    rows = [
+        make_row("TensorRT FP16", 1000.0),
+        make_row("torch.compile FP16", 900.0),
+        make_row("TensorRT FP16", 5000.0, network="starry-nano"),
+        make_row("torch.compile FP16", 4000.0, network="starry-nano"),
+    ]
+    assert [met for _, met, _ in check_goals(rows)] == [True, None, True, False]
+    assert [met for _, met, _ in check_goals(rows[2:])] == [True, None, True, True]
+    text = render(*rows)
+    assert text.count("starry-nano") == 2
+
+
+def test_rows_of_pytorch_are_read() -> None:
+    row = Row.from_json({"name": "x", "size": "64x64", "compute_ns": [1, 2], "other": 3})
+    assert row.compute_ns == (1, 2)
+
+
+@pytest.mark.slow
+def test_the_script_ends_well_without_a_gpu(tmp_path: Path) -> None:
+    open_device.cache_clear()
+    try:
+        open_device(0)
+        pytest.skip("there is a GPU")
+    except ArtmirrorError:
+        pass
+    for name, fold in (("full", 1), ("light", 4)):
+        network = NetworkConfig(channels=(4, 6, 8), blocks=1, fold=fold)
+        save_checkpoint(tmp_path / f"{name}.pt", make_checkpoint(network))
+    out = tmp_path / "out.json"
+    files = [str(tmp_path / "full.pt"), str(tmp_path / "light.pt")]
+    command = [
+        sys.executable,
+        "-m",
+        "artmirror.benchmarks.gpu.cli",
+        "--size",
+        "96x64",
+        "--frames",
+        "2",
+        "--json",
+        str(out),
+    ]
+    done = subprocess.run([*command, *files], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(out.read_text())["rows"]
+    assert [row["network"] for row in rows] == ["full"] * 7 + ["light"] * 7
+    assert all(row["reason"] for row in rows)
+    assert 0 < rows[7]["frame_flop"] < rows[0]["frame_flop"]
+    assert "not measured: TensorRT faster than every other row" in done.stdout
+    assert "Traceback" not in done.stderr
+    done = subprocess.run([*command, files[0], files[0]], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "several checkpoints are called full" in done.stderr
+    command[-1] = str(tmp_path / "absent" / "out.json")
+    done = subprocess.run([*command, files[0]], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "absent" in done.stderr
+    assert "tensorrt" not in done.stderr  # it was told before anything was measured
