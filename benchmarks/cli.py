@@ -15,8 +15,14 @@ from artmirror.benchmarks.compare.cli import compare
 from artmirror.benchmarks.predict.cli import predict
 from artmirror.benchmarks.report.cli import report
 from artmirror.benchmarks.temporal.cli import temporal
-from artmirror.runtime.common.command import EXIT_INTERRUPTED, SizeType, StopOnSignals, common_options
-from artmirror.runtime.common.default_command import DefaultCommand, DefaultGroup
+from artmirror.runtime.common.command import (
+    EXIT_INTERRUPTED,
+    DefaultCommand,
+    DefaultGroup,
+    StopOnSignals,
+    common_options,
+)
+from artmirror.runtime.common.option_types import SizeType
 from artmirror.runtime.engines.open import BACKENDS
 from artmirror.runtime.gallery.bundled import DEFAULT_STYLE
 

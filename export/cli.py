@@ -7,14 +7,14 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from artmirror.export.errors import ExportError
 from artmirror.export.plan.bars import BuildBars
 from artmirror.export.plan.build import BuildOptions, build_plan, plan_obstacle
 from artmirror.export.plan.gpu import current_gpu
 from artmirror.export.plan.library import CURRENT, Library, find_library
 from artmirror.export.plan.options import build_options, plan_options
-from artmirror.runtime.common.command import EXIT_INTERRUPTED, Command, SizeType, common_options
-from artmirror.runtime.common.default_command import DefaultCommand, DefaultGroup
+from artmirror.runtime.common.command import EXIT_INTERRUPTED, Command, DefaultCommand, DefaultGroup, common_options
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.option_types import SizeType
 from artmirror.runtime.formats.ncnn import PARAM_SUFFIX, ncnn_pair
 
 if TYPE_CHECKING:  # imports torch, which takes seconds that --help should not
@@ -143,13 +143,13 @@ def _find_builder(name: str | None, options: BuildOptions, *, must: bool) -> tup
     """The TensorRT to build with, or the reason why there is none."""
     try:
         library = find_library(name, options.targets)
-    except ExportError as error:
+    except ArtmirrorError as error:
         if must or options.targets != (CURRENT,):
             raise
         return None, error.message
     obstacle = plan_obstacle(library, current_gpu(), options.targets, name)
     if obstacle and must:
-        raise ExportError(obstacle)
+        raise ArtmirrorError(obstacle)
     return library, obstacle
 
 
@@ -230,7 +230,7 @@ def _export_plan(onnx_path: Path, options: BuildOptions, library: Library, verbo
             report = build_plan(
                 onnx_path, path, options, library=library, gpu=current_gpu(), progress=bars, verbose=verbose
             )
-        except ExportError:
+        except ArtmirrorError:
             if bars.stopped:
                 raise SystemExit(EXIT_INTERRUPTED) from None
             raise
@@ -246,8 +246,8 @@ def _export_plan(onnx_path: Path, options: BuildOptions, library: Library, verbo
     )
 
 
-def _missing(error: ImportError, extra: str = "export") -> ExportError:
-    return ExportError(f"st-export needs the package {error.name}; install it with pip install 'artmirror[{extra}]'")
+def _missing(error: ImportError, extra: str = "export") -> ArtmirrorError:
+    return ArtmirrorError(f"st-export needs the package {error.name}; install it with pip install 'artmirror[{extra}]'")
 
 
 def _print_choices(choices: list["Choice"]) -> None:
@@ -261,11 +261,11 @@ def _print_choices(choices: list["Choice"]) -> None:
 
 
 def _judge_parity(results: list["ParityResult"], photos: int, output: Path, precision: str) -> None:
-    """Print the results, and raise ExportError where one is below its floor."""
+    """Print the results, and raise ArtmirrorError where one is below its floor."""
     _print_parity(results, photos)
     if not all(result.passed for result in results):
         worst = min(results, key=lambda result: result.psnr_db - result.floor_db)
-        raise ExportError(
+        raise ArtmirrorError(
             f"the exported file differs from PyTorch in {worst.engine}: {worst.psnr_db:.1f} dB, wanted "
             f"at least {worst.floor_db:.0f} dB; {output} was not written: " + _BELOW_FLOOR[precision]
         )

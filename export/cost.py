@@ -13,7 +13,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from artmirror.export.errors import ExportError
+from artmirror.runtime.common.errors import ArtmirrorError
 
 PRECISION_NAMES = {
     TensorProto.FLOAT: "fp32",
@@ -62,13 +62,13 @@ def graph_cost(model: onnx.ModelProto, size: tuple[int, int]) -> GraphCost:
         size: (H, W) of the frame, pixels.
 
     Raises:
-        ExportError: the sizes inside the graph cannot be told from the frame's.
+        ArtmirrorError: the sizes inside the graph cannot be told from the frame's.
     """
     model = _at_size(model, size)
     try:
         inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     except onnx.shape_inference.InferenceError as error:
-        raise ExportError(f"the graph does not work at {size[1]}x{size[0]}: {str(error).splitlines()[0]}") from None
+        raise ArtmirrorError(f"the graph does not work at {size[1]}x{size[0]}: {str(error).splitlines()[0]}") from None
     graph = inferred.graph
     values = {value.name: value.type.tensor_type for value in (*graph.input, *graph.value_info, *graph.output)}
     shapes = {name: tuple(dim.dim_value for dim in value.shape.dim) for name, value in values.items()}
@@ -84,7 +84,7 @@ def graph_cost(model: onnx.ModelProto, size: tuple[int, int]) -> GraphCost:
     costs = []
     for node in graph.node:
         if any(0 in shapes.get(name, (0,)) for name in node.output):
-            raise ExportError(f"the size of {node.name} ({node.op_type}) cannot be told at {size[1]}x{size[0]}")
+            raise ArtmirrorError(f"the size of {node.name} ({node.op_type}) cannot be told at {size[1]}x{size[0]}")
         read = types[quantised.get(node.input[0], node.input[0])]
         costs.append(
             NodeCost(

@@ -11,12 +11,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from artmirror.export.cost import GraphCost, NodeCost, graph_cost
-from artmirror.export.errors import ExportError
 from artmirror.export.plan.layers import PlanLayers, read_layers
 from artmirror.export.plan.library import find_library
 from artmirror.export.plan.options import DEFAULT_SIZES
 from artmirror.export.to_onnx import graph_of
 from artmirror.export.video_filter import VideoFilter
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.formats.manifest import Manifest, read_manifest
 from artmirror.runtime.formats.ncnn import is_ncnn, read_ncnn_manifest
 from artmirror.runtime.formats.plan import read_plan
@@ -67,7 +67,7 @@ def _check_size(path: Path, manifest: Manifest, size: tuple[int, int] | None) ->
     else:
         return size or DEFAULT_SIZES.best
     if size and not all(a <= side <= b for a, side, b in zip(low, size, high, strict=True)):
-        raise ExportError(
+        raise ArtmirrorError(
             f"{path} takes {low[1]}x{low[0]} to {high[1]}x{high[0]}, not {size[1]}x{size[0]}: use another --size"
         )
     return size or best

@@ -17,9 +17,9 @@ import numpy as np
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from artmirror.export.errors import ExportError
 from artmirror.export.fp16 import CONVOLUTIONS, NORMALISATIONS, Choice, float_values
 from artmirror.export.parity import picture_paths, read_picture
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.frame import Pixels
 
 CALIBRATION_PICTURES = 32  # 12 gave the same PSNR as 100
@@ -46,7 +46,7 @@ def read_calibration(folder: Path) -> list[Pixels]:
         (H, W, 3) uint8 BGR each, at most `CALIBRATION_PICTURES`.
 
     Raises:
-        ExportError: there is none, or one cannot be used.
+        ArtmirrorError: there is none, or one cannot be used.
     """
     paths = picture_paths(folder)
     count = min(len(paths), CALIBRATION_PICTURES)
@@ -68,10 +68,10 @@ def quantise(model: onnx.ModelProto, frames: Sequence[Pixels]) -> tuple[onnx.Mod
         The quantised graph, and the precision of each node that makes floats with the reason.
 
     Raises:
-        ExportError: there are no frames.
+        ArtmirrorError: there are no frames.
     """
     if not frames:
-        raise ExportError("there are no frames to calibrate INT8 on; wanted some like those to be painted")
+        raise ArtmirrorError("there are no frames to calibrate INT8 on; wanted some like those to be painted")
     stem = _stem(model.graph)
     with tempfile.TemporaryDirectory() as folder, _quiet():
         source, path = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import torch
 
-from artmirror.export.errors import ExportError
 from artmirror.export.video_filter import VideoFilter
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.engines.base import stylize
 from artmirror.runtime.engines.open import open_engine
 from artmirror.runtime.engines.vulkan_device import vulkan_devices
@@ -45,7 +45,7 @@ def read_pictures(folder: Path) -> list[Pixels]:
     """All pictures of a folder as (H, W, 3) uint8 BGR.
 
     Raises:
-        ExportError: there is none, or one cannot be used.
+        ArtmirrorError: there is none, or one cannot be used.
     """
     return [read_picture(path) for path in picture_paths(folder)]
 
@@ -54,11 +54,11 @@ def picture_paths(folder: Path) -> list[Path]:
     """The pictures of a folder.
 
     Raises:
-        ExportError: there is none.
+        ArtmirrorError: there is none.
     """
     paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in _SUFFIXES)
     if not paths:
-        raise ExportError(f"{folder} holds no pictures; wanted {', '.join(sorted(_SUFFIXES))}")
+        raise ArtmirrorError(f"{folder} holds no pictures; wanted {', '.join(sorted(_SUFFIXES))}")
     return paths
 
 
@@ -66,11 +66,11 @@ def read_picture(path: Path) -> Pixels:
     """One picture as (H, W, 3) uint8 BGR.
 
     Raises:
-        ExportError: it cannot be used.
+        ArtmirrorError: it cannot be used.
     """
     bgr = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
     if bgr is None or min(bgr.shape[:2]) < SMALLEST_SIDE:
-        raise ExportError(f"{path} is no picture of at least {SMALLEST_SIDE}x{SMALLEST_SIDE}; take it away")
+        raise ArtmirrorError(f"{path} is no picture of at least {SMALLEST_SIDE}x{SMALLEST_SIDE}; take it away")
     return np.asarray(bgr, np.uint8)
 
 

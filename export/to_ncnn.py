@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from artmirror.export.checkpoint_manifest import manifest_of
-from artmirror.export.errors import ExportError
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.formats.ncnn import graph_sha256, write_ncnn
 from artmirror.train.checkpoint import Checkpoint
@@ -50,8 +50,8 @@ def ncnn_from_checkpoint(checkpoint: Checkpoint, checkpoint_path: Path, output: 
         fp16: Weights stored in FP16. What a device computes in is chosen when the files are opened.
 
     Raises:
-        TrainError: the weights do not fit the network's configuration.
-        ExportError: pnnx does not convert this network.
+        ArtmirrorError: the weights do not fit the network's configuration.
+        ArtmirrorError: pnnx does not convert this network.
         ArtmirrorError: the folder does not exist or cannot be written.
     """
     param, weights = _convert(FloatCore(checkpoint.stylizer()), fp16)
@@ -82,6 +82,6 @@ def _convert(core: FloatCore, fp16: bool) -> tuple[bytes, bytes]:
             return (Path(folder) / "core.ncnn.param").read_bytes(), (Path(folder) / "core.ncnn.bin").read_bytes()
         except FileNotFoundError:
             told = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
-            raise ExportError(
+            raise ArtmirrorError(
                 f"pnnx does not convert this network ({told}); export it as ONNX, without --ncnn"
             ) from None

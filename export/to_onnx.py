@@ -13,10 +13,10 @@ import onnxruntime
 import torch
 
 from artmirror.export.checkpoint_manifest import manifest_of
-from artmirror.export.errors import ExportError
 from artmirror.export.fp16 import Choice, convert_to_fp16
 from artmirror.export.int8 import quantise
 from artmirror.export.video_filter import VideoFilter
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.files import write_whole
 from artmirror.runtime.formats.manifest import METADATA_KEY, SMALLEST_SIDE, EnginePrecision
 from artmirror.runtime.formats.onnx import parse_onnx_metadata
@@ -40,8 +40,8 @@ def onnx_from_checkpoint(
         The model, and the precision of each of its nodes with the reason.
 
     Raises:
-        TrainError: the weights do not fit the network's configuration.
-        ExportError: there are no frames to calibrate on.
+        ArtmirrorError: the weights do not fit the network's configuration.
+        ArtmirrorError: there are no frames to calibrate on.
     """
     model, choices = graph_of(VideoFilter(checkpoint.stylizer()), fp16=fp16)
     precision: EnginePrecision = "fp16" if fp16 else "fp32"
@@ -71,12 +71,12 @@ def save_onnx(model: onnx.ModelProto, path: Path) -> None:
     """Write the file to a temporary name and rename it.
 
     Raises:
-        ExportError: the folder does not exist or cannot be written.
+        ArtmirrorError: the folder does not exist or cannot be written.
     """
     try:
         write_whole(path, model.SerializeToString(), durable=True)
     except OSError as error:
-        raise ExportError(f"cannot write {path}: {error.strerror}; name another place with -o") from None
+        raise ArtmirrorError(f"cannot write {path}: {error.strerror}; name another place with -o") from None
 
 
 def _trace(video_filter: VideoFilter) -> onnx.ModelProto:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from artmirror.runtime.common.command import EXIT_INTERRUPTED, Command, SizeType, StopOnSignals, common_options
+from artmirror.runtime.common.command import EXIT_INTERRUPTED, Command, StopOnSignals, common_options
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.option_types import SizeType
 from artmirror.runtime.common.progress import show_progress
 from artmirror.runtime.engines.devices import list_devices
 from artmirror.runtime.engines.open import BACKENDS, Opened, open_for_show

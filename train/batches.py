@@ -7,9 +7,9 @@ from contextlib import contextmanager
 import cv2
 from torch.utils.data import DataLoader, Dataset
 
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.config import TrainConfig
 from artmirror.train.distributed import Group
-from artmirror.train.errors import TrainError
 from artmirror.train.pairs.photos import Pair
 
 
@@ -20,7 +20,7 @@ def batches(
     s * config.pairs onwards, and each process takes a stretch of them. Close it to end the workers.
 
     Raises:
-        TrainError: a picture cannot be read, or a worker died.
+        ArtmirrorError: a picture cannot be read, or a worker died.
     """
     share = group.share(config.pairs)
     begin = done * config.pairs + group.rank * share
@@ -39,10 +39,10 @@ def batches(
     try:
         for batch in loaded:
             yield Pair(*batch)
-    except TrainError as error:  # a worker's comes wrapped in its traceback
-        failure = TrainError(error.message.rpartition("TrainError: ")[2].strip())
+    except ArtmirrorError as error:  # a worker's comes wrapped in its traceback
+        failure = ArtmirrorError(error.message.rpartition("ArtmirrorError: ")[2].strip())
     except RuntimeError as error:
-        failure = TrainError(f"a process that loads photos died: {error}; try --workers 0".replace("\n", " "))
+        failure = ArtmirrorError(f"a process that loads photos died: {error}; try --workers 0".replace("\n", " "))
     if failure is not None:
         # Raised with nothing that holds the loader: whoever keeps the error would keep its processes alive.
         del loaded, loader

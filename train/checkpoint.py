@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.config import NetworkConfig, TrainConfig
-from artmirror.train.errors import TrainError
 from artmirror.train.networks.stylizer import Stylizer
 
 FORMAT_VERSION = 1
@@ -46,13 +46,13 @@ class Checkpoint:
         """The network with these weights, in evaluation mode, on the CPU.
 
         Raises:
-            TrainError: the weights do not fit the network's configuration.
+            ArtmirrorError: the weights do not fit the network's configuration.
         """
         network = Stylizer(self.network)
         try:
             network.load_state_dict(dict(self.weights))
         except RuntimeError as error:
-            raise TrainError(
+            raise ArtmirrorError(
                 f"the weights do not fit the network {self.network}: {str(error).splitlines()[-1]}"
             ) from None
         return network.eval()
@@ -69,12 +69,12 @@ def check_writable(path: Path) -> None:
     Takes away what a process that was killed left half written.
 
     Raises:
-        TrainError: it cannot.
+        ArtmirrorError: it cannot.
     """
     if not path.parent.is_dir():
-        raise TrainError(f"the folder of {path} does not exist; make it or name another with -o")
+        raise ArtmirrorError(f"the folder of {path} does not exist; make it or name another with -o")
     if path.is_dir():
-        raise TrainError(f"{path} is a folder; wanted the name of a file, choose it with -o")
+        raise ArtmirrorError(f"{path} is a folder; wanted the name of a file, choose it with -o")
     try:
         for part in (_part(state_path(path)), _part(path)):
             part.touch()
@@ -87,7 +87,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write `starry.pt`.
 
     Raises:
-        TrainError: the file cannot be written.
+        ArtmirrorError: the file cannot be written.
     """
     _save(
         path,
@@ -109,7 +109,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Open `starry.pt`.
 
     Raises:
-        TrainError: the file is missing, damaged, or not a checkpoint of this format version.
+        ArtmirrorError: the file is missing, damaged, or not a checkpoint of this format version.
     """
     data = _load(path, CHECKPOINT_KIND)
     try:
@@ -123,14 +123,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
             losses=data["losses"],
         )
     except (KeyError, TypeError) as error:
-        raise TrainError(f"{path} is damaged: {error} is missing or wrong; train again or take a backup") from None
+        raise ArtmirrorError(f"{path} is damaged: {error} is missing or wrong; train again or take a backup") from None
 
 
 def save_state(path: Path, *, style: StyleInfo, config: TrainConfig, step: int, state: dict[str, Any]) -> None:
     """Write `starry.state.pt`: all that `--resume` needs.
 
     Raises:
-        TrainError: the file cannot be written.
+        ArtmirrorError: the file cannot be written.
     """
     _save(
         path,
@@ -149,13 +149,13 @@ def load_state(path: Path) -> tuple[StyleInfo, TrainConfig, int, dict[str, Any]]
     """Open `starry.state.pt`: style, configuration, steps done, state dictionaries.
 
     Raises:
-        TrainError: the file is missing, damaged, or not a state of this format version.
+        ArtmirrorError: the file is missing, damaged, or not a state of this format version.
     """
     data = _load(path, STATE_KIND)
     try:
         return StyleInfo(**data["style"]), TrainConfig.from_dict(data["config"]), data["step"], data["state"]
     except (KeyError, TypeError) as error:
-        raise TrainError(f"{path} is damaged: {error} is missing or wrong; start training anew") from None
+        raise ArtmirrorError(f"{path} is damaged: {error} is missing or wrong; start training anew") from None
 
 
 def _save(path: Path, data: dict[str, Any]) -> None:
@@ -189,27 +189,27 @@ def _part(path: Path) -> Path:
     return path.with_name(f".{path.name}.part")
 
 
-def _cannot_write(path: Path, error: OSError) -> TrainError:
-    return TrainError(f"cannot write {path}: {error.strerror}; free some space or name another place with -o")
+def _cannot_write(path: Path, error: OSError) -> ArtmirrorError:
+    return ArtmirrorError(f"cannot write {path}: {error.strerror}; free some space or name another place with -o")
 
 
 def _load(path: Path, kind: str) -> dict[str, Any]:
     if not path.is_file():
-        raise TrainError(f"{path} does not exist; wanted a file that st-train wrote")
+        raise ArtmirrorError(f"{path} does not exist; wanted a file that st-train wrote")
     try:
         with zipfile.ZipFile(path) as archive:  # torch.save writes sums of the content, and torch.load ignores them
             if archive.testzip() is not None:
                 raise zipfile.BadZipFile
         data = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file may raise nearly anything
-        raise TrainError(
+        raise ArtmirrorError(
             f"{path} is not a file of st-train, or it is damaged ({type(error).__name__}); wanted an {kind}"
         ) from error
     if not isinstance(data, dict) or data.get("kind") != kind:
         found = data.get("kind") if isinstance(data, dict) else type(data).__name__
-        raise TrainError(f"{path} holds {found or 'other data'}; wanted an {kind}")
+        raise ArtmirrorError(f"{path} holds {found or 'other data'}; wanted an {kind}")
     if data.get("format_version") != FORMAT_VERSION:
-        raise TrainError(
+        raise ArtmirrorError(
             f"{path} has format version {data.get('format_version')}; this artmirror reads version {FORMAT_VERSION}"
         )
     return data

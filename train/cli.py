@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 from rich.console import Console
 
-from artmirror.train.command import EXIT_INTERRUPTED, Command
+from artmirror.runtime.common.command import EXIT_INTERRUPTED, Command
 from artmirror.train.config import (
     NETWORK_PRESETS,
     FlowSource,
@@ -21,7 +21,6 @@ from artmirror.train.config import (
     TrainConfig,
     parse_network,
 )
-from artmirror.train.errors import PeerError
 from artmirror.train.progress import StopAfterStep, shown_by, training_bar
 
 if TYPE_CHECKING:  # imports torch, which takes seconds that --help should not
@@ -33,7 +32,6 @@ _OPTIONAL_PATHS = ("content_path", "clips_path", "flow_weights_path", "vgg_path"
 
 @click.command(
     cls=Command,
-    program="st-train",
     extra="train",
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
     epilog="Example: st-train --style starry_night.jpg --content photos/ -o starry.pt",
@@ -253,7 +251,7 @@ def _resumed(ctx: click.Context, options: dict[str, Any]) -> tuple[TrainConfig, 
 
 def _run(config: TrainConfig, style: dict[str, str], output: Path, options: dict[str, Any]) -> None:
     from artmirror.train.checkpoint import StyleInfo
-    from artmirror.train.distributed import is_first_process
+    from artmirror.train.distributed import PeerError, is_first_process
     from artmirror.train.loop import RunOptions, train
     from artmirror.train.tensorboard import EventLog
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self, get_args, get_type_hints
 
-from artmirror.train.errors import TrainError
+from artmirror.runtime.common.errors import ArtmirrorError
 
 Padding = Literal["reflect", "replicate", "zeros"]
 Norm = Literal["instance", "batch"]
@@ -19,11 +19,11 @@ FlowSource = Literal["dis", "farneback", "raft", "stored"]
 
 
 def _check_choices(config: object) -> None:
-    """Raise TrainError where a field declared as a Literal holds something else."""
+    """Raise ArtmirrorError where a field declared as a Literal holds something else."""
     for name, hint in get_type_hints(type(config)).items():
         choices = get_args(hint)
         if choices and all(isinstance(choice, str) for choice in choices) and getattr(config, name) not in choices:
-            raise TrainError(f"{name} is {getattr(config, name)!r}; wanted one of {', '.join(choices)}")
+            raise ArtmirrorError(f"{name} is {getattr(config, name)!r}; wanted one of {', '.join(choices)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +47,25 @@ class NetworkConfig:
         odd = self.end_kernel > 0 and self.end_kernel % 2 == 1
         folds = self.fold in (1, 2, 4)
         if len(self.channels) != 3 or min(self.channels) < 1 or self.blocks < 0 or not odd or not folds:
-            raise TrainError(
+            raise ArtmirrorError(
                 f"{self} is no network; wanted three channel counts, blocks >= 0, an odd end kernel, a fold of 1, 2, 4"
             )
         if not 0 <= self.grain < 1:
-            raise TrainError(f"grain {self.grain}; wanted 0 for none, or the noise's share of the full scale, below 1")
+            raise ArtmirrorError(
+                f"grain {self.grain}; wanted 0 for none, or the noise's share of the full scale, below 1"
+            )
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Rebuild from `asdict`, as a checkpoint holds it.
 
         Raises:
-            TrainError: a field is unknown or its value makes no network.
+            ArtmirrorError: a field is unknown or its value makes no network.
         """
         try:
             return cls(**{**values, "channels": tuple(values["channels"])})
         except (TypeError, KeyError) as error:
-            raise TrainError(f"network configuration {values} does not fit this version: {error}") from None
+            raise ArtmirrorError(f"network configuration {values} does not fit this version: {error}") from None
 
 
 # huang: Huang et al. 2017, "Real-Time Neural Style Transfer for Videos", section 3.1, with nearest-neighbour upsampling
@@ -86,18 +88,18 @@ def parse_network(preset: str, changes: Iterable[str]) -> NetworkConfig:
     """A preset with some fields changed, each as KEY=VALUE; several numbers as 16,24,32.
 
     Raises:
-        TrainError: there is no such field, or it cannot have that value.
+        ArtmirrorError: there is no such field, or it cannot have that value.
     """
     values = asdict(NETWORK_PRESETS[preset])
     for change in changes:
         key, _, text = change.partition("=")
         if key not in values:
-            raise TrainError(f"a network has no {key!r}; it has {', '.join(values)}: write --network KEY=VALUE")
+            raise ArtmirrorError(f"a network has no {key!r}; it has {', '.join(values)}: write --network KEY=VALUE")
         kind = type(values[key])
         try:
             values[key] = tuple(map(int, text.split(","))) if kind is tuple else kind(text)
         except ValueError:
-            raise TrainError(f"{key} of a network is {text!r}; wanted a value like {values[key]}") from None
+            raise ArtmirrorError(f"{key} of a network is {text!r}; wanted a value like {values[key]}") from None
     return NetworkConfig.from_dict(values)
 
 
@@ -158,26 +160,30 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _check_choices(self)
         if min(self.steps, self.pairs) < 1 or self.crop < 64 or self.style_size < 64:
-            raise TrainError(
+            raise ArtmirrorError(
                 f"steps {self.steps}, pairs {self.pairs}, crop {self.crop}, style size {self.style_size}: "
                 "wanted at least 1, 1, 64 and 64"
             )
         if not 0 < self.peak_learning_rate < math.inf or not self.gradient_clip > 0:
-            raise TrainError(
+            raise ArtmirrorError(
                 f"learning rate {self.peak_learning_rate}, gradient clip {self.gradient_clip}: both must be above 0"
             )
         if not 0 <= self.temporal_ramp <= 1:
-            raise TrainError(f"temporal ramp {self.temporal_ramp}; wanted a share of the steps, 0 to 1")
+            raise ArtmirrorError(f"temporal ramp {self.temporal_ramp}; wanted a share of the steps, 0 to 1")
         if not 0 <= self.ema_decay < 1:
-            raise TrainError(f"decay of the average {self.ema_decay}; wanted 0 for none, or below 1, for instance 0.99")
+            raise ArtmirrorError(
+                f"decay of the average {self.ema_decay}; wanted 0 for none, or below 1, for instance 0.99"
+            )
         if self.content_path is None and self.clips_path is None:
-            raise TrainError("nothing to train on; name a folder of photos with --content or a dataset with --clips")
+            raise ArtmirrorError(
+                "nothing to train on; name a folder of photos with --content or a dataset with --clips"
+            )
         if not 0 <= self.clip_share <= 1:
-            raise TrainError(f"share of clips {self.clip_share}; wanted 0 to 1")
+            raise ArtmirrorError(f"share of clips {self.clip_share}; wanted 0 to 1")
         if not self.gaps or min(self.gaps) < 1:
-            raise TrainError(f"gaps {self.gaps}; wanted at least one, each of one frame or more")
+            raise ArtmirrorError(f"gaps {self.gaps}; wanted at least one, each of one frame or more")
         if not 0 <= self.seed < 1 << 32:
-            raise TrainError(f"seed {self.seed}; wanted 0 to {(1 << 32) - 1}")
+            raise ArtmirrorError(f"seed {self.seed}; wanted 0 to {(1 << 32) - 1}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as JSON and checkpoints hold it."""
@@ -201,7 +207,7 @@ class TrainConfig:
         """Rebuild from `to_dict`.
 
         Raises:
-            TrainError: a field is unknown or its value is out of range.
+            ArtmirrorError: a field is unknown or its value is out of range.
         """
         try:
             return cls(
@@ -214,4 +220,4 @@ class TrainConfig:
                 }
             )
         except (TypeError, KeyError) as error:
-            raise TrainError(f"training configuration does not fit this version: {error}") from None
+            raise ArtmirrorError(f"training configuration does not fit this version: {error}") from None

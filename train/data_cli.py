@@ -1,6 +1,5 @@
 """`st-data`: from clips, wherever users have them, to a dataset that trains at full speed."""
 
-import re
 import shlex
 import signal
 import sys
@@ -10,55 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from artmirror.train.command import EXIT_INTERRUPTED, Command
-from artmirror.train.errors import TrainError
+from artmirror.runtime.common.command import EXIT_INTERRUPTED, Command
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.option_types import BytesType, SizeType
 
 if TYPE_CHECKING:  # imports what is not needed for --help
     from artmirror.train.collect.run import Outcome
-
-_UNIT_BYTES = {
-    "b": 1,
-    **{f"{letter}{ending}": 1000**power for power, letter in enumerate("kmgt", 1) for ending in ("", "b")},
-    **{f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", 1)},
-}
-
-
-class BytesType(click.ParamType[int]):
-    """A number of bytes with its unit: 500MB, 1.5 GiB, 64k; a rate may end in /s."""
-
-    name = "size"
-
-    def __init__(self, per_second: bool = False) -> None:
-        self._per_second = per_second
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        told = str(value).strip().lower()
-        if self._per_second:
-            told = told.removesuffix("/s")
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", told, re.ASCII)
-        unit = _UNIT_BYTES.get(match[2] or "b") if match else None
-        if match is None or unit is None or float(match[1]) * unit < 1:
-            example = "5MB/s" if self._per_second else "500MB, 1.5GiB"
-            self.fail(
-                f"got {value!r}; wanted a number above 0 with B, kB, MB, GB, KiB, ..., as in {example}", param, ctx
-            )
-        return int(float(match[1]) * unit)
-
-
-class FrameSizeType(click.ParamType[tuple[int, int]]):
-    """Width and height of frames: 640x360."""
-
-    name = "WxH"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        if isinstance(value, tuple):
-            return value
-        match = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", str(value).strip(), re.ASCII)
-        if match is None or min(int(match[1]), int(match[2])) < 64:
-            self.fail(f"got {value!r}; wanted width and height of 64 pixels or more, as in 640x360", param, ctx)
-        return int(match[1]), int(match[2])
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -69,7 +25,6 @@ def main() -> None:
 
 @main.command(
     cls=Command,
-    program="st-data",
     extra="data",
     epilog="Example: st-data collect https://example.org/films.html -o clips/ --max-size 200MB",
 )
@@ -129,7 +84,7 @@ def collect(source: str, output: Path, dry_run: bool, delay: float, **options: A
         signal.signal(signal.SIGTERM, terminated)
     _summarise(outcomes)
     if all(outcome.kind == "refused" for outcome in outcomes):
-        raise TrainError(f"nothing could be collected from {source}; the reasons are above")
+        raise ArtmirrorError(f"nothing could be collected from {source}; the reasons are above")
 
 
 def _summarise(outcomes: "list[Outcome]") -> None:
@@ -147,7 +102,6 @@ def _summarise(outcomes: "list[Outcome]") -> None:
 
 @main.command(
     cls=Command,
-    program="st-data",
     extra="data",
     epilog="Example: st-data prepare clips/ film.mkv -o dataset/ --holdout 0.1",
 )
@@ -155,7 +109,7 @@ def _summarise(outcomes: "list[Outcome]") -> None:
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the dataset."
 )
-@click.option("--size", type=FrameSizeType(), default="640x360", help="Of all frames; scaled and cropped to fill.")
+@click.option("--size", type=SizeType(), default="640x360", help="Of all frames; scaled and cropped to fill.")
 @click.option("--frames-per-chunk", type=click.IntRange(2, 99), default=16, help="Consecutive frames of a sample.")
 @click.option("--holdout", type=click.FloatRange(0, 0.9), default=0.0, help="Share of frames for DATASET/holdout.")
 @click.option("--store-flow", is_flag=True, help="Store flow beside the frames.")

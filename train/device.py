@@ -2,8 +2,8 @@
 
 import torch
 
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.config import Precision
-from artmirror.train.errors import TrainError
 
 # Instructions that multiply bf16; without them it is converted to float32 and back, which is slower than float32.
 _CPU_BF16 = ("amx_bf16", "avx512_bf16", "sve_bf16", "bf16")
@@ -17,22 +17,22 @@ def find_device(name: str, local_rank: int = 0) -> torch.device:
         local_rank: Number of this process among those of the run on this machine.
 
     Raises:
-        TrainError: there is no such device.
+        ArtmirrorError: there is no such device.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise TrainError(f"there is no device {name!r}; wanted cpu, cuda, cuda:1, ... or auto") from None
+        raise ArtmirrorError(f"there is no device {name!r}; wanted cpu, cuda, cuda:1, ... or auto") from None
     if device.type != "cuda":
         return device
     if not torch.cuda.is_available():
-        raise TrainError("no CUDA GPU is there (torch.cuda.is_available() is false); use --device cpu")
+        raise ArtmirrorError("no CUDA GPU is there (torch.cuda.is_available() is false); use --device cpu")
     device = torch.device("cuda", local_rank if device.index is None else device.index)
     count = torch.cuda.device_count()
     if device.index >= count:
-        raise TrainError(
+        raise ArtmirrorError(
             f"there is no {device}; the CUDA GPUs are numbered 0 to {count - 1}, and every process needs its own"
         )
     return device

@@ -10,10 +10,14 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.device import find_device
-from artmirror.train.errors import PeerError, TrainError
 
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # torchrun sets them all
+
+
+class PeerError(ArtmirrorError):
+    """Another process of the same run failed, and tells why; this one ends in silence."""
 
 
 def is_first_process() -> bool:
@@ -39,10 +43,10 @@ class Group:
         """How many of a step's pairs are this process's.
 
         Raises:
-            TrainError: they cannot be shared out evenly, so that the mean over processes would not be that over pairs.
+            ArtmirrorError: they cannot be shared out evenly, so that the mean over processes would not be that over pairs.
         """
         if pairs % self.size:
-            raise TrainError(
+            raise ArtmirrorError(
                 f"{pairs} pairs a step for {self.size} processes; wanted a multiple of {self.size}: change --pairs"
             )
         return pairs // self.size
@@ -58,13 +62,13 @@ class Group:
         """What fails in one process fails in all. Every process must come by; exchanges nothing else inside.
 
         Raises:
-            TrainError: the block's own, in the first of the processes where it failed.
+            ArtmirrorError: the block's own, in the first of the processes where it failed.
             PeerError: in the others.
         """
-        failure: TrainError | None = None
+        failure: ArtmirrorError | None = None
         try:
             yield
-        except TrainError as error:
+        except ArtmirrorError as error:
             failure = error
         if self.size > 1:
             failed = torch.tensor(self.size if failure is None else self.rank)
@@ -103,14 +107,14 @@ def open_group(device: str) -> Iterator[Group]:
         device: As for `find_device`. With several processes it names a kind: each takes the GPU of its local rank.
 
     Raises:
-        TrainError: no such device, or one for all.
+        ArtmirrorError: no such device, or one for all.
     """
     if not _launched():
         yield Group(find_device(device))
         return
     rank, size, local_rank = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     if size > 1 and ":" in device:
-        raise TrainError(f"{size} processes cannot share {device}; use --device {device.partition(':')[0]}")
+        raise ArtmirrorError(f"{size} processes cannot share {device}; use --device {device.partition(':')[0]}")
     own = find_device(device, local_rank)
     if own.type == "cuda":
         torch.cuda.set_device(own)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.batches import batches
 from artmirror.train.checkpoint import StyleInfo
 from artmirror.train.config import TrainConfig
 from artmirror.train.distributed import Group, open_group
-from artmirror.train.errors import TrainError
 from artmirror.train.learner import Learner
 from artmirror.train.objective.losses import Objective
 from artmirror.train.objective.vgg import load_vgg, published_weights
@@ -78,7 +78,7 @@ def train(
         should_stop: Asked after every step; True, in any process, saves and returns.
 
     Raises:
-        TrainError: bad input, a loss that is not finite, or a file that cannot be written.
+        ArtmirrorError: bad input, a loss that is not finite, or a file that cannot be written.
         PeerError: one of these in another process.
     """
     config = config.with_absolute_paths()
@@ -115,7 +115,7 @@ def train(
                 try:
                     with group.together():
                         pair = next(stream)
-                except TrainError as error:
+                except ArtmirrorError as error:
                     if progress.done == begun:  # nothing new to save
                         raise
                     save()
@@ -124,7 +124,7 @@ def train(
                 step = learner.step(pair)
                 if not step.finite:
                     with group.together():
-                        raise TrainError(_not_finite(done, step.losses, files))
+                        raise ArtmirrorError(_not_finite(done, step.losses, files))
                 progress = Progress(done, step.losses, progress.start_from)
 
                 # Save, show, tell.
@@ -150,9 +150,9 @@ def train(
 
 def _check(config: TrainConfig, files: RunFiles, group: Group) -> None:
     if config.precision == "fp16" and group.device.type != "cuda":
-        raise TrainError("fp16 training needs a CUDA GPU; use --precision bf16 or fp32 on a CPU")
+        raise ArtmirrorError("fp16 training needs a CUDA GPU; use --precision bf16 or fp32 on a CPU")
     if config.network.norm == "batch" and group.size > 1:
-        raise TrainError("batch normalisation looks at a whole batch; train this network in one process")
+        raise ArtmirrorError("batch normalisation looks at a whole batch; train this network in one process")
     group.share(config.pairs)
     if group.first:
         files.check()

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.checkpoint import write_whole
-from artmirror.train.errors import TrainError
 from artmirror.train.networks.stylizer import Stylizer
 
 
@@ -26,7 +26,7 @@ def write_preview(network: Stylizer, frames: Tensor, folder: Path, step: int) ->
         frames: (B, 3, S, S) float32 RGB in [0, 1] on the CPU.
 
     Raises:
-        TrainError: the file cannot be written.
+        ArtmirrorError: the file cannot be written.
     """
     training = network.training
     network.eval()
@@ -40,5 +40,5 @@ def write_preview(network: Stylizer, frames: Tensor, folder: Path, step: int) ->
         folder.mkdir(exist_ok=True)
         write_whole(path, cv2.imencode(".png", bgr)[1].tobytes())
     except OSError as error:
-        raise TrainError(f"cannot write the preview {path}: {error.strerror}; see --preview-every 0") from None
+        raise ArtmirrorError(f"cannot write the preview {path}: {error.strerror}; see --preview-every 0") from None
     return path

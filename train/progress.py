@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from artmirror.train.command import EXIT_INTERRUPTED
+from artmirror.runtime.common.command import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:  # imports torch, which takes seconds that --help should not
     from artmirror.train.loop import StepReport

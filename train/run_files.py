@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.checkpoint import (
     Checkpoint,
     StyleInfo,
@@ -20,7 +21,6 @@ from artmirror.train.checkpoint import (
     state_path,
 )
 from artmirror.train.config import TrainConfig
-from artmirror.train.errors import TrainError
 from artmirror.train.learner import Learner
 from artmirror.train.networks.stylizer import Stylizer
 from artmirror.train.preview import preview_folder, write_preview
@@ -47,7 +47,7 @@ class RunFiles:
         """See that they can be written, and take away what a killed process left half written.
 
         Raises:
-            TrainError: they cannot.
+            ArtmirrorError: they cannot.
         """
         check_writable(self._output)
         for part in self._preview_folder.glob(".*.part"):
@@ -57,18 +57,18 @@ class RunFiles:
         """How far the run was, and the learner's state.
 
         Raises:
-            TrainError: there is none, or another run's.
+            ArtmirrorError: there is none, or another run's.
         """
         _, begun, done, values = load_state(self._state_path)
         if begun.with_absolute_paths() != self._config:
-            raise TrainError(f"{self._state_path} was written with another configuration: {begun}")
+            raise ArtmirrorError(f"{self._state_path} was written with another configuration: {begun}")
         return Progress(done, values.get("losses", {}), values.get("start_from")), values
 
     def save(self, progress: Progress, learner: Learner) -> None:
         """Write both files.
 
         Raises:
-            TrainError: they cannot be written; then the old ones are kept.
+            ArtmirrorError: they cannot be written; then the old ones are kept.
         """
         values = {"losses": progress.losses, "start_from": progress.start_from, **learner.state_dict()}
         # First, since it holds all that the checkpoint does, should the process be killed in between.
@@ -106,11 +106,11 @@ def load_start(path: Path, config: TrainConfig) -> tuple[dict[str, Tensor], dict
     Its network may differ in what has no weights: padding, grain, output.
 
     Raises:
-        TrainError: it is missing, damaged or holds weights of other names or shapes.
+        ArtmirrorError: it is missing, damaged or holds weights of other names or shapes.
     """
     checkpoint = load_checkpoint(path)
     if _shapes(checkpoint.weights) != _shapes(Stylizer(config.network).state_dict()):
-        raise TrainError(f"{path} holds {checkpoint.network}; wanted {config.network}: choose the same preset")
+        raise ArtmirrorError(f"{path} holds {checkpoint.network}; wanted {config.network}: choose the same preset")
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     return dict(checkpoint.weights), {"name": path.name, "sha256": sha256}
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import cv2
 
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.config import LossWeights
-from artmirror.train.errors import TrainError
 from artmirror.train.loop import StepReport
 
 if TYPE_CHECKING:
@@ -22,14 +22,14 @@ class EventLog:
         weights: Factors of the loss terms, to show each as it enters the sum too.
 
     Raises:
-        TrainError: TensorBoard's package is missing.
+        ArtmirrorError: TensorBoard's package is missing.
     """
 
     def __init__(self, folder: Path, weights: LossWeights) -> None:
         try:
             import torch.utils.tensorboard  # noqa: F401  # an extra
         except ImportError as error:
-            raise TrainError(
+            raise ArtmirrorError(
                 f"--tensorboard needs the package {error.name}; install it with pip install 'artmirror[tensorboard]'"
             ) from None
         self._folder, self._weights = folder, weights
@@ -39,7 +39,7 @@ class EventLog:
         """Note a step.
 
         Raises:
-            TrainError: the folder cannot be written.
+            ArtmirrorError: the folder cannot be written.
         """
         if self._writer is None:
             self._writer = self._open(report.step)
@@ -67,4 +67,4 @@ class EventLog:
         try:  # steps that a killed process had noted and that are now done again are taken out of the curves
             return SummaryWriter(self._folder, purge_step=first_step, flush_secs=_FLUSH_S)
         except OSError as error:
-            raise TrainError(f"cannot write {self._folder}: {error.strerror}; name another folder") from None
+            raise ArtmirrorError(f"cannot write {self._folder}: {error.strerror}; name another folder") from None

@@ -2,34 +2,14 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
 
 from artmirror.runtime.common.command import Command, common_options
+from artmirror.runtime.common.option_types import PercentType
 
 EXIT_REGRESSION = 3  # apart from 1 (it could not be compared) and 2 (a wrong command line)
-
-
-class PercentType(click.ParamType[float]):
-    """5% on the command line, 0.05 in Python."""
-
-    name = "percent"
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        return "PERCENT"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, float):
-            return value
-        try:
-            found = float(str(value).strip().removesuffix("%"))
-        except ValueError:
-            found = -1
-        if not 0 <= found < float("inf"):
-            self.fail(f"got {value!r}; wanted a percentage, as in 5%", param, ctx)
-        return found / 100
 
 
 @click.command(

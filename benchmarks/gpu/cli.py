@@ -25,9 +25,10 @@ from artmirror.benchmarks.arguments import check_output
 from artmirror.benchmarks.gpu.rows import Row, measure_engine
 from artmirror.benchmarks.gpu.table import check_goals, render_rows
 from artmirror.benchmarks.records.environment import read_environment
-from artmirror.runtime.common.command import Command, SizeType, common_options
+from artmirror.runtime.common.command import Command, common_options
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.files import write_whole
+from artmirror.runtime.common.option_types import SizeType
 from artmirror.runtime.engines.cuda import CudaEngine
 from artmirror.runtime.engines.cuda_device import open_device
 from artmirror.runtime.engines.open import open_engine

@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from artmirror.export.cost import graph_cost
 from artmirror.export.parity import own_pictures, read_pictures
 from artmirror.export.video_filter import VideoFilter
-from artmirror.runtime.common.command import Command, SizeType, common_options
+from artmirror.runtime.common.command import Command, common_options
 from artmirror.runtime.common.files import write_whole
+from artmirror.runtime.common.option_types import SizeType
 from artmirror.train.checkpoint import load_checkpoint
 
 ROWS = ("PyTorch eager FP32", "PyTorch eager FP16", "torch.compile FP16")

@@ -1,21 +1,20 @@
 """`st-bench predict`: how fast a network should run on hardware that is not here, and how well such words hold."""
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 
-from artmirror.runtime.common.command import Command, SizeType, common_options
+from artmirror.runtime.common.command import Command, common_options
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.option_types import RateType, SizeType
 from artmirror.runtime.gallery.bundled import DEFAULT_STYLE
 
 if TYPE_CHECKING:
     from artmirror.benchmarks.grid import Grid
     from artmirror.benchmarks.predict.passes import Pass, Precision
 
-_PREFIXES = {"": 1.0, "m": 1e6, "g": 1e9, "t": 1e12}
 _PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 _SLOWEST_SHOWN = 8
 _NOTES = (
@@ -23,23 +22,6 @@ _NOTES = (
     "compiled: where TensorRT (CUDA 7.5 or more) or OpenVINO runs; ncnn: anything with Vulkan; "
     "folded: what better kernels could reach",
 )
-
-
-class RateType(click.ParamType[float]):
-    """0.84T or 14.4G on the command line, a number a second in Python."""
-
-    name = "rate"
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        return "NUMBER[M|G|T]"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, float):
-            return value
-        found = re.fullmatch(r"(\d+\.?\d*|\.\d+)([mgt]?)", str(value).strip().lower())
-        if found is None or float(found[1]) == 0:
-            self.fail(f"got {value!r}; wanted a number above 0 with M, G or T, as in 14.4G", param, ctx)
-        return float(found[1]) * _PREFIXES[found[2]]
 
 
 @click.command(

@@ -156,7 +156,7 @@ def measure(config: "TrainConfig", device: "torch.device", steps: int, workers: 
     """Train a whole run, with turns of bare steps in between.
 
     Raises:
-        TrainError: what it trains with cannot be read.
+        ArtmirrorError: what it trains with cannot be read.
     """
     from artmirror.train.checkpoint import StyleInfo
     from artmirror.train.loop import RunOptions, train

@@ -32,7 +32,8 @@ from artmirror.benchmarks.studies.training_runs import (
 from artmirror.benchmarks.studies.variants_costs import read_costs
 from artmirror.benchmarks.studies.variants_report import REFERENCE, caption, markdown
 from artmirror.benchmarks.studies.variants_speed import measure_variants
-from artmirror.runtime.common.command import Command, SizeType, common_options
+from artmirror.runtime.common.command import Command, common_options
+from artmirror.runtime.common.option_types import SizeType
 from artmirror.runtime.formats.ncnn import ncnn_pair
 from artmirror.runtime.frame import Pixels
 

@@ -31,7 +31,7 @@ def read_costs(onnx: Path, checkpoint: Path, size: tuple[int, int]) -> Costs:
 
     Raises:
         ArtmirrorError: OpenVINO cannot read the .onnx.
-        TrainError: the checkpoint cannot be read.
+        ArtmirrorError: the checkpoint cannot be read.
     """
     from artmirror.train.checkpoint import load_checkpoint
 

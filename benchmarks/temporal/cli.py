@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from artmirror.benchmarks.arguments import check_output, engine_path
-from artmirror.runtime.common.command import EXIT_INTERRUPTED, Command, SizeType, StopOnSignals, common_options
+from artmirror.runtime.common.command import EXIT_INTERRUPTED, Command, StopOnSignals, common_options
+from artmirror.runtime.common.option_types import SizeType
 from artmirror.runtime.engines.open import BACKENDS
 from artmirror.runtime.gallery.bundled import DEFAULT_STYLE
 

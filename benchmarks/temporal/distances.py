@@ -37,7 +37,7 @@ class Judge:
 
         Raises:
             ArtmirrorError: torch is not installed, or a `.pth` comes without photos.
-            TrainError: the weights or the painting cannot be read.
+            ArtmirrorError: the weights or the painting cannot be read.
         """
         try:
             import torch

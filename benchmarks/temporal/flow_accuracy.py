@@ -57,7 +57,7 @@ def score_pair(first: Path, second: Path, truth: TruthFiles, estimator: FlowEsti
 
     Raises:
         ArtmirrorError: a picture cannot be read, or it has another size than its flow.
-        TrainError: the flow cannot be read, or the frames differ in size.
+        ArtmirrorError: the flow cannot be read, or the frames differ in size.
     """
     true_flow, known = read_flow(truth.flow)
     _, visible = truth.read()

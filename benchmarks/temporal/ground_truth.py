@@ -35,7 +35,7 @@ class TruthFiles:
 
         Raises:
             ArtmirrorError: the mask cannot be read, or has another size than the flow.
-            TrainError: the flow cannot be read.
+            ArtmirrorError: the flow cannot be read.
         """
         flow, valid = read_flow(self.flow)
         occluded: Mask | None = None

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from artmirror.export.errors import ExportError
 from artmirror.export.plan.gpu import Gpu
 from artmirror.export.plan.layers import read_layers
 from artmirror.export.plan.library import (
@@ -21,6 +20,7 @@ from artmirror.export.plan.library import (
     progress_monitor,
 )
 from artmirror.runtime.common.cache import cache_file, read_cache, write_cache
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.formats.manifest import SMALLEST_SIDE, Manifest, read_manifest
 from artmirror.runtime.formats.plan import write_plan
 
@@ -119,10 +119,10 @@ def build_plan(
     """
     obstacle = plan_obstacle(library, gpu, options.targets)
     if obstacle:
-        raise ExportError(obstacle)
+        raise ArtmirrorError(obstacle)
     manifest = read_manifest(onnx_path)
     if manifest.precision == "int8":
-        raise ExportError(f"{onnx_path} is INT8 for processors; for a plan, export the checkpoint with --fp16")
+        raise ArtmirrorError(f"{onnx_path} is INT8 for processors; for a plan, export the checkpoint with --fp16")
     _check_sizes(options.sizes, manifest, onnx_path)
     data = onnx_path.read_bytes()
     trt = library.trt
@@ -133,7 +133,7 @@ def build_plan(
     if manifest.precision == "fp16":
         low = [name for name, kind in convolutions.items() if kind != trt.DataType.HALF]
         if low:
-            raise ExportError(f"{library.name} parsed {', '.join(low)} as FP32, though {onnx_path} says FP16")
+            raise ArtmirrorError(f"{library.name} parsed {', '.join(low)} as FP32, though {onnx_path} says FP16")
     config = _configure(builder, network, options, library)
     targets = [gpu.name if target == CURRENT and gpu else target for target in options.targets]
     timing = cache_file(
@@ -150,7 +150,7 @@ def build_plan(
     serialised = builder.build_serialized_network(network, config)
     if serialised is None:
         reason = logger.errors[-1].splitlines()[0] if logger.errors else "it says nothing more"
-        raise ExportError(f"{library.name} {library.version} did not build {plan_path.name}: {reason}")
+        raise ArtmirrorError(f"{library.name} {library.version} did not build {plan_path.name}: {reason}")
     if cached:
         write_cache(timing, config.get_timing_cache().serialize())
     engine = bytes(serialised)
@@ -158,7 +158,7 @@ def build_plan(
     found = layers.precisions(list(convolutions))
     wrong = [name for name, precision in found.items() if precision != manifest.precision]
     if wrong:
-        raise ExportError(
+        raise ArtmirrorError(
             f"{library.name} {library.version} built {len(wrong)} of {len(convolutions)} convolutions "
             f"({wrong[0]}, ...) in {found[wrong[0]]} where {manifest.precision} was asked for; "
             f"{plan_path} was not written"
@@ -169,12 +169,12 @@ def build_plan(
 
 def _check_sizes(sizes: SizeRange, manifest: Manifest, onnx_path: Path) -> None:
     if min(sizes.smallest) < SMALLEST_SIDE:
-        raise ExportError(f"the sizes are {sizes}; at least {SMALLEST_SIDE}x{SMALLEST_SIDE} is wanted")
+        raise ArtmirrorError(f"the sizes are {sizes}; at least {SMALLEST_SIDE}x{SMALLEST_SIDE} is wanted")
     if not sizes.is_ordered:
-        raise ExportError(f"the sizes are {sizes}; wanted the smallest first, in height and in width")
+        raise ArtmirrorError(f"the sizes are {sizes}; wanted the smallest first, in height and in width")
     fixed = (manifest.height, manifest.width)
     if None not in fixed and set(sizes.as_tuple()) != {fixed}:
-        raise ExportError(f"{onnx_path} is fixed to {fixed[1]}x{fixed[0]}; a plan of it cannot be for {sizes}")
+        raise ArtmirrorError(f"{onnx_path} is fixed to {fixed[1]}x{fixed[0]}; a plan of it cannot be for {sizes}")
 
 
 def _parse(data: bytes, onnx_path: Path, builder: Any, logger: Any, trt: Any) -> Any:
@@ -187,7 +187,9 @@ def _parse(data: bytes, onnx_path: Path, builder: Any, logger: Any, trt: Any) ->
     if not parser.parse(data):
         error = parser.get_error(0)
         reason = error.desc().splitlines()[0]
-        raise ExportError(f"{trt.__name__} {trt.__version__} cannot read {onnx_path}: {reason} (node {error.node()})")
+        raise ArtmirrorError(
+            f"{trt.__name__} {trt.__version__} cannot read {onnx_path}: {reason} (node {error.node()})"
+        )
     return network
 
 
@@ -207,7 +209,7 @@ def _configure(builder: Any, network: Any, options: BuildOptions, library: Libra
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib * _MIB)
     if options.version_compatible:
         if library.targets or not hasattr(trt.BuilderFlag, "VERSION_COMPATIBLE"):  # RTX has the flag, and no such plans
-            raise ExportError(
+            raise ArtmirrorError(
                 f"{library.name} {library.version} has no version-compatible plans; leave out --version-compatible"
             )
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
@@ -216,7 +218,7 @@ def _configure(builder: Any, network: Any, options: BuildOptions, library: Libra
         if levels is not None:
             config.hardware_compatibility_level = levels.AMPERE_PLUS
         if levels is None or config.hardware_compatibility_level != levels.AMPERE_PLUS:  # RTX takes it and forgets it
-            raise ExportError(
+            raise ArtmirrorError(
                 f"{library.name} {library.version} has no hardware-compatible plans; name the GPUs with --target"
             )
     if library.targets:

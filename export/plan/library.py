@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol
 
-from artmirror.export.errors import ExportError
+from artmirror.runtime.common.errors import ArtmirrorError
 
 LIBRARIES = ("tensorrt", "tensorrt_rtx")
 INSTALL = {"tensorrt": "pip install tensorrt", "tensorrt_rtx": "pip install tensorrt-rtx-cu13"}
@@ -51,7 +51,7 @@ def find_library(name: str | None = None, targets: Iterable[str] = (CURRENT,)) -
         targets: "current" and names like "sm86".
 
     Raises:
-        ExportError: one is installed and does not load, or does not build for the targets.
+        ArtmirrorError: one is installed and does not load, or does not build for the targets.
     """
     elsewhere = [target for target in targets if target != CURRENT]
     refusal = None
@@ -62,7 +62,7 @@ def find_library(name: str | None = None, targets: Iterable[str] = (CURRENT,)) -
             continue
         except (ImportError, OSError, RuntimeError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ExportError(
+            raise ArtmirrorError(
                 f"{candidate} is installed and does not load ({reason}); install it again: {INSTALL[candidate]}"
             ) from None
         library = Library(candidate, str(module.__version__), module)
@@ -75,7 +75,7 @@ def find_library(name: str | None = None, targets: Iterable[str] = (CURRENT,)) -
             else f", only for the GPU at hand; targets elsewhere need {INSTALL['tensorrt_rtx']}"
         )
     if refusal:
-        raise ExportError(refusal)
+        raise ArtmirrorError(refusal)
     return None
 
 

@@ -1,4 +1,4 @@
-"""What the commands have in common: `--debug`, `--version`, sizes as 640x360, stopping on signals."""
+"""What the commands have in common: one line for an error, `--debug`, `--version`, stopping on signals."""
 
 import signal
 import traceback
@@ -14,22 +14,59 @@ EXIT_INTERRUPTED = 130
 
 
 class Command(click.Command):
-    """A command whose `--debug` shows where an error came from; else an error is one line."""
+    """A command whose `--debug` shows where an error came from; else an error is one line.
+
+    Args:
+        extra: The extra of the package that holds what the command imports; None where it needs none.
+    """
+
+    def __init__(self, *args: Any, extra: str | None = None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._extra = extra
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except click.ClickException:
-            if ctx.params.get("debug"):
-                traceback.print_exc()
-            raise
         except (click.exceptions.Exit, click.Abort):
             raise
-        except Exception as error:  # too little memory, or a defect
+        except Exception as error:
             if ctx.params.get("debug"):
                 traceback.print_exc()
-            told = " ".join(str(error).split())[:300]
+            if isinstance(error, click.ClickException):
+                raise
+            if isinstance(error, ImportError) and self._extra is not None:
+                raise ArtmirrorError(
+                    f"{ctx.find_root().command_path} needs the package {error.name}; "
+                    f"install it with pip install 'artmirror[{self._extra}]'"
+                ) from None
+            told = " ".join(str(error).split())[:300]  # too little memory, or a defect
             raise ArtmirrorError(f"{type(error).__name__}: {told}; --debug shows where it happened") from error
+
+
+class DefaultGroup(click.Group):
+    """A group whose first command runs when the first argument names no command, --help included."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, add_help_option=False, **kwargs)  # type: ignore[arg-type]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or args[0] not in self.commands:
+            args = [next(iter(self.commands)), *args]
+        return super().parse_args(ctx, args)
+
+
+class _UnnamedContext(click.Context):
+    """The default command's: in usage and errors it goes by the program's name."""
+
+    @property
+    def command_path(self) -> str:
+        return self.parent.command_path if self.parent else super().command_path
+
+
+class DefaultCommand(Command):
+    """The first command of a `DefaultGroup`."""
+
+    context_class = _UnnamedContext
 
 
 def common_options(prog_name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -40,23 +77,6 @@ def common_options(prog_name: str) -> Callable[[Callable[..., Any]], Callable[..
         return click.version_option(package_name="artmirror", prog_name=prog_name)(function)
 
     return add
-
-
-class SizeType(click.ParamType[tuple[int, int]]):
-    """WIDTHxHEIGHT on the command line, (H, W) in Python."""
-
-    name = "size"
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        return "WIDTHxHEIGHT"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        if isinstance(value, tuple):
-            return value
-        width, _, height = str(value).lower().partition("x")
-        if not (width.isdecimal() and height.isdecimal()) or min(int(width), int(height)) < 64:
-            self.fail(f"got {value!r}; wanted WIDTHxHEIGHT with both at least 64, as in 640x360", param, ctx)
-        return int(height), int(width)
 
 
 class StopOnSignals:

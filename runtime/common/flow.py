@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from artmirror.train.errors import TrainError
+from artmirror.runtime.common.errors import ArtmirrorError
 
 FlowName = Literal["dis", "farneback", "raft"]
 
@@ -40,7 +40,7 @@ def open_flow(name: str, weights: Path | None = None) -> FlowEstimator:
         weights: For `raft`, a file of torchvision's `raft_large` or `raft_small`; None takes torchvision's own.
 
     Raises:
-        TrainError: the name is unknown, or `raft` lacks its packages or weights.
+        ArtmirrorError: the name is unknown, or `raft` lacks its packages or weights.
     """
     if name == "dis":
         return dis_flow
@@ -50,7 +50,7 @@ def open_flow(name: str, weights: Path | None = None) -> FlowEstimator:
         from artmirror.train.pairs.raft import RaftFlow  # imports torch
 
         return RaftFlow(weights)
-    raise TrainError(f"there is no flow named {name!r}; wanted dis, farneback or raft")
+    raise ArtmirrorError(f"there is no flow named {name!r}; wanted dis, farneback or raft")
 
 
 def dis_flow(first: Rgb, second: Rgb) -> Flow:
@@ -85,10 +85,10 @@ def dense_flow(first: Rgb, second: Rgb, estimator: FlowEstimator) -> tuple[Flow,
     """Estimate the flow from the first frame to the second, and back.
 
     Raises:
-        TrainError: the frames differ in size or are smaller than 16 pixels a side.
+        ArtmirrorError: the frames differ in size or are smaller than 16 pixels a side.
     """
     if first.shape != second.shape or min(first.shape[:2]) < MIN_SIDE:
-        raise TrainError(
+        raise ArtmirrorError(
             f"frames of {_size(first)} and {_size(second)}; wanted one size of at least {MIN_SIDE}x{MIN_SIDE}"
         )
     return estimator(first, second), estimator(second, first)
@@ -158,14 +158,14 @@ def read_flow(path: Path) -> tuple[Flow, Mask]:
     """Read a Middlebury `.flo` or a KITTI 16-bit `.png`: the flow, 0 where it is not valid, and where it is.
 
     Raises:
-        TrainError: the file is missing, damaged or of another kind.
+        ArtmirrorError: the file is missing, damaged or of another kind.
     """
     if path.suffix not in (".flo", ".png"):
-        raise TrainError(f"{path} is no flow; wanted a .flo (Middlebury) or .png (KITTI)")
+        raise ArtmirrorError(f"{path} is no flow; wanted a .flo (Middlebury) or .png (KITTI)")
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise TrainError(f"cannot read {path}: {error.strerror}; name a file of flow") from None
+        raise ArtmirrorError(f"cannot read {path}: {error.strerror}; name a file of flow") from None
     return _decode_flo(data, path) if path.suffix == ".flo" else decode_flow_png(data, str(path))
 
 
@@ -173,27 +173,29 @@ def write_flow(path: Path, flow: Flow, valid: Mask | None = None) -> None:
     """Write a Middlebury `.flo` (exact) or a KITTI 16-bit `.png` (to 1/128 pixel), whole where `valid` is None.
 
     Raises:
-        TrainError: another suffix, motion that a KITTI file cannot hold, or the file cannot be written.
+        ArtmirrorError: another suffix, motion that a KITTI file cannot hold, or the file cannot be written.
     """
     if path.suffix not in (".flo", ".png"):
-        raise TrainError(f"cannot write flow to {path}; wanted a name that ends in .flo (Middlebury) or .png (KITTI)")
+        raise ArtmirrorError(
+            f"cannot write flow to {path}; wanted a name that ends in .flo (Middlebury) or .png (KITTI)"
+        )
     if valid is None:
         valid = np.ones(flow.shape[:2], bool)
     try:
         path.write_bytes(_encode_flo(flow, valid) if path.suffix == ".flo" else encode_flow_png(flow, valid))
     except OSError as error:
-        raise TrainError(f"cannot write {path}: {error.strerror}; free some space or name another place") from None
+        raise ArtmirrorError(f"cannot write {path}: {error.strerror}; free some space or name another place") from None
 
 
 def encode_flow_png(flow: Flow, valid: Mask) -> bytes:
     """Return KITTI's 16-bit PNG: u and v in steps of 1/64 pixel around 2^15, and 1 where they are valid.
 
     Raises:
-        TrainError: a valid motion of 512 pixels or more.
+        ArtmirrorError: a valid motion of 512 pixels or more.
     """
     steps = np.rint(flow * KITTI_STEPS_PER_PX) + KITTI_ZERO
     if not ((steps[valid] >= 0) & (steps[valid] < 1 << 16)).all():
-        raise TrainError("motion of 512 pixels or more does not fit a KITTI file; write a .flo")
+        raise ArtmirrorError("motion of 512 pixels or more does not fit a KITTI file; write a .flo")
     red_green_blue = np.zeros((*valid.shape, 3), np.uint16)
     red_green_blue[valid, :2] = steps[valid]
     red_green_blue[..., 2] = valid
@@ -204,14 +206,14 @@ def decode_flow_png(data: bytes, name: str) -> tuple[Flow, Mask]:
     """Open what `encode_flow_png` gave; `name` is for the error.
 
     Raises:
-        TrainError: the data are damaged or another picture.
+        ArtmirrorError: the data are damaged or another picture.
     """
     try:
         blue_green_red = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
     except cv2.error:
         blue_green_red = None
     if blue_green_red is None or blue_green_red.dtype != np.uint16 or blue_green_red.shape[2:] != (3,):
-        raise TrainError(f"{name} is damaged or no flow; wanted a PNG of three channels with 16 bits (KITTI)")
+        raise ArtmirrorError(f"{name} is damaged or no flow; wanted a PNG of three channels with 16 bits (KITTI)")
     valid: Mask = blue_green_red[..., 0] > 0
     flow = (blue_green_red[..., :0:-1].astype(np.float32) - KITTI_ZERO) / KITTI_STEPS_PER_PX
     return np.where(valid[..., None], flow, np.float32(0)), valid
@@ -229,9 +231,11 @@ def _encode_flo(flow: Flow, valid: Mask) -> bytes:
 def _decode_flo(data: bytes, path: Path) -> tuple[Flow, Mask]:
     magic, width, height = struct.unpack_from("<fii", data) if len(data) >= 12 else (0.0, 0, 0)
     if magic != FLO_MAGIC:
-        raise TrainError(f"{path} is no Middlebury flow: it begins with {data[:4]!r}; wanted the number {FLO_MAGIC}")
+        raise ArtmirrorError(
+            f"{path} is no Middlebury flow: it begins with {data[:4]!r}; wanted the number {FLO_MAGIC}"
+        )
     if min(width, height) < 1 or len(data) != 12 + 8 * width * height:
-        raise TrainError(
+        raise ArtmirrorError(
             f"{path} is damaged: {len(data)} bytes for {width}x{height} pixels; wanted {12 + 8 * width * height}"
         )
     flow = np.frombuffer(data, "<f4", offset=12).reshape(height, width, 2).astype(np.float32)

@@ -6,9 +6,9 @@ import onnx
 import pytest
 
 from artmirror.export.cost import graph_cost
-from artmirror.export.errors import ExportError
 from artmirror.export.to_onnx import graph_of
 from artmirror.export.video_filter import VideoFilter
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.config import NetworkConfig
 from artmirror.train.networks.stylizer import Stylizer
 
@@ -64,5 +64,5 @@ def test_a_size_that_cannot_be_told() -> None:
     model = onnx.ModelProto()
     model.CopyFrom(graph())
     model.graph.input[0].name = "another"  # nobody feeds the graph now
-    with pytest.raises(ExportError):
+    with pytest.raises(ArtmirrorError):
         graph_cost(model, (64, 64))

@@ -13,11 +13,11 @@ from onnx import numpy_helper
 from artmirror.benchmarks.speed.workload import read_layers
 from artmirror.export import parity
 from artmirror.export.cli import main
-from artmirror.export.errors import ExportError
 from artmirror.export.int8 import quantise, read_calibration
 from artmirror.export.parity import check_parity, own_pictures, read_pictures
 from artmirror.export.to_onnx import graph_of, onnx_from_checkpoint, save_onnx
 from artmirror.export.video_filter import VideoFilter
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.engines.base import stylize
 from artmirror.runtime.engines.open import open_engine
 from artmirror.runtime.formats.manifest import read_manifest
@@ -133,7 +133,7 @@ def test_ranges_come_from_the_pictures(tiny: Checkpoint) -> None:
         scales.append([float(values[node.input[1]]) for node in graph.node if node.op_type == "QuantizeLinear"])
     assert len(scales[0]) == len(scales[1])
     assert scales[0] != scales[1]
-    with pytest.raises(ExportError, match="no frames to calibrate"):
+    with pytest.raises(ArtmirrorError, match="no frames to calibrate"):
         quantise(model, [])
 
 

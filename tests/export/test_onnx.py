@@ -9,11 +9,11 @@ import pytest
 import torch
 from onnx import TensorProto
 
-from artmirror.export.errors import ExportError
 from artmirror.export.fp16 import choose_precision
 from artmirror.export.parity import check_parity, own_pictures, read_pictures
 from artmirror.export.to_onnx import onnx_from_checkpoint, save_onnx
 from artmirror.export.video_filter import VideoFilter
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.formats.manifest import read_manifest
 from artmirror.train.checkpoint import Checkpoint
 from artmirror.train.config import NETWORK_PRESETS, NetworkConfig
@@ -162,14 +162,14 @@ def test_the_exported_module_is_the_network_in_bgr(tiny: Checkpoint) -> None:
 
 
 def test_pictures_that_cannot_be_used_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="no pictures"):
+    with pytest.raises(ArtmirrorError, match="no pictures"):
         read_pictures(tmp_path)
     (tmp_path / "bad.png").write_bytes(b"not a picture")
-    with pytest.raises(ExportError, match=r"bad\.png"):
+    with pytest.raises(ArtmirrorError, match=r"bad\.png"):
         read_pictures(tmp_path)
 
 
 def test_a_folder_that_is_not_there(tiny: Checkpoint, tiny_path: Path, tmp_path: Path) -> None:
     model, _ = onnx_from_checkpoint(tiny, tiny_path, fp16=False)
-    with pytest.raises(ExportError, match="cannot write"):
+    with pytest.raises(ArtmirrorError, match="cannot write"):
         save_onnx(model, tmp_path / "absent" / "x.onnx")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.checkpoint import (
     Checkpoint,
     check_writable,
@@ -21,7 +22,6 @@ from artmirror.train.checkpoint import (
     state_path,
 )
 from artmirror.train.config import NETWORK_PRESETS, TrainConfig
-from artmirror.train.errors import TrainError
 
 
 @pytest.fixture
@@ -77,16 +77,16 @@ def test_the_state_lies_beside_the_checkpoint() -> None:
 
 class TestDamage:
     def test_a_missing_file_is_told(self, tmp_path: Path) -> None:
-        with pytest.raises(TrainError, match=r"a\.pt does not exist; wanted a file that st-train wrote"):
+        with pytest.raises(ArtmirrorError, match=r"a\.pt does not exist; wanted a file that st-train wrote"):
             load_checkpoint(tmp_path / "a.pt")
-        with pytest.raises(TrainError, match="does not exist"):
+        with pytest.raises(ArtmirrorError, match="does not exist"):
             load_checkpoint(tmp_path)
 
     @pytest.mark.parametrize("part", [0.0, 0.01, 0.5, 0.9, 0.999])
     def test_a_truncated_file_is_told(self, saved: Path, part: float) -> None:
         content = saved.read_bytes()
         saved.write_bytes(content[: int(len(content) * part)])
-        with pytest.raises(TrainError, match=r"starry\.pt is not a file of st-train, or it is damaged") as caught:
+        with pytest.raises(ArtmirrorError, match=r"starry\.pt is not a file of st-train, or it is damaged") as caught:
             load_checkpoint(saved)
         assert "\n" not in caught.value.message
 
@@ -95,13 +95,13 @@ class TestDamage:
         place = content.index(checkpoint.weights["blocks.0.first.conv.weight"].numpy().tobytes())
         content[place + 100] ^= 0x40
         saved.write_bytes(content)
-        with pytest.raises(TrainError, match="damaged"):
+        with pytest.raises(ArtmirrorError, match="damaged"):
             load_checkpoint(saved)
 
     @pytest.mark.parametrize("content", [b"hello", b"\x80\x02}q\x00.", b"\x89PNG\r\n\x1a\n"])
     def test_other_files_are_told(self, tmp_path: Path, content: bytes) -> None:
         (tmp_path / "other.pt").write_bytes(content)
-        with pytest.raises(TrainError, match=r"other\.pt (is not a file of st-train|holds other data)"):
+        with pytest.raises(ArtmirrorError, match=r"other\.pt (is not a file of st-train|holds other data)"):
             load_checkpoint(tmp_path / "other.pt")
 
     def test_a_file_that_would_run_code_is_refused(self, tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ class TestDamage:
                 return os.mkdir, (str(tmp_path / "sprung"),)
 
         torch.save({"kind": "artmirror checkpoint", "trap": Trap()}, tmp_path / "trap.pt")
-        with pytest.raises(TrainError, match="is not a file of st-train"):
+        with pytest.raises(ArtmirrorError, match="is not a file of st-train"):
             load_checkpoint(tmp_path / "trap.pt")
         assert not (tmp_path / "sprung").exists()
 
@@ -119,17 +119,17 @@ class TestDamage:
     ) -> None:
         state = tmp_path / "starry.state.pt"
         save_state(state, style=checkpoint.style, config=make_config(), step=4, state={})
-        with pytest.raises(TrainError, match="holds artmirror training state; wanted an artmirror checkpoint"):
+        with pytest.raises(ArtmirrorError, match="holds artmirror training state; wanted an artmirror checkpoint"):
             load_checkpoint(state)
-        with pytest.raises(TrainError, match="holds artmirror checkpoint; wanted an artmirror training state"):
+        with pytest.raises(ArtmirrorError, match="holds artmirror checkpoint; wanted an artmirror training state"):
             load_state(saved)
         torch.save([1, 2], tmp_path / "list.pt")
-        with pytest.raises(TrainError, match="holds list; wanted an artmirror checkpoint"):
+        with pytest.raises(ArtmirrorError, match="holds list; wanted an artmirror checkpoint"):
             load_checkpoint(tmp_path / "list.pt")
 
     def test_another_version_is_told(self, saved: Path) -> None:
         torch.save({**torch.load(saved, weights_only=True), "format_version": 2}, saved)
-        with pytest.raises(TrainError, match="has format version 2; this artmirror reads version 1"):
+        with pytest.raises(ArtmirrorError, match="has format version 2; this artmirror reads version 1"):
             load_checkpoint(saved)
 
     @pytest.mark.parametrize("key", ["style", "preset", "network", "weights", "training", "step", "losses"])
@@ -137,11 +137,11 @@ class TestDamage:
         content = torch.load(saved, weights_only=True)
         del content[key]
         torch.save(content, saved)
-        with pytest.raises(TrainError, match=rf"starry\.pt is damaged: '{key}' is missing"):
+        with pytest.raises(ArtmirrorError, match=rf"starry\.pt is damaged: '{key}' is missing"):
             load_checkpoint(saved)
 
     def test_weights_of_another_network_are_told(self, checkpoint: Checkpoint) -> None:
-        with pytest.raises(TrainError, match="the weights do not fit the network") as caught:
+        with pytest.raises(ArtmirrorError, match="the weights do not fit the network") as caught:
             replace(checkpoint, network=NETWORK_PRESETS["huang"]).stylizer()
         assert "\n" not in caught.value.message
 
@@ -155,7 +155,9 @@ class TestReplacement:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(*((os, "fsync", fail) if failing == "fsync" else (Path, "replace", fail)))
-        with pytest.raises(TrainError, match=r"cannot write .*starry\.pt: No space left on device; free some space"):
+        with pytest.raises(
+            ArtmirrorError, match=r"cannot write .*starry\.pt: No space left on device; free some space"
+        ):
             save_checkpoint(saved, replace(checkpoint, step=7))
         monkeypatch.undo()
         assert load_checkpoint(saved).step == 6
@@ -189,14 +191,14 @@ import resource, signal, sys
 from dataclasses import replace
 from pathlib import Path
 from artmirror.train.checkpoint import load_checkpoint, save_checkpoint
-from artmirror.train.errors import TrainError
+from artmirror.runtime.common.errors import ArtmirrorError
 path = Path(sys.argv[1])
 checkpoint = replace(load_checkpoint(path), step=7)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:
     save_checkpoint(path, checkpoint)
-except TrainError as error:
+except ArtmirrorError as error:
     print(error.message)
 """
         assert saved.stat().st_size > 4096
@@ -217,12 +219,12 @@ class TestCheckWritable:
         assert saved.read_bytes() == content
 
     def test_no_folder_is_told(self, tmp_path: Path) -> None:
-        with pytest.raises(TrainError, match="does not exist; make it or name another with -o"):
+        with pytest.raises(ArtmirrorError, match="does not exist; make it or name another with -o"):
             check_writable(tmp_path / "absent" / "a.pt")
 
     def test_a_folder_of_that_name_is_told(self, tmp_path: Path) -> None:
         (tmp_path / "a.pt").mkdir()
-        with pytest.raises(TrainError, match=r"a\.pt is a folder; wanted the name of a file"):
+        with pytest.raises(ArtmirrorError, match=r"a\.pt is a folder; wanted the name of a file"):
             check_writable(tmp_path / "a.pt")
 
     def test_an_unwritable_folder_is_told(self, tmp_path: Path) -> None:
@@ -232,5 +234,5 @@ class TestCheckWritable:
             folder = Path("/proc/self")
             if not folder.is_dir():
                 pytest.skip("needs a folder that root cannot write")
-        with pytest.raises(TrainError, match=r"cannot write .*; free some space or name another place with -o"):
+        with pytest.raises(ArtmirrorError, match=r"cannot write .*; free some space or name another place with -o"):
             check_writable(folder / "a.pt")

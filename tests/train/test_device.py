@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.config import Precision
 from artmirror.train.device import best_precision, find_device
-from artmirror.train.errors import TrainError
 
 
 def _with_gpus(monkeypatch: pytest.MonkeyPatch, count: int, bf16: bool = False) -> None:
@@ -26,7 +26,7 @@ def test_a_gpu_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_more_processes_than_gpus_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     _with_gpus(monkeypatch, 2)
-    with pytest.raises(TrainError, match="there is no cuda:2; the CUDA GPUs are numbered 0 to 1"):
+    with pytest.raises(ArtmirrorError, match="there is no cuda:2; the CUDA GPUs are numbered 0 to 1"):
         find_device("cuda", local_rank=2)
 
 

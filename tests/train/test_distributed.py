@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 import torch
 
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.checkpoint import StyleInfo, load_checkpoint, load_state, state_path
 from artmirror.train.config import NetworkConfig, TrainConfig
 from artmirror.train.distributed import Group, is_first_process, open_group
-from artmirror.train.errors import TrainError
 from artmirror.train.loop import RunOptions, StepReport, train
 
 MakeConfig = Callable[..., TrainConfig]
@@ -33,7 +33,7 @@ from dataclasses import replace
 from pathlib import Path
 from artmirror.train.checkpoint import StyleInfo
 from artmirror.train.config import TrainConfig
-from artmirror.train.errors import TrainError
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.loop import RunOptions, train
 
 folder, config, ports = Path(sys.argv[1]), TrainConfig.from_dict(json.loads(sys.argv[2])), json.loads(sys.argv[3])
@@ -47,7 +47,7 @@ def run(name, config, should_stop=lambda: False, **options):
         outcome = train(config, StyleInfo("stripes"), RunOptions(folder / f"{{name}}.pt", workers=0, **options),
                         observe=reports.append, should_stop=should_stop)
         ended = [outcome.step, outcome.finished]
-    except TrainError as error:
+    except ArtmirrorError as error:
         ended = [type(error).__name__, error.message]
     norms = [report.gradient_norm for report in reports]
     found[name] = {{"ended": ended, "losses": [report.losses for report in reports], "gradient_norms": norms}}
@@ -156,12 +156,12 @@ class TestTwoProcesses:
 
     def test_pairs_that_cannot_be_shared_are_told_once(self, ran: Ran) -> None:
         told = "3 pairs a step for 2 processes; wanted a multiple of 2: change --pairs"
-        assert ran.found[0]["odd"]["ended"] == ["TrainError", told]
+        assert ran.found[0]["odd"]["ended"] == ["ArtmirrorError", told]
         assert ran.found[1]["odd"]["ended"][0] == "PeerError"
 
     def test_a_failure_of_one_ends_all(self, ran: Ran) -> None:
         assert ran.found[0]["failed"]["ended"] == ["PeerError", "process 1 of this run failed, and says why"]
-        assert ran.found[1]["failed"]["ended"][0] == "TrainError"
+        assert ran.found[1]["failed"]["ended"][0] == "ArtmirrorError"
         assert "/absent does not exist" in ran.found[1]["failed"]["ended"][1]
 
 
@@ -211,8 +211,8 @@ class TestOneProcess:
             assert group.parallel(network) is network
 
     def test_its_errors_are_its_own(self) -> None:
-        with pytest.raises(TrainError, match="as it was"), Group(torch.device("cpu")).together():
-            raise TrainError("as it was")
+        with pytest.raises(ArtmirrorError, match="as it was"), Group(torch.device("cpu")).together():
+            raise ArtmirrorError("as it was")
 
     def test_one_device_for_many_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
@@ -220,7 +220,7 @@ class TestOneProcess:
         monkeypatch.setenv("WORLD_SIZE", "2")
         assert not is_first_process()
         with (
-            pytest.raises(TrainError, match="2 processes cannot share cuda:1; use --device cuda"),
+            pytest.raises(ArtmirrorError, match="2 processes cannot share cuda:1; use --device cuda"),
             open_group("cuda:1"),
         ):
             pass

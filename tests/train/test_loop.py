@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 import torch
 
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train import batches
 from artmirror.train.checkpoint import StyleInfo, load_checkpoint, load_state, state_path
 from artmirror.train.config import LossWeights, NetworkConfig, TrainConfig
-from artmirror.train.errors import TrainError
 from artmirror.train.loop import Outcome, RunOptions, StepReport, train
 from artmirror.train.objective.losses import TotalVariationLoss
 from artmirror.train.pairs.photos import MovedPhotos
@@ -172,12 +172,12 @@ def test_a_run_is_resumed_from_another_folder(
 
 def test_another_configuration_is_not_resumed(unbroken: tuple[TrainConfig, Run]) -> None:
     config, whole = unbroken
-    with pytest.raises(TrainError, match=r"run\.state\.pt was written with another configuration"):
+    with pytest.raises(ArtmirrorError, match=r"run\.state\.pt was written with another configuration"):
         Run(whole.output)(replace(config, seed=1), resume=True)
 
 
 def test_nothing_to_resume_is_told(make_config: MakeConfig, tmp_path: Path) -> None:
-    with pytest.raises(TrainError, match=r"run\.state\.pt does not exist"):
+    with pytest.raises(ArtmirrorError, match=r"run\.state\.pt does not exist"):
         train(make_config(), STYLE, RunOptions(tmp_path / "run.pt", workers=0), resume=True)
 
 
@@ -309,14 +309,14 @@ class TestStartFrom:
     def test_another_network_is_told(self, unbroken: tuple[TrainConfig, Run], run: Run) -> None:
         config, whole = unbroken
         other = replace(config, network=NetworkConfig(channels=(4, 6, 10), blocks=1))
-        with pytest.raises(TrainError, match="choose the same preset"):
+        with pytest.raises(ArtmirrorError, match="choose the same preset"):
             run(other, start_from=whole.output)
 
 
 class TestNotFinite:
     def test_an_infinite_loss_stops_before_the_first_checkpoint(self, make_config: MakeConfig, run: Run) -> None:
         with pytest.raises(
-            TrainError, match=r"not finite at step 1 \(.*total inf\); no checkpoint had been written"
+            ArtmirrorError, match=r"not finite at step 1 \(.*total inf\); no checkpoint had been written"
         ) as caught:
             run(make_config(weights=LossWeights(style=float("inf"))))
         assert "--learning-rate" in caught.value.message
@@ -334,7 +334,7 @@ class TestNotFinite:
         with monkeypatch.context() as patch:
             patch.setattr(TotalVariationLoss, "forward", turn_nan)
             with pytest.raises(
-                TrainError, match=r"not finite at step 4 .* the checkpoint of step 2 is kept in .*run\.pt"
+                ArtmirrorError, match=r"not finite at step 4 .* the checkpoint of step 2 is kept in .*run\.pt"
             ):
                 run(config, checkpoint_every=2)
         assert load_checkpoint(run.output).step == 2
@@ -349,11 +349,11 @@ class TestNotFinite:
             return torch.tensor(float("inf"))
 
         monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", infinite)
-        with pytest.raises(TrainError, match="the loss or its gradient is not finite at step 1"):
+        with pytest.raises(ArtmirrorError, match="the loss or its gradient is not finite at step 1"):
             run(make_config(pairs=1))
 
     def test_an_absurd_learning_rate_ends_in_that_error(self, make_config: MakeConfig, run: Run) -> None:
-        with pytest.raises(TrainError, match="not finite at step"):
+        with pytest.raises(ArtmirrorError, match="not finite at step"):
             run(make_config(steps=20, pairs=1, peak_learning_rate=1e38))
 
 
@@ -371,20 +371,20 @@ class TestBadInput:
     def test_it_is_told_before_the_first_step(
         self, make_config: MakeConfig, run: Run, config: dict[str, Any], options: dict[str, Any], told: str
     ) -> None:
-        with pytest.raises(TrainError, match=told):
+        with pytest.raises(ArtmirrorError, match=told):
             run(make_config(**config), **options)
         assert run.reports == []
 
     @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
     def test_no_gpu_is_told(self, make_config: MakeConfig, run: Run) -> None:
-        with pytest.raises(TrainError, match=r"no CUDA GPU is there .*; use --device cpu"):
+        with pytest.raises(ArtmirrorError, match=r"no CUDA GPU is there .*; use --device cpu"):
             run(make_config(), device="cuda")
 
     def test_an_output_that_cannot_be_written_is_told_before_the_first_step(
         self, make_config: MakeConfig, tmp_path: Path
     ) -> None:
         run = Run(tmp_path / "absent" / "run.pt")
-        with pytest.raises(TrainError, match=r"the folder of .*run\.pt does not exist"):
+        with pytest.raises(ArtmirrorError, match=r"the folder of .*run\.pt does not exist"):
             run(make_config())
         assert run.reports == []
 
@@ -396,7 +396,7 @@ class TestBadInput:
                 raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(os, "fsync", fail)
-        with pytest.raises(TrainError, match="No space left on device; free some space"):
+        with pytest.raises(ArtmirrorError, match="No space left on device; free some space"):
             run(make_config(steps=2, pairs=1), checkpoint_every=1)
         monkeypatch.undo()
         assert load_checkpoint(run.output).step == 1
@@ -404,7 +404,7 @@ class TestBadInput:
 
     def test_a_preview_that_cannot_be_written_is_told(self, make_config: MakeConfig, run: Run) -> None:
         run.output.with_name("run.previews").write_text("in the way")
-        with pytest.raises(TrainError, match=r"cannot write the preview .*; see --preview-every 0"):
+        with pytest.raises(ArtmirrorError, match=r"cannot write the preview .*; see --preview-every 0"):
             run(make_config(steps=1, pairs=1), preview_every=1)
 
     @pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
@@ -418,7 +418,7 @@ class TestBadInput:
         broken = folder / "16.png"
         broken.write_bytes(b"no picture")
         config = make_config(content_path=str(folder), pairs=4, steps=5, seed=1)
-        with pytest.raises(TrainError) as caught:
+        with pytest.raises(ArtmirrorError) as caught:
             run(config, workers=workers)
         done = len(run.reports)
         assert done > 0  # or choose another seed

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.checkpoint import StyleInfo
 from artmirror.train.config import LossWeights, TrainConfig
-from artmirror.train.errors import TrainError
 from artmirror.train.loop import RunOptions, StepReport, train
 from artmirror.train.tensorboard import EventLog
 
@@ -79,11 +79,11 @@ def test_no_step_no_file(tmp_path: Path) -> None:
 def test_a_missing_package_is_told_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
-    with pytest.raises(TrainError, match=r"needs the package tensorboard; install it with pip install 'artmirror"):
+    with pytest.raises(ArtmirrorError, match=r"needs the package tensorboard; install it with pip install 'artmirror"):
         EventLog(tmp_path, WEIGHTS)
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(TrainError, match=r"cannot write .*file.*; name another folder"):
+    with pytest.raises(ArtmirrorError, match=r"cannot write .*file.*; name another folder"):
         EventLog(tmp_path / "file", WEIGHTS)(_report(1))

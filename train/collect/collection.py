@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from artmirror.train.errors import TrainError
+from artmirror.runtime.common.errors import ArtmirrorError
 
 MANIFEST_NAME = "collected.json"
 PART_SUFFIX = ".part"
@@ -49,7 +49,7 @@ class Collection:
         """Open the manifest of `folder`; without one, or without the folder, it is empty.
 
         Raises:
-            TrainError: the manifest cannot be read.
+            ArtmirrorError: the manifest cannot be read.
         """
         self.folder = folder
         self.clips: dict[str, CollectedClip] = {}
@@ -58,7 +58,7 @@ class Collection:
         try:
             data = json.loads(path.read_text("utf-8"))
             if data["format_version"] != FORMAT_VERSION:
-                raise TrainError(
+                raise ArtmirrorError(
                     f"{path} has format version {data['format_version']}; this artmirror reads version {FORMAT_VERSION}"
                 )
             for entry in data["clips"]:
@@ -68,9 +68,9 @@ class Collection:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise TrainError(f"cannot read {path}: {error.strerror}; name another folder with -o") from None
+            raise ArtmirrorError(f"cannot read {path}: {error.strerror}; name another folder with -o") from None
         except (ValueError, KeyError, TypeError) as error:
-            raise TrainError(
+            raise ArtmirrorError(
                 f"{path} is damaged ({type(error).__name__}: {error}); move it away, and the clips are collected anew"
             ) from None
 
@@ -78,7 +78,7 @@ class Collection:
         """Make the folder, and see that it can be written to.
 
         Raises:
-            TrainError: it cannot.
+            ArtmirrorError: it cannot.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ class Collection:
         """Tell whether the clip of `url` lies in the folder; finish what was interrupted just before the end.
 
         Raises:
-            TrainError: the folder cannot be written to.
+            ArtmirrorError: the folder cannot be written to.
         """
         clip = self.clips.get(url)
         if clip is None:
@@ -140,9 +140,11 @@ class Collection:
             name = f"{stem}-{number}{suffix}"
         return name
 
-    def cannot_write(self, error: OSError) -> TrainError:
+    def cannot_write(self, error: OSError) -> ArtmirrorError:
         """Return what to tell a user when something in the folder cannot be written."""
-        return TrainError(f"cannot write to {self.folder}: {error.strerror}; free some space or name another with -o")
+        return ArtmirrorError(
+            f"cannot write to {self.folder}: {error.strerror}; free some space or name another with -o"
+        )
 
     def _save(self) -> None:
         data = {

@@ -8,12 +8,12 @@ from typing import Literal
 
 from rich.filesize import decimal
 
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.collect.client import PoliteClient, PostponedError, RefusedError, parsed, read_up_to
 from artmirror.train.collect.collection import Collection
 from artmirror.train.collect.download import DownloadPace, SizeLimit, download
 from artmirror.train.collect.links import is_video_url, links_in_list, links_on_page
 from artmirror.train.collect.video_check import is_video_type
-from artmirror.train.errors import TrainError
 
 _MAX_PAGE_BYTES = 20_000_000
 
@@ -43,11 +43,11 @@ def find_links(client: PoliteClient, source: str) -> list[str]:
     """Return the URLs that `source` names: a web page, a list (from the web or a text file), or a video itself.
 
     Raises:
-        TrainError: it cannot be read, or names no video.
+        ArtmirrorError: it cannot be read, or names no video.
     """
     links = _links_from_web(client, source) if "://" in source else _links_from_file(Path(source))
     if not links:
-        raise TrainError(f"{source} has no links to video files; name another page, or a list with one URL a line")
+        raise ArtmirrorError(f"{source} has no links to video files; name another page, or a list with one URL a line")
     return links
 
 
@@ -55,16 +55,16 @@ def _links_from_file(path: Path) -> list[str]:
     try:
         text = path.read_text("utf-8-sig")
     except UnicodeDecodeError:
-        raise TrainError(f"{path} is not a text file; wanted a list with one URL a line") from None
+        raise ArtmirrorError(f"{path} is not a text file; wanted a list with one URL a line") from None
     except FileNotFoundError:
-        raise TrainError(
+        raise ArtmirrorError(
             f"{path} does not exist; wanted a list, or a page's address with http:// or https://"
         ) from None
     except OSError as error:
-        raise TrainError(f"cannot read {path}: {error.strerror}; wanted a list with one URL a line") from None
+        raise ArtmirrorError(f"cannot read {path}: {error.strerror}; wanted a list with one URL a line") from None
     links = links_in_list(text)
     if links and not any("://" in link for link in links):
-        raise TrainError(f"{path} holds no URL; wanted one a line, each with http:// or https://")
+        raise ArtmirrorError(f"{path} holds no URL; wanted one a line, each with http:// or https://")
     return links
 
 
@@ -92,7 +92,7 @@ def _links_from_web(client: PoliteClient, source: str) -> list[str]:
     try:
         return client.persist(read)
     except RefusedError as error:
-        raise TrainError(f"cannot collect from {source}: {error}") from None
+        raise ArtmirrorError(f"cannot collect from {source}: {error}") from None
 
 
 def plan(links: Sequence[str], client: PoliteClient, collection: Collection) -> Iterator[Outcome]:
@@ -124,7 +124,7 @@ def collect(
         on_bytes: Is told, while a URL is fetched, how many bytes are there, and of how many if that is known.
 
     Raises:
-        TrainError: the folder cannot be written to.
+        ArtmirrorError: the folder cannot be written to.
     """
     collection.prepare()
     pace = DownloadPace(config.rate_bytes_per_s, client.sleep, client.monotonic)

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from artmirror.train.errors import TrainError
+from artmirror.runtime.common.errors import ArtmirrorError
 
 TORCHVISION_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 TORCHVISION_SHA256 = "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44"
@@ -94,23 +94,23 @@ def load_vgg(path: Path | None, photos: Tensor | None) -> VggFeatures:
         photos: (B, 3, H, W) float32 RGB in [0, 1], for `VggFeatures.normalise`; None takes the weights as they are.
 
     Raises:
-        TrainError: no weights and no network, or a file that does not hold VGG-19.
+        ArtmirrorError: no weights and no network, or a file that does not hold VGG-19.
     """
     path = published_weights() if path is None else path
     if not path.is_file():
-        raise TrainError(f"VGG-19 weights {path} do not exist; {_where_to_get_them()}")
+        raise ArtmirrorError(f"VGG-19 weights {path} do not exist; {_where_to_get_them()}")
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
         state = {key.removeprefix("features."): value.float() for key, value in state.items()}
     except Exception as error:
-        raise TrainError(
+        raise ArtmirrorError(
             f"{path} cannot be read as VGG-19 weights ({type(error).__name__}); {_where_to_get_them()}"
         ) from error
     features = VggFeatures("caffe" if path.suffix == ".safetensors" else "torchvision")
     wanted = features.layers.state_dict()
     wrong = [key for key, value in wanted.items() if key not in state or state[key].shape != value.shape]
     if wrong:
-        raise TrainError(
+        raise ArtmirrorError(
             f"{path} is not VGG-19: {len(wrong)} of {len(wanted)} tensors are missing or of another shape, "
             f"the first is {wrong[0]}; {_where_to_get_them()}"
         )
@@ -124,14 +124,14 @@ def published_weights() -> Path:
     """Torchvision's published file, downloaded once and checked by its SHA-256.
 
     Raises:
-        TrainError: it is not there and cannot be fetched.
+        ArtmirrorError: it is not there and cannot be fetched.
     """
     if not CACHED_WEIGHTS.is_file():
         try:
             CACHED_WEIGHTS.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(TORCHVISION_URL, str(CACHED_WEIGHTS), hash_prefix=TORCHVISION_SHA256)
         except (OSError, HTTPException, RuntimeError) as error:  # URLError is an OSError, a wrong hash a RuntimeError
-            raise TrainError(f"cannot fetch VGG-19 weights ({error}); {_where_to_get_them()}") from None
+            raise ArtmirrorError(f"cannot fetch VGG-19 weights ({error}); {_where_to_get_them()}") from None
     return CACHED_WEIGHTS
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from artmirror.train.errors import TrainError
+from artmirror.runtime.common.errors import ArtmirrorError
 
 FORMAT_VERSION = 1
 _AGAIN = "take it from a backup or run st-data prepare again"
@@ -37,7 +37,7 @@ class Chunk:
         The shard is opened anew each time: nothing stays open that processes would have to share.
 
         Raises:
-            TrainError: the shard cannot be read.
+            ArtmirrorError: the shard cannot be read.
         """
         found = []
         try:
@@ -46,7 +46,7 @@ class Chunk:
                     file.seek(offset)
                     found.append(np.frombuffer(file.read(size), np.uint8))
         except OSError as error:
-            raise TrainError(f"cannot read {self.shard}: {error.strerror}; {_AGAIN}") from None
+            raise ArtmirrorError(f"cannot read {self.shard}: {error.strerror}; {_AGAIN}") from None
         return found
 
 
@@ -54,24 +54,24 @@ def read_chunks(folder: Path) -> list[Chunk]:
     """Find all chunks of a dataset, in the order of its shards.
 
     Raises:
-        TrainError: the folder holds no dataset of this format version, or shards are missing or damaged.
+        ArtmirrorError: the folder holds no dataset of this format version, or shards are missing or damaged.
     """
     path = folder / "dataset.json"
     if not path.is_file():
-        raise TrainError(f"{folder} holds no dataset.json; name with --clips a folder that st-data prepare wrote")
+        raise ArtmirrorError(f"{folder} holds no dataset.json; name with --clips a folder that st-data prepare wrote")
     try:
         description = json.loads(path.read_text())
         version = description.get("format_version")
         shards = [(folder / shard["file"], shard["chunks"]) for shard in description.get("shards", [])]
     except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
-        raise TrainError(f"{path} is damaged ({type(error).__name__}: {error}); {_AGAIN}") from None
+        raise ArtmirrorError(f"{path} is damaged ({type(error).__name__}: {error}); {_AGAIN}") from None
     if version != FORMAT_VERSION:
-        raise TrainError(f"{path} has format version {version}; this artmirror reads version {FORMAT_VERSION}")
+        raise ArtmirrorError(f"{path} has format version {version}; this artmirror reads version {FORMAT_VERSION}")
     chunks = []
     for shard, wanted in shards:
         found = _chunks_of(shard)
         if len(found) != wanted:
-            raise TrainError(f"{shard} holds {len(found)} chunks; wanted {wanted}, as {path.name} says; {_AGAIN}")
+            raise ArtmirrorError(f"{shard} holds {len(found)} chunks; wanted {wanted}, as {path.name} says; {_AGAIN}")
         chunks += found
     return chunks
 
@@ -86,16 +86,16 @@ def _chunks_of(shard: Path) -> list[Chunk]:
                     members.setdefault(key, {})[name] = (member.offset_data, member.size)
         size = shard.stat().st_size
     except tarfile.TarError as error:
-        raise TrainError(f"{shard} is damaged ({error}); {_AGAIN}") from None
+        raise ArtmirrorError(f"{shard} is damaged ({error}); {_AGAIN}") from None
     except OSError as error:
-        raise TrainError(f"cannot read {shard}: {error.strerror}; {_AGAIN}") from None
+        raise ArtmirrorError(f"cannot read {shard}: {error.strerror}; {_AGAIN}") from None
     chunks = []
     for key, spans in members.items():
         frames = sorted(name for name in spans if name.endswith(".jpg"))
         numbered = frames == [f"{number:02}.jpg" for number in range(len(frames))]
         whole = all(offset + length <= size for offset, length in spans.values())
         if not numbered or not whole:
-            raise TrainError(f"{shard} is damaged at {key}; {_AGAIN}")
+            raise ArtmirrorError(f"{shard} is damaged at {key}; {_AGAIN}")
         flows = {}
         for name, span in spans.items():
             if name.endswith(".flow.png"):

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.flow import (
     Flow,
     Mask,
@@ -19,7 +20,6 @@ from artmirror.runtime.common.flow import (
     trusted,
 )
 from artmirror.train.config import TrainConfig
-from artmirror.train.errors import TrainError
 from artmirror.train.pairs.chunks import Chunk, read_chunks
 from artmirror.train.pairs.photos import Pair, PairStream, decode_picture, make_pair, middle, resized, to_tensor
 
@@ -40,7 +40,7 @@ class ClipPairs(PairStream):
     draws of pair `i` are the same, wherever its flow comes from.
 
     Raises:
-        TrainError: there is no dataset, it is damaged or holds no pair of the wanted gaps, or the estimator is missing.
+        ArtmirrorError: there is no dataset, it is damaged or holds no pair of the wanted gaps, or the estimator is missing.
     """
 
     def __init__(self, folder: Path, config: TrainConfig) -> None:
@@ -57,7 +57,7 @@ class ClipPairs(PairStream):
         if not self.shots:
             stored = "stored flow between " if self._estimator is None else ""
             cure = "choose --flow dis" if self._estimator is None else "give a smaller --gap"
-            raise TrainError(
+            raise ArtmirrorError(
                 f"{folder} holds no {stored}frames that are {' or '.join(map(str, config.gaps))} apart; {cure}"
             )
 

@@ -15,7 +15,7 @@ def training_pairs(config: TrainConfig) -> PairStream:
     """Open what a configuration trains on.
 
     Raises:
-        TrainError: there are no photos or no usable clips where it says.
+        ArtmirrorError: there are no photos or no usable clips where it says.
     """
     photos = None if config.content_path is None else MovedPhotos(Path(config.content_path), config)
     clips = None if config.clips_path is None else ClipPairs(Path(config.clips_path), config)

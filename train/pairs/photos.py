@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.flow import inside
 from artmirror.train.config import TrainConfig
-from artmirror.train.errors import TrainError
 from artmirror.train.motion import random_flow
 
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
@@ -52,12 +52,12 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     """Read a picture of any kind as (H, W, 3) uint8 RGB.
 
     Raises:
-        TrainError: the file is missing or no picture.
+        ArtmirrorError: the file is missing or no picture.
     """
     try:
         data = np.fromfile(path, np.uint8)
     except OSError as error:
-        raise TrainError(f"cannot read {path}: {error.strerror}; name a picture file") from None
+        raise ArtmirrorError(f"cannot read {path}: {error.strerror}; name a picture file") from None
     return decode_picture(data, str(path))
 
 
@@ -65,14 +65,14 @@ def decode_picture(data: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
     """Decode the bytes of a picture file to (H, W, 3) uint8 RGB; `name` is for the error.
 
     Raises:
-        TrainError: they are no picture.
+        ArtmirrorError: they are no picture.
     """
     try:
         bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     except cv2.error:  # as for a size beyond OpenCV's limit
         bgr = None
     if bgr is None:
-        raise TrainError(f"{name} is not a picture; wanted JPEG, PNG, WebP, BMP or TIFF")
+        raise ArtmirrorError(f"{name} is not a picture; wanted JPEG, PNG, WebP, BMP or TIFF")
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 
@@ -80,7 +80,7 @@ def read_painting(path: Path, short_side: int) -> Tensor:
     """Read the painting at a given short side: (1, 3, h, w) float32 RGB in [0, 1].
 
     Raises:
-        TrainError: the file is missing or no picture.
+        ArtmirrorError: the file is missing or no picture.
     """
     rgb = resized(read_picture(path), short_side)
     return to_tensor(rgb)[None]
@@ -129,13 +129,13 @@ class MovedPhotos(PairStream):
     """Photos and their twins, moved by a random smooth warp.
 
     Raises:
-        TrainError: the folder does not exist or holds no photos.
+        ArtmirrorError: the folder does not exist or holds no photos.
     """
 
     def __init__(self, folder: Path, config: TrainConfig) -> None:
         super().__init__(config)
         if not folder.is_dir():
-            raise TrainError(f"content folder {folder} does not exist; name a folder of photos with --content")
+            raise ArtmirrorError(f"content folder {folder} does not exist; name a folder of photos with --content")
         self.paths = sorted(
             path
             for path in folder.rglob("*")
@@ -143,7 +143,7 @@ class MovedPhotos(PairStream):
             if path.suffix.lower() in PHOTO_SUFFIXES and not path.name.startswith(".") and path.is_file()
         )
         if not self.paths:
-            raise TrainError(f"{folder} holds no photos; wanted {', '.join(sorted(PHOTO_SUFFIXES))}")
+            raise ArtmirrorError(f"{folder} holds no photos; wanted {', '.join(sorted(PHOTO_SUFFIXES))}")
 
     def __getitem__(self, index: int) -> Pair:
         rng = np.random.default_rng((self.config.seed, index))
@@ -154,7 +154,9 @@ class MovedPhotos(PairStream):
         try:
             return self._pair(read_picture(path), rng)
         except cv2.error:
-            raise TrainError(f"{path} cannot be cropped; is it a very long strip? Take it out of the folder") from None
+            raise ArtmirrorError(
+                f"{path} cannot be cropped; is it a very long strip? Take it out of the folder"
+            ) from None
 
     def calibration_photos(self, count: int = 16) -> Tensor:
         step = max(1, len(self.paths) // count)

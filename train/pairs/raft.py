@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import torch
 
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.flow import Flow, Rgb
-from artmirror.train.errors import TrainError
 
 MIN_SIDE = 128  # pixels: its coarsest correlations, at 1/64 of the size, need two cells
 
@@ -18,7 +18,7 @@ class RaftFlow:
     """`raft_large` with torchvision's weights, or whichever of `raft_large` and `raft_small` a file holds.
 
     Raises:
-        TrainError: torchvision is missing or does not fit torch, or the weights cannot be had.
+        ArtmirrorError: torchvision is missing or does not fit torch, or the weights cannot be had.
     """
 
     def __init__(self, weights: Path | None = None) -> None:
@@ -29,7 +29,7 @@ class RaftFlow:
             else:
                 self._network = _from_file(models, weights)
         except OSError as error:
-            raise TrainError(f"cannot have RAFT's weights: {error}; name a file with --flow-weights") from None
+            raise ArtmirrorError(f"cannot have RAFT's weights: {error}; name a file with --flow-weights") from None
         self._network.eval()
 
     @torch.no_grad()
@@ -46,7 +46,7 @@ def _models() -> Any:
     try:
         return importlib.import_module("torchvision.models.optical_flow")
     except (ImportError, RuntimeError) as error:  # RuntimeError: built for another torch
-        raise TrainError(
+        raise ArtmirrorError(
             f"raft needs a torchvision that fits torch {torch.__version__} ({error}); "
             "install one with pip install 'artmirror[raft]', or take --flow dis"
         ) from None
@@ -56,9 +56,9 @@ def _from_file(models: Any, path: Path) -> Any:
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise TrainError(f"cannot read {path}: {error.strerror}; name a file of RAFT's weights") from None
+        raise ArtmirrorError(f"cannot read {path}: {error.strerror}; name a file of RAFT's weights") from None
     except Exception as error:  # a damaged file may raise nearly anything
-        raise TrainError(f"{path} holds no weights ({type(error).__name__}); wanted torchvision's .pth") from None
+        raise ArtmirrorError(f"{path} holds no weights ({type(error).__name__}); wanted torchvision's .pth") from None
     for make in (models.raft_large, models.raft_small):
         network = make(weights=None)
         if isinstance(weights, dict) and weights.keys() == network.state_dict().keys():
@@ -67,7 +67,7 @@ def _from_file(models: Any, path: Path) -> Any:
             except RuntimeError:  # equal names, other sizes
                 continue
             return network
-    raise TrainError(f"{path} is neither raft_large nor raft_small; wanted torchvision's .pth of one of them")
+    raise ArtmirrorError(f"{path} is neither raft_large nor raft_small; wanted torchvision's .pth of one of them")
 
 
 def _frame(rgb: Rgb, height: int, width: int) -> torch.Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from artmirror.train.errors import TrainError
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.prepare.video import VIDEO_SUFFIXES
 
 _EDGE_BYTES = 1 << 20  # of a file's beginning and end
@@ -26,7 +26,7 @@ def find_videos(clips: Sequence[Path]) -> list[ClipFile]:
     """List the files, each once, sorted by their names below the folder that they share.
 
     Raises:
-        TrainError: something does not exist, or there is no video in the folders.
+        ArtmirrorError: something does not exist, or there is no video in the folders.
     """
     paths: set[Path] = set()
     for clip in clips:
@@ -40,9 +40,9 @@ def find_videos(clips: Sequence[Path]) -> list[ClipFile]:
         elif clip.is_file():
             paths.add(clip.resolve())
         else:
-            raise TrainError(f"{clip} does not exist; name video files, or folders of them")
+            raise ArtmirrorError(f"{clip} does not exist; name video files, or folders of them")
     if not paths:
-        raise TrainError(f"no video in {', '.join(map(str, clips))}; wanted {' '.join(sorted(VIDEO_SUFFIXES))}")
+        raise ArtmirrorError(f"no video in {', '.join(map(str, clips))}; wanted {' '.join(sorted(VIDEO_SUFFIXES))}")
     shared = Path(os.path.commonpath([path.parent for path in paths]))
     named = sorted((path.relative_to(shared).as_posix(), path) for path in paths)
     return [ClipFile(path, name, path.stat().st_size, _digest(path)) for name, path in named]
@@ -58,5 +58,5 @@ def _digest(path: Path) -> str:
                 file.seek(at)
                 content.update(file.read(_EDGE_BYTES))
     except OSError as error:
-        raise TrainError(f"cannot read {path}: {error.strerror}; check its permissions") from None
+        raise ArtmirrorError(f"cannot read {path}: {error.strerror}; check its permissions") from None
     return content.hexdigest()

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from artmirror.train.errors import TrainError
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.prepare.files import ClipFile
 from artmirror.train.prepare.shards import StoredFlow, cannot_write
 from artmirror.train.prepare.shots import Rules
@@ -42,30 +42,32 @@ def is_complete(output: Path, identity: dict[str, Any]) -> bool:
     """Whether the dataset is there already.
 
     Raises:
-        TrainError: another dataset is there, or begun, or this one is damaged.
+        ArtmirrorError: another dataset is there, or begun, or this one is damaged.
     """
     if output.exists() and not output.is_dir():
-        raise TrainError(f"{output} is a file; wanted a folder for the dataset, choose it with -o")
+        raise ArtmirrorError(f"{output} is a file; wanted a folder for the dataset, choose it with -o")
     for path in (output / DATASET_FILE, output / STATE_FOLDER / IDENTITY_FILE):
         try:
             found = json.loads(path.read_bytes())
         except FileNotFoundError:
             continue
         except (OSError, ValueError):
-            raise TrainError(f"{path} cannot be read; --overwrite begins anew") from None
+            raise ArtmirrorError(f"{path} cannot be read; --overwrite begins anew") from None
         changed = _changed(found, identity)
         if changed:
-            raise TrainError(
+            raise ArtmirrorError(
                 f"{output} holds a dataset of other {changed}; run with the same again, name another folder with -o, "
                 "or let --overwrite replace it"
             )
         if path.name == DATASET_FILE:
             lost = [shard["file"] for shard in found["shards"] if not (output / shard["file"]).is_file()]
             if lost:
-                raise TrainError(f"{output} lacks {', '.join(lost)}; --overwrite makes the dataset again")
+                raise ArtmirrorError(f"{output} lacks {', '.join(lost)}; --overwrite makes the dataset again")
             return True
     if list(output.glob("shard-*.tar")) and not (output / STATE_FOLDER / IDENTITY_FILE).exists():
-        raise TrainError(f"{output} holds shards of something else; name another folder with -o, or use --overwrite")
+        raise ArtmirrorError(
+            f"{output} holds shards of something else; name another folder with -o, or use --overwrite"
+        )
     return False
 
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scenedetect import FrameTimecode
 from scenedetect.detectors import AdaptiveDetector, HashDetector
 
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.flow import dense_flow, dis_flow, trusted
-from artmirror.train.errors import TrainError
 from artmirror.train.prepare.video import Pixels, Size, VideoReader, fitted, upright_size
 
 SMALL_SIDE = 320  # pixels; motion, cuts, light and bars are measured at this size
@@ -97,7 +97,7 @@ def measure(path: Path, observe: Callable[[int], None] = lambda frames: None) ->
         observe: Told the number of frames so far, now and then.
 
     Raises:
-        TrainError: the file cannot be opened, or holds no picture that can be decoded.
+        ArtmirrorError: the file cannot be opened, or holds no picture that can be decoded.
     """
     reader = VideoReader(path)
     cutter, thumbnails = _Cutter(), _Thumbnails()
@@ -146,7 +146,7 @@ def measure(path: Path, observe: Callable[[int], None] = lambda frames: None) ->
         if index % 50 == 49:
             observe(index + 1)
     if not time_s:
-        raise TrainError(f"{path} holds no picture that can be decoded; wanted a playable file")
+        raise ArtmirrorError(f"{path} holds no picture that can be decoded; wanted a playable file")
     cuts = cutter.finish()
     observe(len(time_s))
     return Measurement(

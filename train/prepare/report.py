@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
-from artmirror.train.errors import TrainError
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.prepare.contact_sheet import Cell, contact_sheets, encoded_page
 from artmirror.train.prepare.shards import write_whole
 from artmirror.train.prepare.shots import Chunk, Shot
@@ -115,7 +115,7 @@ class Report:
         """Read the report of a finished dataset.
 
         Raises:
-            TrainError: it is missing or damaged.
+            ArtmirrorError: it is missing or damaged.
         """
         path = folder / REPORT_FILE
         try:
@@ -128,7 +128,7 @@ class Report:
                 frames_held_out=data["summary"]["frames_held_out"],
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise TrainError(f"{path} cannot be read ({error}); --overwrite makes the dataset again") from None
+            raise ArtmirrorError(f"{path} cannot be read ({error}); --overwrite makes the dataset again") from None
 
     def with_bytes(self, count: int) -> "Report":
         """Return the report with `count` more bytes of shards."""
@@ -228,7 +228,7 @@ def write_report(output: Path, report: Report, shots: Sequence[Shot]) -> None:
     """Write report.json, report.md and the contact sheets of the kept and of the dropped shots.
 
     Raises:
-        TrainError: the folder cannot be written.
+        ArtmirrorError: the folder cannot be written.
     """
     for stale in output.glob("contact_sheet*.jpg"):
         stale.unlink()

@@ -21,7 +21,7 @@ from typing import Any
 
 import cv2
 
-from artmirror.train.errors import TrainError
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.prepare.files import ClipFile, find_videos
 from artmirror.train.prepare.folder import (
     DATASET_FILE,
@@ -60,7 +60,7 @@ def prepare(
         overwrite: Remove a dataset of other settings or clips first.
 
     Raises:
-        TrainError: nothing is usable, the folder holds a dataset of other settings, or cannot be written.
+        ArtmirrorError: nothing is usable, the folder holds a dataset of other settings, or cannot be written.
     """
     files = find_videos(clips)
     identity = identify(files, config)
@@ -81,7 +81,7 @@ def prepare(
         report = Report.of(sources, shots, chunks, held, asdict(config))
         write_report(output, report, shots)
         if not chunks:
-            raise TrainError(f"none of {len(files)} file(s) gave a usable shot: {report.complaint()}")
+            raise ArtmirrorError(f"none of {len(files)} file(s) gave a usable shot: {report.complaint()}")
         if dry_run:
             return report
         write_whole(state / IDENTITY_FILE, json.dumps(identity).encode())
@@ -114,7 +114,7 @@ def _judge(
     sources: list[Source] = []
     shots: list[Shot] = []
     for index, (file, measured) in enumerate(zip(files, _measured(files, state, workers, observe), strict=True)):
-        if isinstance(measured, TrainError):
+        if isinstance(measured, ArtmirrorError):
             sources.append(Source(file.name, file.bytes, file.digest, error=measured.message))
             continue
         sources.append(
@@ -134,14 +134,14 @@ def _judge(
 
 def _measured(
     files: Sequence[ClipFile], state: Path, workers: int, observe: Observe
-) -> Iterator[Measurement | TrainError]:
+) -> Iterator[Measurement | ArtmirrorError]:
     """Measure all files, or read what an earlier run found; in order, one in memory at a time."""
     by_digest = {file.digest: file for file in files}  # copies are measured once
     expected = {digest: _expected_frames(file.path) for digest, file in by_digest.items()}
     done = dict.fromkeys(by_digest, 0)
     stopping = threading.Event()
 
-    def measure_file(file: ClipFile) -> TrainError | None:
+    def measure_file(file: ClipFile) -> ArtmirrorError | None:
         def progress(frames: int) -> None:
             if stopping.is_set():
                 raise _Stopped
@@ -151,7 +151,7 @@ def _measured(
         if _read_measurement(_measurement_path(state, file)) is None:
             try:
                 found = measure(file.path, progress)
-            except TrainError as error:
+            except ArtmirrorError as error:
                 return error
             write_whole(_measurement_path(state, file), found.to_bytes())
         progress(expected[file.digest])
@@ -163,7 +163,7 @@ def _measured(
             for file in files:
                 error = results[file.digest].result()
                 found = None if error else _read_measurement(_measurement_path(state, file))
-                yield error or found or TrainError(f"the measurement of {file.path} cannot be read back; run again")
+                yield error or found or ArtmirrorError(f"the measurement of {file.path} cannot be read back; run again")
         finally:
             stopping.set()  # after Ctrl-C the threads end at their next frames
             pool.shutdown(cancel_futures=True)
@@ -220,7 +220,7 @@ def _decoded(path: Path, chunks: Sequence[Chunk], size: Size) -> Iterator[tuple[
             frames = []
             if not waiting:
                 return
-    raise TrainError(f"{path} has become shorter since it was measured; run again with --overwrite")
+    raise ArtmirrorError(f"{path} has become shorter since it was measured; run again with --overwrite")
 
 
 def _held_out(sources: Sequence[Source], chunks: Sequence[Chunk], config: PrepareConfig) -> set[int]:
@@ -231,7 +231,7 @@ def _held_out(sources: Sequence[Source], chunks: Sequence[Chunk], config: Prepar
     order = sorted(range(len(sources)), key=lambda index: hashlib.sha256(sources[index].name.encode()).digest())
     held = hold_out(frames, order, config.holdout)
     if config.holdout and chunks and not held:
-        raise TrainError("only one file has usable shots, and --holdout keeps whole files apart; give more clips")
+        raise ArtmirrorError("only one file has usable shots, and --holdout keeps whole files apart; give more clips")
     return held
 
 
@@ -279,7 +279,7 @@ def _read_measurement(path: Path) -> Measurement | None:
 def _expected_frames(path: Path) -> int:
     try:
         return VideoReader(path).expected_frames
-    except TrainError:  # told when it is measured
+    except ArtmirrorError:  # told when it is measured
         return 0
 
 

@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 from webdataset import ShardWriter
 
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.flow import dense_flow, encode_flow_png, open_flow, trusted
-from artmirror.train.errors import TrainError
 from artmirror.train.prepare.video import Pixels
 
 FORMAT_VERSION = 1
@@ -81,7 +81,7 @@ class ShardFolder:
         """Read the notes of an earlier run; shards that are not as noted are written again.
 
         Raises:
-            TrainError: the folder cannot be made.
+            ArtmirrorError: the folder cannot be made.
         """
         self._folder, self._notes = folder, notes
         try:
@@ -108,7 +108,7 @@ class ShardFolder:
             observe: Told the number of samples that are in shards.
 
         Raises:
-            TrainError: the disk is full, or the folder cannot be written.
+            ArtmirrorError: the disk is full, or the folder cannot be written.
         """
         if self.chunks >= total:
             return
@@ -181,7 +181,7 @@ def write_whole(path: Path, content: bytes) -> None:
     """Write a file that is there whole or not at all.
 
     Raises:
-        TrainError: it cannot be written.
+        ArtmirrorError: it cannot be written.
     """
     part = path.with_name(f".{path.name}.part")
     try:
@@ -196,9 +196,11 @@ def write_whole(path: Path, content: bytes) -> None:
         raise cannot_write(path, error) from None
 
 
-def cannot_write(path: Path, error: OSError) -> TrainError:
+def cannot_write(path: Path, error: OSError) -> ArtmirrorError:
     """What to tell when the disk is full or a folder is closed."""
-    return TrainError(f"cannot write {path}: {error.strerror or error}; free some space or name another place with -o")
+    return ArtmirrorError(
+        f"cannot write {path}: {error.strerror or error}; free some space or name another place with -o"
+    )
 
 
 def _sha256(path: Path) -> str:

@@ -16,7 +16,7 @@ from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from artmirror.train.errors import TrainError
+from artmirror.runtime.common.errors import ArtmirrorError
 
 VIDEO_SUFFIXES = frozenset(
     f".{name}"
@@ -70,7 +70,7 @@ class VideoReader:
         """See that the file can be opened.
 
         Raises:
-            TrainError: it cannot, or holds no video.
+            ArtmirrorError: it cannot, or holds no video.
         """
         self._path = path
         self.remarks: list[str] = []
@@ -83,7 +83,7 @@ class VideoReader:
         """Decode the file; a damaged place or end is noted in `remarks`.
 
         Raises:
-            TrainError: the file is gone.
+            ArtmirrorError: the file is gone.
         """
         self.remarks = []
         with self._open() as container:
@@ -114,12 +114,12 @@ class VideoReader:
             container = av.open(f"file:{self._path}", metadata_errors="replace")  # a colon must not read as a protocol
         except (av.FFmpegError, OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise TrainError(
+            raise ArtmirrorError(
                 f"{self._path} is not a video that can be read ({reason}); wanted a playable file"
             ) from None
         if not container.streams.video:
             container.close()
-            raise TrainError(f"{self._path} has no picture (sound only?); wanted a video file")
+            raise ArtmirrorError(f"{self._path} has no picture (sound only?); wanted a video file")
         return container
 
     def _progressive(

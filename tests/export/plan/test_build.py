@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from artmirror.export.errors import ExportError
 from artmirror.export.plan import build as engine_from_onnx
 from artmirror.export.plan import layers as plan_layers
 from artmirror.export.plan.build import BuildOptions, BuildReport, SizeRange, build_plan, plan_obstacle
@@ -180,11 +179,13 @@ def test_a_plan_in_another_precision_is_an_error(
     manifest = engine_from_onnx.read_manifest(onnx_files["fp32"])
     monkeypatch.setattr(engine_from_onnx, "read_manifest", lambda path: replace(manifest, precision="fp16"))
     path, options = tmp_path / "x.plan", BuildOptions(one(64, 96), ("sm86",))
-    with pytest.raises(ExportError, match=r"parsed node_conv2d, .* as FP32, though .*fp32\.onnx says FP16"):
+    with pytest.raises(ArtmirrorError, match=r"parsed node_conv2d, .* as FP32, though .*fp32\.onnx says FP16"):
         build(onnx_files["fp32"], path, rtx, options)
     half = rtx.trt.DataType.HALF  # as if only the engine had been changed
     monkeypatch.setattr(engine_from_onnx, "_convolutions", lambda network, trt: {"node_conv2d": half})
-    with pytest.raises(ExportError, match=r"1 of 1 convolutions \(node_conv2d, ...\) in fp32 where fp16 was asked for"):
+    with pytest.raises(
+        ArtmirrorError, match=r"1 of 1 convolutions \(node_conv2d, ...\) in fp32 where fp16 was asked for"
+    ):
         build(onnx_files["fp32"], path, rtx, options)
     assert not path.exists()
 
@@ -204,7 +205,7 @@ def test_progress_is_told_and_can_stop_the_build(rtx: Library, onnx_files: dict[
     assert steps.steps > 10
     assert steps.open == set()
     path.unlink()
-    with pytest.raises(ExportError, match=r"did not build x\.plan"):
+    with pytest.raises(ArtmirrorError, match=r"did not build x\.plan"):
         build_plan(onnx_files["fp16"], path, options, library=rtx, gpu=None, progress=Steps(stop_after=20))
     assert not path.exists()
 
@@ -224,7 +225,7 @@ def test_what_does_not_fit_is_refused(
     rtx: Library, onnx_files: dict[str, Path], tmp_path: Path, options: BuildOptions, complaint: str
 ) -> None:
     path = tmp_path / "x.plan"
-    with pytest.raises(ExportError, match=complaint) as caught:
+    with pytest.raises(ArtmirrorError, match=complaint) as caught:
         build(onnx_files["fp16"], path, rtx, options)
     assert "\n" not in caught.value.message
     assert not path.exists()
@@ -232,7 +233,7 @@ def test_what_does_not_fit_is_refused(
 
 def test_no_gpu_and_no_target_is_one_line(rtx: Library, onnx_files: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(
-        ExportError, match="no GPU here to build a plan for; for one elsewhere add --target, which takes sm75"
+        ArtmirrorError, match="no GPU here to build a plan for; for one elsewhere add --target, which takes sm75"
     ):
         build(onnx_files["fp16"], tmp_path / "x.plan", rtx, BuildOptions(one(64, 96)))
     assert plan_obstacle(rtx, None, ("current", "sm86"))
@@ -246,7 +247,7 @@ def test_an_onnx_of_fixed_size_takes_no_other(
 ) -> None:
     manifest = replace(engine_from_onnx.read_manifest(onnx_files["fp32"]), height=360, width=640)
     monkeypatch.setattr(engine_from_onnx, "read_manifest", lambda path: manifest)
-    with pytest.raises(ExportError, match=r"fixed to 640x360; a plan of it cannot be for 96x64"):
+    with pytest.raises(ArtmirrorError, match=r"fixed to 640x360; a plan of it cannot be for 96x64"):
         build(onnx_files["fp32"], tmp_path / "x.plan", rtx, BuildOptions(one(64, 96), ("sm86",)))
 
 
@@ -268,7 +269,7 @@ def test_a_graph_that_the_library_cannot_read_is_one_line(rtx: Library, tmp_path
     model.metadata_props.add(key=METADATA_KEY, value=make_manifest(graph_sha256=checksum).to_json())
     path = tmp_path / "odd.onnx"
     onnx.save(model, path)
-    with pytest.raises(ExportError, match=r"cannot read .*odd\.onnx: .*") as caught:
+    with pytest.raises(ArtmirrorError, match=r"cannot read .*odd\.onnx: .*") as caught:
         build(path, tmp_path / "odd.plan", rtx, BuildOptions(one(64, 96), ("sm86",)))
     assert "\n" not in caught.value.message
 
@@ -335,6 +336,6 @@ def test_fp32_from_the_inspector_is_an_error(
 ) -> None:
     trt = make_tensorrt(strongly_typed_flag=True, built_as=description, size_decides=size_decides)
     library = Library("tensorrt", "10.9.0", trt)
-    with pytest.raises(ExportError, match="in fp32 where fp16 was asked for"):
+    with pytest.raises(ArtmirrorError, match="in fp32 where fp16 was asked for"):
         build(onnx_files["fp16"], tmp_path / "x.plan", library, BuildOptions(RANGE), h200)
     assert not (tmp_path / "x.plan").exists()

@@ -6,9 +6,9 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from artmirror.export.errors import ExportError
 from artmirror.export.plan import library as tensorrt_library
 from artmirror.export.plan.library import find_library, message_logger, progress_monitor
+from artmirror.runtime.common.errors import ArtmirrorError
 
 
 def module(name: str, version: str, targets: tuple[str, ...] = ()) -> ModuleType:
@@ -49,9 +49,9 @@ def test_tensorrt_comes_first_and_rtx_builds_for_elsewhere(installed: dict[str, 
         assert library is not None
         assert library.name == expected
     assert library.targets == ("sm86", "sm120")
-    with pytest.raises(ExportError, match=r"only for the GPU at hand.* pip install tensorrt-rtx-cu13"):
+    with pytest.raises(ArtmirrorError, match=r"only for the GPU at hand.* pip install tensorrt-rtx-cu13"):
         find_library("tensorrt", ["sm86"])
-    with pytest.raises(ExportError, match=r"does not build for sm99; its targets are sm86, sm120 and current"):
+    with pytest.raises(ArtmirrorError, match=r"does not build for sm99; its targets are sm86, sm120 and current"):
         find_library(None, ["sm99", "sm86"])
 
 
@@ -60,7 +60,7 @@ def test_one_that_does_not_load_is_one_line(monkeypatch: pytest.MonkeyPatch) -> 
         raise ImportError("libnvinfer.so.10: cannot open shared object file\nmore")
 
     monkeypatch.setattr(tensorrt_library, "import_module", fail)
-    with pytest.raises(ExportError, match=r"tensorrt is installed and does not load \(libnvinfer.*file\)") as caught:
+    with pytest.raises(ArtmirrorError, match=r"tensorrt is installed and does not load \(libnvinfer.*file\)") as caught:
         find_library()
     assert "\n" not in caught.value.message
 

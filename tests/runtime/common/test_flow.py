@@ -12,6 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.flow import (
     FlowEstimator,
     decode_flow_png,
@@ -28,7 +29,6 @@ from artmirror.runtime.common.flow import (
     warp_image,
     write_flow,
 )
-from artmirror.train.errors import TrainError
 from artmirror.train.motion import warp
 from tests.train.clip_dataset import texture
 
@@ -89,14 +89,14 @@ class TestEstimators:
         np.testing.assert_array_equal(found[2], found[0])
 
     def test_an_unknown_name_is_told(self) -> None:
-        with pytest.raises(TrainError, match="no flow named 'lucas'; wanted dis, farneback or raft"):
+        with pytest.raises(ArtmirrorError, match="no flow named 'lucas'; wanted dis, farneback or raft"):
             open_flow("lucas")
 
     def test_frames_that_do_not_fit_are_told(self) -> None:
         big, small = np.zeros((20, 30, 3), np.uint8), np.zeros((20, 29, 3), np.uint8)
-        with pytest.raises(TrainError, match="frames of 30x20 and 29x20; wanted one size of at least 16x16"):
+        with pytest.raises(ArtmirrorError, match="frames of 30x20 and 29x20; wanted one size of at least 16x16"):
             dense_flow(big, small, dis_flow)
-        with pytest.raises(TrainError, match="at least 16x16"):
+        with pytest.raises(ArtmirrorError, match="at least 16x16"):
             dense_flow(big[:8], big[:8], dis_flow)
         assert dense_flow(big[:16, :16], big[:16, :16], dis_flow)[0].shape == (16, 16, 2)
 
@@ -243,20 +243,20 @@ class TestFiles:
 
     def test_motion_too_large_for_kitti_is_told_unless_not_valid(self, tmp_path: Path) -> None:
         flow = np.full((2, 3, 2), 512, np.float32)
-        with pytest.raises(TrainError, match="512 pixels or more does not fit a KITTI file"):
+        with pytest.raises(ArtmirrorError, match="512 pixels or more does not fit a KITTI file"):
             write_flow(tmp_path / "flow.png", flow)
         found, known = decode_flow_png(encode_flow_png(flow, np.zeros((2, 3), bool)), "flow")
         assert not found.any()
         assert not known.any()
 
     def test_unusable_files_are_told(self, tmp_path: Path, flow: Flow) -> None:
-        with pytest.raises(TrainError, match=r"absent\.flo: No such file"):
+        with pytest.raises(ArtmirrorError, match=r"absent\.flo: No such file"):
             read_flow(tmp_path / "absent.flo")
-        with pytest.raises(TrainError, match=r"flow\.txt is no flow; wanted a \.flo"):
+        with pytest.raises(ArtmirrorError, match=r"flow\.txt is no flow; wanted a \.flo"):
             read_flow(tmp_path / "flow.txt")
-        with pytest.raises(TrainError, match=r"cannot write flow to .*flow\.txt"):
+        with pytest.raises(ArtmirrorError, match=r"cannot write flow to .*flow\.txt"):
             write_flow(tmp_path / "flow.txt", flow)
-        with pytest.raises(TrainError, match=r"cannot write .*flow\.flo: No such file"):
+        with pytest.raises(ArtmirrorError, match=r"cannot write .*flow\.flo: No such file"):
             write_flow(tmp_path / "absent" / "flow.flo", flow)
 
     @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ class TestFiles:
     )
     def test_a_damaged_flo_is_told(self, tmp_path: Path, content: bytes, reason: str) -> None:
         (tmp_path / "bad.flo").write_bytes(content)
-        with pytest.raises(TrainError, match=reason):
+        with pytest.raises(ArtmirrorError, match=reason):
             read_flow(tmp_path / "bad.flo")
 
     def test_a_damaged_kitti_file_is_told(self, tmp_path: Path, flow: Flow) -> None:
@@ -280,7 +280,7 @@ class TestFiles:
         depths = cv2.imencode(".png", np.zeros((4, 5), np.uint16))[1].tobytes()
         for content in (b"", b"text", colours, depths):
             path.write_bytes(content)
-            with pytest.raises(TrainError, match=r"bad\.png is damaged or no flow; wanted a PNG of three channels"):
+            with pytest.raises(ArtmirrorError, match=r"bad\.png is damaged or no flow; wanted a PNG of three channels"):
                 read_flow(path)
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.collect.client import ATTEMPTS, USER_AGENT, PoliteClient
 from artmirror.train.collect.collection import Collection
 from artmirror.train.collect.links import links_in_list, links_on_page
 from artmirror.train.collect.run import CollectConfig, Outcome, collect, find_links, plan
-from artmirror.train.errors import TrainError
 from tests.train.clip_server import ClipServer, FakeClock, Resource, noise_clip
 
 Run = Callable[..., list[Outcome]]
@@ -161,12 +161,12 @@ class TestSource:
     )
     def test_useless(self, server: ClipServer, client: PoliteClient, resource: Resource, reason: str) -> None:
         server.resources["/page"] = resource
-        with pytest.raises(TrainError, match=reason):
+        with pytest.raises(ArtmirrorError, match=reason):
             find_links(client, server.url("/page"))
 
     def test_disallowed(self, server: ClipServer, client: PoliteClient) -> None:
         server.resources["/robots.txt"] = Resource(b"User-agent: *\nDisallow: /page", "text/plain")
-        with pytest.raises(TrainError, match=r"robots\.txt of 127\.0\.0\.1 disallows it"):
+        with pytest.raises(ArtmirrorError, match=r"robots\.txt of 127\.0\.0\.1 disallows it"):
             find_links(client, server.url("/page"))
         assert not server.asked("/page")
 
@@ -183,7 +183,7 @@ class TestSource:
         path = tmp_path / "list.txt"
         if content is not None:
             path.write_bytes(content)
-        with pytest.raises(TrainError, match=reason):
+        with pytest.raises(ArtmirrorError, match=reason):
             find_links(client, str(path))
 
 
@@ -593,18 +593,18 @@ class TestManifest:
     def test_damaged(self, folder: Path, content: str) -> None:
         folder.mkdir()
         (folder / "collected.json").write_text(content)
-        with pytest.raises(TrainError, match=r"collected\.json is damaged .* move it away"):
+        with pytest.raises(ArtmirrorError, match=r"collected\.json is damaged .* move it away"):
             Collection(folder)
 
     def test_of_a_later_version(self, folder: Path) -> None:
         folder.mkdir()
         (folder / "collected.json").write_text('{"format_version": 2}')
-        with pytest.raises(TrainError, match="format version 2; this artmirror reads version 1"):
+        with pytest.raises(ArtmirrorError, match="format version 2; this artmirror reads version 1"):
             Collection(folder)
 
     def test_a_folder_that_cannot_be_made(self, run: Run, folder: Path, server: ClipServer) -> None:
         folder.write_bytes(b"a file")
-        with pytest.raises(TrainError, match=r"cannot (read|write to) .*clips"):
+        with pytest.raises(ArtmirrorError, match=r"cannot (read|write to) .*clips"):
             run("/a.mp4")
         assert server.requests == []
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.config import (
     NETWORK_PRESETS,
     LossWeights,
@@ -15,7 +16,6 @@ from artmirror.train.config import (
     TrainConfig,
     parse_network,
 )
-from artmirror.train.errors import TrainError
 from artmirror.train.networks.stylizer import Stylizer
 
 TINY = NetworkConfig(channels=(4, 6, 8), blocks=1)
@@ -149,7 +149,7 @@ def test_zeros_in_the_blocks_leave_the_padding_elsewhere(block_conv: Any) -> Non
     ],
 )
 def test_what_makes_no_network_is_refused(changes: dict[str, Any], told: str) -> None:
-    with pytest.raises(TrainError, match=told):
+    with pytest.raises(ArtmirrorError, match=told):
         NetworkConfig(**changes)
 
 
@@ -170,7 +170,7 @@ def test_what_makes_no_network_is_refused(changes: dict[str, Any], told: str) ->
     ],
 )
 def test_what_makes_no_run_is_refused(changes: dict[str, Any], told: str) -> None:
-    with pytest.raises(TrainError, match=told):
+    with pytest.raises(ArtmirrorError, match=told):
         TrainConfig(style_path="a.png", content_path="photos", **changes)
 
 
@@ -198,7 +198,7 @@ def test_train_config_survives_the_round_trip() -> None:
 @pytest.mark.parametrize("change", [{"colour": "blue"}, {"weights": {"beauty": 1}}, {"motion": None}])
 def test_a_configuration_of_another_version_is_refused(change: dict[str, Any]) -> None:
     values = TrainConfig(style_path="a.png", content_path="photos").to_dict()
-    with pytest.raises(TrainError, match="does not fit this version"):
+    with pytest.raises(ArtmirrorError, match="does not fit this version"):
         TrainConfig.from_dict({**values, **change})
 
 
@@ -206,7 +206,7 @@ def test_a_configuration_of_another_version_is_refused(change: dict[str, Any]) -
     "values", [{}, {"channels": 5}, {"channels": [4, 6, 8], "depth": 3}, {"channels": ["a", "b", "c"]}]
 )
 def test_a_network_of_another_version_is_refused(values: dict[str, Any]) -> None:
-    with pytest.raises(TrainError, match="does not fit this version"):
+    with pytest.raises(ArtmirrorError, match="does not fit this version"):
         NetworkConfig.from_dict(values)
 
 
@@ -269,7 +269,7 @@ def test_a_preset_with_changes() -> None:
     ],
 )
 def test_changes_that_make_no_network_are_refused(change: str, told: str) -> None:
-    with pytest.raises(TrainError, match=told):
+    with pytest.raises(ArtmirrorError, match=told):
         parse_network("huang", [change])
 
 

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.config import TrainConfig
-from artmirror.train.errors import TrainError
 from artmirror.train.objective import vgg as features
 from artmirror.train.objective.vgg import RELU_INDEX, STYLE_LAYERS, VggFeatures, load_vgg
 from artmirror.train.pairs.photos import MovedPhotos
@@ -123,7 +123,9 @@ class TestLoad:
         assert not any(parameter.requires_grad for parameter in vgg.parameters())
 
     def test_a_missing_file_is_told(self, crops: Tensor, tmp_path: Path) -> None:
-        with pytest.raises(TrainError, match=r"absent\.pth do not exist; fetch https://.* or name a file with --vgg"):
+        with pytest.raises(
+            ArtmirrorError, match=r"absent\.pth do not exist; fetch https://.* or name a file with --vgg"
+        ):
             load_vgg(tmp_path / "absent.pth", crops)
 
     @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
@@ -131,13 +133,13 @@ class TestLoad:
     def test_other_data_is_told(self, crops: Tensor, tmp_path: Path, suffix: str, content: bytes) -> None:
         path = tmp_path / f"vgg{suffix}"
         path.write_bytes(content)
-        with pytest.raises(TrainError, match="cannot be read as VGG-19 weights") as caught:
+        with pytest.raises(ArtmirrorError, match="cannot be read as VGG-19 weights") as caught:
             load_vgg(path, crops)
         assert "\n" not in caught.value.message
 
     def test_a_list_in_a_pth_is_told(self, crops: Tensor, tmp_path: Path) -> None:
         torch.save([1, 2], tmp_path / "vgg.pth")
-        with pytest.raises(TrainError, match="cannot be read as VGG-19 weights"):
+        with pytest.raises(ArtmirrorError, match="cannot be read as VGG-19 weights"):
             load_vgg(tmp_path / "vgg.pth", crops)
 
     def test_another_network_is_told(self, random_vgg: VggFeatures, crops: Tensor, tmp_path: Path) -> None:
@@ -145,7 +147,7 @@ class TestLoad:
         weights["16.weight"] = weights["14.weight"][:, :128].clone()  # as if it were another VGG
         del weights["21.bias"]
         save_file(weights, tmp_path / "vgg.safetensors")
-        with pytest.raises(TrainError, match=r"is not VGG-19: 2 of 20 tensors .* the first is 16\.weight"):
+        with pytest.raises(ArtmirrorError, match=r"is not VGG-19: 2 of 20 tensors .* the first is 16\.weight"):
             load_vgg(tmp_path / "vgg.safetensors", crops)
 
 
@@ -171,7 +173,7 @@ class TestPublishedWeights:
             raise error
 
         monkeypatch.setattr(torch.hub, "download_url_to_file", download)
-        with pytest.raises(TrainError) as caught:
+        with pytest.raises(ArtmirrorError) as caught:
             load_vgg(None, crops)
         told = caught.value.message
         assert str(error) in told
@@ -185,7 +187,7 @@ class TestPublishedWeights:
     ) -> None:
         (tmp_path / "file").touch()
         monkeypatch.setattr(features, "CACHED_WEIGHTS", tmp_path / "file" / "vgg19.pth")
-        with pytest.raises(TrainError, match="cannot fetch VGG-19 weights"):
+        with pytest.raises(ArtmirrorError, match="cannot fetch VGG-19 weights"):
             load_vgg(None, crops)
 
     def test_the_file_is_fetched_once_and_checked(

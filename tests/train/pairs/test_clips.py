@@ -10,8 +10,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.config import MotionConfig, TrainConfig
-from artmirror.train.errors import TrainError
 from artmirror.train.motion import warp
 from artmirror.train.pairs.clips import MIN_TRUSTED, ClipPairs
 from artmirror.train.pairs.photos import Pair
@@ -164,7 +164,7 @@ class TestDamage:
         return write_dataset(tmp_path / "dataset", [panned_shot(12, 0), panned_shot(6, 1)])
 
     def test_a_folder_without_a_dataset_is_told(self, tmp_path: Path, make_config: MakeConfig) -> None:
-        with pytest.raises(TrainError, match=r"absent holds no dataset.json; name with --clips a folder"):
+        with pytest.raises(ArtmirrorError, match=r"absent holds no dataset.json; name with --clips a folder"):
             ClipPairs(tmp_path / "absent", make_config())
 
     @pytest.mark.parametrize(
@@ -179,12 +179,14 @@ class TestDamage:
     )
     def test_a_strange_description_is_told(self, copy: Path, make_config: MakeConfig, text: str, told: str) -> None:
         (copy / "dataset.json").write_text(text)
-        with pytest.raises(TrainError, match=told):
+        with pytest.raises(ArtmirrorError, match=told):
             ClipPairs(copy, make_config())
 
     def test_a_missing_shard_is_told(self, copy: Path, make_config: MakeConfig) -> None:
         (copy / "shard-000001.tar").unlink()
-        with pytest.raises(TrainError, match=r"cannot read .*shard-000001.tar: No such file .*st-data prepare again"):
+        with pytest.raises(
+            ArtmirrorError, match=r"cannot read .*shard-000001.tar: No such file .*st-data prepare again"
+        ):
             ClipPairs(copy, make_config())
 
     @pytest.mark.parametrize("part", [0.0, 0.1, 0.5, 0.9])
@@ -192,19 +194,19 @@ class TestDamage:
         shard = copy / "shard-000000.tar"
         content = shard.read_bytes()
         shard.write_bytes(content[: int(len(content) * part)])
-        with pytest.raises(TrainError, match=r"shard-000000\.tar (is damaged|holds \d chunks; wanted 2)"):
+        with pytest.raises(ArtmirrorError, match=r"shard-000000\.tar (is damaged|holds \d chunks; wanted 2)"):
             ClipPairs(copy, make_config())
 
     def test_a_shard_of_other_data_is_told(self, copy: Path, make_config: MakeConfig) -> None:
         (copy / "shard-000000.tar").write_bytes(b"no archive " * 100)
-        with pytest.raises(TrainError, match=r"shard-000000\.tar is damaged"):
+        with pytest.raises(ArtmirrorError, match=r"shard-000000\.tar is damaged"):
             ClipPairs(copy, make_config())
 
     def test_chunks_that_the_description_knows_nothing_of_are_told(self, copy: Path, make_config: MakeConfig) -> None:
         description = json.loads((copy / "dataset.json").read_text())
         description["shards"][1]["chunks"] = 3
         (copy / "dataset.json").write_text(json.dumps(description))
-        with pytest.raises(TrainError, match=r"shard-000001\.tar holds 1 chunks; wanted 3, as dataset\.json says"):
+        with pytest.raises(ArtmirrorError, match=r"shard-000001\.tar holds 1 chunks; wanted 3, as dataset\.json says"):
             ClipPairs(copy, make_config())
 
     def test_a_damaged_frame_is_named(self, copy: Path, make_config: MakeConfig) -> None:
@@ -214,11 +216,13 @@ class TestDamage:
         for offset, size in stream.shots[1][0].frames:
             content[offset : offset + size] = bytes(size)
         shard.write_bytes(content)
-        with pytest.raises(TrainError, match=r"shard-000001\.tar: shot000001-000\.0\d\.jpg is not a picture"):
+        with pytest.raises(ArtmirrorError, match=r"shard-000001\.tar: shot000001-000\.0\d\.jpg is not a picture"):
             [stream[index] for index in range(2)]
 
     def test_what_is_not_in_the_dataset_is_told(self, copy: Path, make_config: MakeConfig) -> None:
-        with pytest.raises(TrainError, match="holds no stored flow between frames that are 1 apart; choose --flow dis"):
+        with pytest.raises(
+            ArtmirrorError, match="holds no stored flow between frames that are 1 apart; choose --flow dis"
+        ):
             ClipPairs(copy, make_config(flow="stored"))
-        with pytest.raises(TrainError, match="holds no frames that are 6 or 9 apart; give a smaller --gap"):
+        with pytest.raises(ArtmirrorError, match="holds no frames that are 6 or 9 apart; give a smaller --gap"):
             ClipPairs(copy, make_config(gaps=(6, 9)))

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.checkpoint import StyleInfo, load_checkpoint
 from artmirror.train.config import TrainConfig
-from artmirror.train.errors import TrainError
 from artmirror.train.loop import RunOptions, train
 from artmirror.train.pairs.clips import ClipPairs
 from artmirror.train.pairs.mixture import MixedPairs, training_pairs
@@ -82,7 +82,7 @@ def test_the_configuration_says_what_is_trained_on(make_config: MakeConfig, data
     ],
 )
 def test_a_configuration_without_sense_is_told(make_config: MakeConfig, changes: dict[str, object], told: str) -> None:
-    with pytest.raises(TrainError, match=told):
+    with pytest.raises(ArtmirrorError, match=told):
         make_config(**changes)
 
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.batches import batches
 from artmirror.train.config import MotionConfig, TrainConfig
 from artmirror.train.distributed import Group
-from artmirror.train.errors import TrainError
 from artmirror.train.motion import warp
 from artmirror.train.pairs import photos as data
 from artmirror.train.pairs.photos import MovedPhotos, Pair, read_painting, read_picture
@@ -36,9 +36,9 @@ class TestMovedPhotos:
         assert found == [tmp_path / "b.png", tmp_path / "below" / "a.JPEG"]
 
     def test_no_photos_and_no_folder_are_told(self, tmp_path: Path, make_config: MakeConfig) -> None:
-        with pytest.raises(TrainError, match=r"holds no photos; wanted .bmp, .jpeg"):
+        with pytest.raises(ArtmirrorError, match=r"holds no photos; wanted .bmp, .jpeg"):
             MovedPhotos(tmp_path, make_config())
-        with pytest.raises(TrainError, match="absent does not exist; name a folder of photos with --content"):
+        with pytest.raises(ArtmirrorError, match="absent does not exist; name a folder of photos with --content"):
             MovedPhotos(tmp_path / "absent", make_config())
 
     def test_a_pair_depends_on_index_and_seed_alone(self, photos: Path, make_config: MakeConfig) -> None:
@@ -116,12 +116,12 @@ class TestMovedPhotos:
 
     def test_a_damaged_photo_is_named(self, tmp_path: Path, make_config: MakeConfig) -> None:
         (tmp_path / "broken.jpg").write_bytes(b"no picture")
-        with pytest.raises(TrainError, match=r"broken\.jpg is not a picture"):
+        with pytest.raises(ArtmirrorError, match=r"broken\.jpg is not a picture"):
             MovedPhotos(tmp_path, make_config())[0]
 
     def test_a_strip_too_long_to_crop_is_named(self, tmp_path: Path, make_config: MakeConfig) -> None:
         cv2.imwrite(str(tmp_path / "strip.png"), np.zeros((2, 4000, 3), np.uint8))
-        with pytest.raises(TrainError, match=r"strip\.png cannot be cropped"):
+        with pytest.raises(ArtmirrorError, match=r"strip\.png cannot be cropped"):
             MovedPhotos(tmp_path, make_config())[0]
 
     def test_calibration_photos_are_crops_of_the_middle(self, photos: Path, make_config: MakeConfig) -> None:
@@ -169,14 +169,14 @@ class TestReadPicture:
         assert MovedPhotos(tmp_path, make_config())[0].first.shape == (3, 64, 64)
 
     def test_a_missing_file_a_folder_and_other_data_are_told(self, tmp_path: Path) -> None:
-        with pytest.raises(TrainError, match=r"cannot read .*absent\.png: No such file"):
+        with pytest.raises(ArtmirrorError, match=r"cannot read .*absent\.png: No such file"):
             read_picture(tmp_path / "absent.png")
-        with pytest.raises(TrainError, match=r"cannot read .*: Is a directory"):
+        with pytest.raises(ArtmirrorError, match=r"cannot read .*: Is a directory"):
             read_picture(tmp_path)
         (tmp_path / "empty.png").touch()
         (tmp_path / "text.png").write_text("a text")
         for name in ("empty.png", "text.png"):
-            with pytest.raises(TrainError, match=rf"{name} is not a picture; wanted JPEG"):
+            with pytest.raises(ArtmirrorError, match=rf"{name} is not a picture; wanted JPEG"):
                 read_picture(tmp_path / name)
 
     def test_a_picture_beyond_opencvs_limit_is_told(self, tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ class TestReadPicture:
 
         header = chunk(b"IHDR", struct.pack(">IIBBBBB", 900_000, 900_000, 8, 2, 0, 0, 0))
         (tmp_path / "vast.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
-        with pytest.raises(TrainError, match=r"vast\.png is not a picture"):
+        with pytest.raises(ArtmirrorError, match=r"vast\.png is not a picture"):
             read_picture(tmp_path / "vast.png")
 
 

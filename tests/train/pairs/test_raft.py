@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.flow import dense_flow, open_flow
-from artmirror.train.errors import TrainError
 
 
 @pytest.fixture
@@ -24,7 +24,9 @@ def models() -> Any:
 def test_without_torchvision_it_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchvision", None)
     monkeypatch.delitem(sys.modules, "torchvision.models.optical_flow", raising=False)
-    with pytest.raises(TrainError, match=r"raft needs a torchvision that fits torch .*pip install 'artmirror\[raft\]'"):
+    with pytest.raises(
+        ArtmirrorError, match=r"raft needs a torchvision that fits torch .*pip install 'artmirror\[raft\]'"
+    ):
         open_flow("raft")
 
 
@@ -46,11 +48,11 @@ def test_a_file_of_weights_makes_its_network(models: Any, tmp_path: Path, name: 
 
 
 def test_unusable_weights_are_told(models: Any, tmp_path: Path) -> None:
-    with pytest.raises(TrainError, match=r"cannot read .*absent\.pth: No such file"):
+    with pytest.raises(ArtmirrorError, match=r"cannot read .*absent\.pth: No such file"):
         open_flow("raft", tmp_path / "absent.pth")
     (tmp_path / "text.pth").write_text("no weights")
-    with pytest.raises(TrainError, match=r"text\.pth holds no weights"):
+    with pytest.raises(ArtmirrorError, match=r"text\.pth holds no weights"):
         open_flow("raft", tmp_path / "text.pth")
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
-    with pytest.raises(TrainError, match=r"other\.pth is neither raft_large nor raft_small"):
+    with pytest.raises(ArtmirrorError, match=r"other\.pth is neither raft_large nor raft_small"):
         open_flow("raft", tmp_path / "other.pth")

@@ -21,9 +21,9 @@ import webdataset
 from click.testing import CliRunner
 from rich.console import Console
 
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.flow import decode_flow_png
 from artmirror.train.data_cli import main
-from artmirror.train.errors import TrainError
 from artmirror.train.prepare.files import find_videos
 from artmirror.train.prepare.folder import PrepareConfig
 from artmirror.train.prepare.measure import Measurement, measure
@@ -183,7 +183,7 @@ class TestDataset:
         assert 0.1 < frames[0] / sum(frames) <= 0.4
 
     def test_one_source_cannot_be_held_out(self, clips: Path, tmp_path: Path) -> None:
-        with pytest.raises(TrainError, match="only one file has usable shots"):
+        with pytest.raises(ArtmirrorError, match="only one file has usable shots"):
             prepare([clips / "g_good.avi"], tmp_path, replace(CONFIG, holdout=0.4))
 
 
@@ -204,18 +204,18 @@ class TestAgain:
     def test_other_settings_are_an_error(
         self, clips: Path, prepared: Prepared, config: PrepareConfig, told: str
     ) -> None:
-        with pytest.raises(TrainError, match=told):
+        with pytest.raises(ArtmirrorError, match=told):
             prepare([clips], prepared[0], config)
 
     def test_other_clips_are_an_error(self, clips: Path, prepared: Prepared) -> None:
-        with pytest.raises(TrainError, match="a dataset of other clips; run with the same again"):
+        with pytest.raises(ArtmirrorError, match="a dataset of other clips; run with the same again"):
             prepare([clips / "g_good.avi"], prepared[0], CONFIG)
 
     def test_overwrite_replaces_what_is_ours_alone(self, clips: Path, tmp_path: Path) -> None:
         good = [clips / "g_good.avi"]
         prepare(good, tmp_path, CONFIG)
         (tmp_path / "mine.txt").write_text("mine")
-        with pytest.raises(TrainError, match="other settings"):
+        with pytest.raises(ArtmirrorError, match="other settings"):
             prepare(good, tmp_path, replace(CONFIG, frames_per_chunk=9))
         prepare(good, tmp_path, replace(CONFIG, frames_per_chunk=9), overwrite=True)
         assert json.loads((tmp_path / "dataset.json").read_bytes())["frames_per_chunk"] == 9
@@ -237,7 +237,7 @@ class TestAgain:
         prepare([clips / "g_good.avi"], tmp_path, CONFIG)
         assert not (tmp_path / ".prepare").exists()
         (tmp_path / "shard-000000.tar").unlink()
-        with pytest.raises(TrainError, match=r"lacks shard-000000\.tar; --overwrite"):
+        with pytest.raises(ArtmirrorError, match=r"lacks shard-000000\.tar; --overwrite"):
             prepare([clips / "g_good.avi"], tmp_path, CONFIG)
 
 
@@ -287,7 +287,9 @@ def test_killed_again_and_again_the_dataset_is_the_same(clips: Path, tmp_path: P
 
 class TestVideo:
     def test_nothing_usable_is_an_error(self, clips: Path, tmp_path: Path) -> None:
-        with pytest.raises(TrainError, match=r"none of 2 file\(s\) gave a usable shot: 1 shot\(s\) dark, .*h_empty"):
+        with pytest.raises(
+            ArtmirrorError, match=r"none of 2 file\(s\) gave a usable shot: 1 shot\(s\) dark, .*h_empty"
+        ):
             prepare([clips / "b_black.mp4", clips / "h_empty.mp4"], tmp_path, CONFIG)
         assert "dark: mean luma" in (tmp_path / "report.md").read_text()
 
@@ -300,12 +302,12 @@ class TestVideo:
             "below/f_mirrored.mp4",
         ]
         assert len(found) == 10
-        with pytest.raises(TrainError, match="absent does not exist"):
+        with pytest.raises(ArtmirrorError, match="absent does not exist"):
             find_videos([clips / "absent"])
 
     def test_a_folder_without_videos_is_told(self, tmp_path: Path) -> None:
         (tmp_path / "notes.txt").touch()
-        with pytest.raises(TrainError, match=r"no video in .*; wanted \.3gp"):
+        with pytest.raises(ArtmirrorError, match=r"no video in .*; wanted \.3gp"):
             find_videos([tmp_path])
 
     def test_cuts_are_found_to_the_frame(self, tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import webdataset
 
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.flow import decode_flow_png
-from artmirror.train.errors import TrainError
 from artmirror.train.prepare.shards import Sample, ShardFolder, StoredFlow, chunks_per_shard, encoded_chunk
 from tests.train.moving_clips import HEIGHT, WIDTH, pan
 
@@ -139,7 +139,7 @@ class TestShardFolder:
 
     def test_a_folder_that_cannot_be_made_is_told(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
-        with pytest.raises(TrainError, match=r"cannot write .*file/below.*-o"):
+        with pytest.raises(ArtmirrorError, match=r"cannot write .*file/below.*-o"):
             ShardFolder(tmp_path / "file" / "below", tmp_path / "notes")
 
     def test_a_full_disk_is_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,5 +154,5 @@ class TestShardFolder:
 
         monkeypatch.setattr(Path, "open", lambda *args: FullDisk())
         shards = ShardFolder(tmp_path, tmp_path / "notes")
-        with pytest.raises(TrainError, match=r"cannot write .*: No space left on device; free some space"):
+        with pytest.raises(ArtmirrorError, match=r"cannot write .*: No space left on device; free some space"):
             shards.write(samples(0, 3), 3, 10**9, lambda done: None)
