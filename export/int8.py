@@ -20,7 +20,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from artmirror.export.fp16 import CONVOLUTIONS, NORMALISATIONS, Choice, float_values
 from artmirror.export.parity import picture_paths, read_picture
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.frame import Pixels
+from artmirror.runtime.common.pixels import Pixels
 
 CALIBRATION_PICTURES = 32  # 12 gave the same PSNR as 100
 _SHORT_SIDES = (256, 360, 480)  # pixels, in turn: the ranges shall hold for frames of any size

@@ -10,12 +10,11 @@ import torch
 
 from artmirror.export.video_filter import VideoFilter
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.pixels import SMALLEST_SIDE, Pixels
 from artmirror.runtime.engines.base import stylize
 from artmirror.runtime.engines.open import open_engine
 from artmirror.runtime.engines.vulkan_device import vulkan_devices
-from artmirror.runtime.formats.manifest import SMALLEST_SIDE
 from artmirror.runtime.formats.ncnn import is_ncnn
-from artmirror.runtime.frame import Pixels
 
 PSNR_FLOOR_DB = {"fp32": 45.0, "fp16": 38.0, "int8": 30.0}
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}

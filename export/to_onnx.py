@@ -18,9 +18,9 @@ from artmirror.export.int8 import quantise
 from artmirror.export.video_filter import VideoFilter
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.files import write_whole
-from artmirror.runtime.formats.manifest import METADATA_KEY, SMALLEST_SIDE, EnginePrecision
+from artmirror.runtime.common.pixels import SMALLEST_SIDE, Pixels
+from artmirror.runtime.formats.manifest import METADATA_KEY, EnginePrecision
 from artmirror.runtime.formats.onnx import parse_onnx_metadata
-from artmirror.runtime.frame import Pixels
 from artmirror.train.checkpoint import Checkpoint
 
 OPSET = 20

@@ -3,10 +3,7 @@
 from dataclasses import dataclass
 from fractions import Fraction
 
-import numpy as np
-from numpy.typing import NDArray
-
-Pixels = NDArray[np.uint8]
+from artmirror.runtime.common.pixels import Pixels
 
 
 @dataclass(slots=True, eq=False)

@@ -7,9 +7,10 @@ from typing import Any, Self
 
 import numpy as np
 
+from artmirror.runtime.common.pixels import Pixels
 from artmirror.runtime.engines.base import stylize
 from artmirror.runtime.engines.cuda import CudaEngine
-from artmirror.runtime.frame import FrameSlot, Pixels
+from artmirror.runtime.frame import FrameSlot
 
 _WARMUP = 10  # frames before the measured ones
 

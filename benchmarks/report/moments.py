@@ -9,7 +9,7 @@ import numpy as np
 
 from artmirror.benchmarks.records.temporal import TemporalSession
 from artmirror.benchmarks.temporal.kept_frames import KeptFrames
-from artmirror.runtime.frame import Pixels
+from artmirror.runtime.common.pixels import Pixels
 
 _WORST = 4  # moments
 _APART = 8  # frames between two of one sequence

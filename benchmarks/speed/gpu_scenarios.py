@@ -8,7 +8,8 @@ import numpy as np
 
 from artmirror.benchmarks.speed.idle_engine import IdleEngine, SlotPainter
 from artmirror.benchmarks.speed.scenarios import WARMUP_FRAMES, EngineOnly
-from artmirror.runtime.frame import FrameSlot, Pixels
+from artmirror.runtime.common.pixels import Pixels
+from artmirror.runtime.frame import FrameSlot
 
 
 @runtime_checkable

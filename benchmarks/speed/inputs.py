@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.frame import FrameSlot, Pixels
+from artmirror.runtime.common.pixels import Pixels
+from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.sources.base import Source
 from artmirror.runtime.sources.open import open_source
 

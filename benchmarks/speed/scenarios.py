@@ -11,8 +11,9 @@ import numpy as np
 from artmirror.benchmarks.records.speed import Round, Samples, ScenarioName
 from artmirror.benchmarks.speed.idle_engine import IdleEngine, SlotPainter
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.pixels import Pixels
 from artmirror.runtime.engines.base import Engine, EngineInfo
-from artmirror.runtime.frame import FrameSlot, Pixels
+from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.pipeline import Pipeline
 from artmirror.runtime.sinks.null import NullSink
 from artmirror.runtime.sources.base import Source

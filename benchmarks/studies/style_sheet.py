@@ -14,8 +14,8 @@ from artmirror.benchmarks.temporal.painters import EnginePainter
 from artmirror.runtime.common.command import Command, common_options
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.files import write_whole
+from artmirror.runtime.common.pixels import Pixels
 from artmirror.runtime.formats.manifest import read_manifest
-from artmirror.runtime.frame import Pixels
 from artmirror.runtime.gallery.bundled import bundled_styles
 
 _THREADS = 2

@@ -34,8 +34,8 @@ from artmirror.benchmarks.studies.variants_report import REFERENCE, caption, mar
 from artmirror.benchmarks.studies.variants_speed import measure_variants
 from artmirror.runtime.common.command import Command, common_options
 from artmirror.runtime.common.option_types import SizeType
+from artmirror.runtime.common.pixels import Pixels
 from artmirror.runtime.formats.ncnn import ncnn_pair
-from artmirror.runtime.frame import Pixels
 
 RECIPE = "--steps 250 --temporal-ramp 0.6 --pairs 2 --crop 192 --preview-every 0"  # short: they are compared, not shown
 _DETAIL_PX = (200, CELL_WIDTH_PX)  # (H, W) that is shown pixel by pixel: grids and borders vanish in small pictures

@@ -10,9 +10,9 @@ from artmirror.benchmarks.speed.ceilings import measure_ceilings
 from artmirror.benchmarks.speed.rounds import Candidate, measure
 from artmirror.benchmarks.speed.scenarios import EngineOnly, KeptSlots
 from artmirror.benchmarks.speed.workload import read_workload
+from artmirror.runtime.common.pixels import Pixels
 from artmirror.runtime.engines.open import open_engine
 from artmirror.runtime.formats.ncnn import ncnn_pair
-from artmirror.runtime.frame import Pixels
 
 
 def measure_variants(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.frame import Pixels
+from artmirror.runtime.common.pixels import Pixels
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from artmirror.benchmarks.records.temporal import TemporalSession
 from artmirror.benchmarks.temporal.sequences import FrameSequence
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.frame import Pixels
+from artmirror.runtime.common.pixels import Pixels
 
 WHITE = 0.25  # the instability that is shown as white; more is white too
 _QUALITY = 90

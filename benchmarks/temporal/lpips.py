@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from artmirror.benchmarks.temporal.metric import Flow, Mask
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.flow import warp_image
-from artmirror.runtime.frame import Pixels
+from artmirror.runtime.common.pixels import Pixels
 
 if TYPE_CHECKING:
     from torch import Tensor

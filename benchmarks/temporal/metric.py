@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artmirror.runtime.common.flow import inside, warp_image
-from artmirror.runtime.frame import Pixels
+from artmirror.runtime.common.pixels import Pixels
 
 Flow = NDArray[
     np.float32

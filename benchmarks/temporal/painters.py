@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from artmirror.benchmarks.records.temporal import PainterInfo
+from artmirror.runtime.common.pixels import Pixels
 from artmirror.runtime.engines.base import stylize
 from artmirror.runtime.engines.open import open_engine
-from artmirror.runtime.frame import Pixels
 
 
 class Painted(NamedTuple):

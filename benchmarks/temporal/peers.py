@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from artmirror.benchmarks.records.temporal import PainterInfo
 from artmirror.benchmarks.temporal.painters import Painted
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.frame import Pixels
+from artmirror.runtime.common.pixels import Pixels
 
 ChannelOrder = Literal["rgb", "bgr"]
 RANGES = {"1": 1.0, "255": 255.0}  # as declared -> the value of white

@@ -17,7 +17,7 @@ from artmirror.benchmarks.temporal.metric import Flow, Mask, edge_energy, instab
 from artmirror.benchmarks.temporal.painters import Painter
 from artmirror.benchmarks.temporal.sequences import Frame, FrameSequence
 from artmirror.runtime.common.flow import FlowEstimator, dense_flow, trusted
-from artmirror.runtime.frame import Pixels
+from artmirror.runtime.common.pixels import Pixels
 
 WARMUP_FRAMES = 3  # of every painter at every size
 

@@ -16,8 +16,9 @@ from artmirror.benchmarks.temporal.ground_truth import TruthFiles, find_scenes
 from artmirror.benchmarks.temporal.metric import Flow, Mask
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.fit import check_native_size, place
+from artmirror.runtime.common.pixels import Pixels
 from artmirror.runtime.common.suffixes import PICTURE_SUFFIXES, VIDEO_SUFFIXES
-from artmirror.runtime.frame import FrameSlot, Pixels
+from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.sources.open import open_source
 from artmirror.runtime.sources.pictures import load_picture, natural_order, picture_paths
 

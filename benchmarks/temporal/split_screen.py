@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from artmirror.benchmarks.temporal.metric import e_stab
 from artmirror.benchmarks.temporal.sequences import FrameSequence
 from artmirror.runtime.common.fit import place
-from artmirror.runtime.frame import FrameSlot, Pixels
+from artmirror.runtime.common.pixels import Pixels
+from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.sinks.base import Sink, SinkFormat
 from artmirror.runtime.sinks.open import open_sink
 

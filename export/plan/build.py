@@ -21,7 +21,8 @@ from artmirror.export.plan.library import (
 )
 from artmirror.runtime.common.cache import cache_file, read_cache, write_cache
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.formats.manifest import SMALLEST_SIDE, Manifest, read_manifest
+from artmirror.runtime.common.pixels import SMALLEST_SIDE
+from artmirror.runtime.formats.manifest import Manifest, read_manifest
 from artmirror.runtime.formats.plan import write_plan
 
 _MIB = 1 << 20

@@ -4,8 +4,7 @@ import cv2
 import numpy as np
 
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.formats.manifest import SMALLEST_SIDE
-from artmirror.runtime.frame import Pixels
+from artmirror.runtime.common.pixels import SMALLEST_SIDE, Pixels
 
 
 def check_native_size(name: str, size: tuple[int, int]) -> tuple[int, int]:

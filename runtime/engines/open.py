@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import cast
 
 from artmirror.runtime.common.errors import ArtmirrorError, CannotRunHere
+from artmirror.runtime.common.pixels import SMALLEST_SIDE
 from artmirror.runtime.engines.base import Engine
 from artmirror.runtime.engines.rebuild import PlanMismatch, onnx_of_plan, rebuild_advice, rebuild_plan
 from artmirror.runtime.engines.vulkan_device import NO_DRIVER, find_vulkan_device, vulkan_devices
-from artmirror.runtime.formats.manifest import SMALLEST_SIDE, Manifest, read_manifest
+from artmirror.runtime.formats.manifest import Manifest, read_manifest
 from artmirror.runtime.formats.ncnn import is_ncnn, read_ncnn_manifest
 from artmirror.runtime.formats.plan import read_plan_manifest
 

@@ -10,7 +10,6 @@ from artmirror.runtime.formats.onnx import read_onnx_metadata
 
 FORMAT_VERSION = 1
 METADATA_KEY = "artmirror"  # of the entry in ONNX metadata_props that holds the manifest as JSON
-SMALLEST_SIDE = 64  # pixels; below, reflection at a quarter of the size has nothing to reflect
 
 EnginePrecision = Literal["fp32", "fp16", "int8"]
 
@@ -19,7 +18,7 @@ EnginePrecision = Literal["fp32", "fp16", "int8"]
 class Manifest:
     """What is in an engine file.
 
-    An ONNX has `height` and `width` None where it takes any size from `SMALLEST_SIDE` up, and so have ncnn's two files.
+    An ONNX has `height` and `width` None where it takes any size from `pixels.SMALLEST_SIDE` up, and so have ncnn's two files.
     A plan has either both of them (one size) or `min_size`, `opt_size` and `max_size` (a range). The fields from
     `library` on are a plan's.
     """

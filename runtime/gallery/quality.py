@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from artmirror.runtime.common.pixels import SMALLEST_SIDE
 from artmirror.runtime.engines.base import Engine, stylize
 from artmirror.runtime.engines.open import Opened
-from artmirror.runtime.formats.manifest import SMALLEST_SIDE
 from artmirror.runtime.gallery.variants import quality_of, variants
 
 AUTO = "auto"

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from artmirror.runtime.frame import Pixels
+from artmirror.runtime.common.pixels import Pixels
 
 _REFRESH_NS = 500_000_000  # figures that change faster cannot be read
 _HEIGHT, _WIDTH = 26, 330  # pixels of the strip

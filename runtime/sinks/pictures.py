@@ -8,7 +8,8 @@ import cv2
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.files import write_whole
-from artmirror.runtime.frame import FrameSlot, Pixels
+from artmirror.runtime.common.pixels import Pixels
+from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.sinks.base import SinkFormat
 
 _JPEG_SUFFIXES = (".jpg", ".jpeg")

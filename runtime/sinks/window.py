@@ -13,7 +13,8 @@ import numpy as np
 from cv2.typing import MatLike
 
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.frame import FrameSlot, Pixels
+from artmirror.runtime.common.pixels import Pixels
+from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.sinks.base import SinkFormat
 from artmirror.runtime.sinks.hud import Hud
 from artmirror.runtime.sinks.pictures import save_picture

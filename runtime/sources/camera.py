@@ -16,7 +16,8 @@ from cv2.typing import MatLike
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.fit import check_native_size, place
 from artmirror.runtime.common.latch import Latch
-from artmirror.runtime.frame import FrameSlot, Pixels
+from artmirror.runtime.common.pixels import Pixels
+from artmirror.runtime.frame import FrameSlot
 
 _log = logging.getLogger("artmirror.runtime")
 

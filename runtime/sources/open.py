@@ -6,8 +6,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.pixels import SMALLEST_SIDE
 from artmirror.runtime.common.suffixes import PICTURE_SUFFIXES
-from artmirror.runtime.formats.manifest import SMALLEST_SIDE
 from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.sources.base import Source
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.fit import check_native_size, place
+from artmirror.runtime.common.pixels import Pixels
 from artmirror.runtime.common.suffixes import PICTURE_SUFFIXES
-from artmirror.runtime.frame import FrameSlot, Pixels
+from artmirror.runtime.frame import FrameSlot
 
 
 def picture_paths(folder: Path) -> list[Path]:

@@ -9,7 +9,8 @@ from fractions import Fraction
 import cv2
 import numpy as np
 
-from artmirror.runtime.frame import FrameSlot, Pixels
+from artmirror.runtime.common.pixels import Pixels
+from artmirror.runtime.frame import FrameSlot
 
 _UNPACED_RATE = Fraction(30)  # what the media times count in where nobody asked for a rate
 _LOOP_FRAMES = 160  # about so many until the motion repeats

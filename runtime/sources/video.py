@@ -20,7 +20,8 @@ from av.video.stream import VideoStream
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.fit import centre_crop, check_native_size, cover_size
 from artmirror.runtime.common.latch import Latch
-from artmirror.runtime.frame import FrameSlot, Pixels
+from artmirror.runtime.common.pixels import Pixels
+from artmirror.runtime.frame import FrameSlot
 
 _log = logging.getLogger("artmirror.runtime")
 

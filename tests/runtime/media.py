@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.frame import FrameSlot, Pixels
+from artmirror.runtime.common.pixels import Pixels
+from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.sinks.base import Sink, SinkFormat
 from artmirror.runtime.sinks.open import open_sink
 from artmirror.runtime.sources.base import Source

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from artmirror.runtime.common.errors import ArtmirrorError, CannotRunHere
+from artmirror.runtime.common.pixels import Pixels
 from artmirror.runtime.engines.base import stylize
 from artmirror.runtime.engines.open import choose_backend, open_engine
 from artmirror.runtime.engines.vulkan_device import find_vulkan_device, vulkan_devices
-from artmirror.runtime.frame import Pixels
 from tests.runtime import fake_cuda
 from tests.runtime.test_run_cli import one_line_of, run
 from tests.runtime.tiny_ncnn import need_vulkan, tiny_ncnn
