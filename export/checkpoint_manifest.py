@@ -1,11 +1,11 @@
 """What every file that is made from a checkpoint says of itself."""
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
+from artmirror.runtime.common.files import file_sha256
 from artmirror.runtime.formats.manifest import EnginePrecision, Manifest
 from artmirror.train.checkpoint import Checkpoint
 
@@ -26,7 +26,7 @@ def manifest_of(
         precision=precision,
         height=None,
         width=None,
-        checkpoint_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        checkpoint_sha256=file_sha256(path),
         steps=checkpoint.step,
         graph_sha256=graph_sha256,
         exporter={library: version(library) for library in ("artmirror", "torch", *libraries)},

@@ -18,8 +18,9 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from artmirror.export.fp16 import CONVOLUTIONS, NORMALISATIONS, Choice, float_values
-from artmirror.export.parity import picture_paths, read_picture
+from artmirror.export.parity import read_large_picture
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.pictures import picture_paths
 from artmirror.runtime.common.pixels import Pixels
 
 CALIBRATION_PICTURES = 32  # 12 gave the same PSNR as 100
@@ -51,7 +52,7 @@ def read_calibration(folder: Path) -> list[Pixels]:
     paths = picture_paths(folder)
     count = min(len(paths), CALIBRATION_PICTURES)
     spread = (paths[i * len(paths) // count] for i in range(count))
-    return [_scaled(read_picture(path), _SHORT_SIDES[i % len(_SHORT_SIDES)]) for i, path in enumerate(spread)]
+    return [_scaled(read_large_picture(path), _SHORT_SIDES[i % len(_SHORT_SIDES)]) for i, path in enumerate(spread)]
 
 
 def quantise(model: onnx.ModelProto, frames: Sequence[Pixels]) -> tuple[onnx.ModelProto, list[Choice]]:

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
 from artmirror.export.video_filter import VideoFilter
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.pictures import picture_paths, read_picture
 from artmirror.runtime.common.pixels import SMALLEST_SIDE, Pixels
 from artmirror.runtime.engines.base import stylize
 from artmirror.runtime.engines.open import open_engine
@@ -17,7 +17,6 @@ from artmirror.runtime.engines.vulkan_device import vulkan_devices
 from artmirror.runtime.formats.ncnn import is_ncnn
 
 PSNR_FLOOR_DB = {"fp32": 45.0, "fp16": 38.0, "int8": 30.0}
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,31 +45,19 @@ def read_pictures(folder: Path) -> list[Pixels]:
     Raises:
         ArtmirrorError: there is none, or one cannot be used.
     """
-    return [read_picture(path) for path in picture_paths(folder)]
+    return [read_large_picture(path) for path in picture_paths(folder)]
 
 
-def picture_paths(folder: Path) -> list[Path]:
-    """The pictures of a folder.
-
-    Raises:
-        ArtmirrorError: there is none.
-    """
-    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in _SUFFIXES)
-    if not paths:
-        raise ArtmirrorError(f"{folder} holds no pictures; wanted {', '.join(sorted(_SUFFIXES))}")
-    return paths
-
-
-def read_picture(path: Path) -> Pixels:
-    """One picture as (H, W, 3) uint8 BGR.
+def read_large_picture(path: Path) -> Pixels:
+    """One picture as (H, W, 3) uint8 BGR, large enough to be painted.
 
     Raises:
         ArtmirrorError: it cannot be used.
     """
-    bgr = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
-    if bgr is None or min(bgr.shape[:2]) < SMALLEST_SIDE:
-        raise ArtmirrorError(f"{path} is no picture of at least {SMALLEST_SIDE}x{SMALLEST_SIDE}; take it away")
-    return np.asarray(bgr, np.uint8)
+    picture = read_picture(path)
+    if min(picture.shape[:2]) < SMALLEST_SIDE:
+        raise ArtmirrorError(f"{path} is smaller than {SMALLEST_SIDE}x{SMALLEST_SIDE}; take it away")
+    return picture
 
 
 def check_parity(video_filter: VideoFilter, path: Path, pictures: list[Pixels], precision: str) -> list[ParityResult]:

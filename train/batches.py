@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.config import TrainConfig
 from artmirror.train.distributed import Group
-from artmirror.train.pairs.photos import Pair
+from artmirror.train.pairs.base import Pair
 
 
 def batches(

@@ -1,7 +1,6 @@
 """Files that training writes: the checkpoint to use and the state to go on from. Plain data, renamed into place."""
 
 import io
-import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.files import cannot_write, part_path, remove_stale_parts, write_whole
 from artmirror.train.config import NetworkConfig, TrainConfig
 from artmirror.train.networks.stylizer import Stylizer
 
@@ -76,11 +76,12 @@ def check_writable(path: Path) -> None:
     if path.is_dir():
         raise ArtmirrorError(f"{path} is a folder; wanted the name of a file, choose it with -o")
     try:
-        for part in (_part(state_path(path)), _part(path)):
-            part.touch()
-            part.unlink()
+        for file in (state_path(path), path):
+            remove_stale_parts(file)
+            part_path(file).touch()
+            part_path(file).unlink()
     except OSError as error:
-        raise _cannot_write(path, error) from None
+        raise cannot_write(path, error) from None
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -162,35 +163,9 @@ def _save(path: Path, data: dict[str, Any]) -> None:
     content = io.BytesIO()  # a few MB; torch.save to a full disk would raise pages of C++ instead of an OSError
     torch.save(data, content)
     try:
-        write_whole(path, content.getbuffer())
+        write_whole(path, content.getbuffer(), durable=True)
     except OSError as error:
-        raise _cannot_write(path, error) from None
-
-
-def write_whole(path: Path, content: bytes | memoryview) -> None:
-    """Write a file that is there whole or not at all: under a temporary name, to the disk, and renamed.
-
-    Raises:
-        OSError: it cannot be written; then nothing is left behind.
-    """
-    part = _part(path)
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())  # a rename may reach the disk before the bytes do
-        part.replace(path)
-    except BaseException:  # a second Ctrl-C too
-        part.unlink(missing_ok=True)
-        raise
-
-
-def _part(path: Path) -> Path:
-    return path.with_name(f".{path.name}.part")
-
-
-def _cannot_write(path: Path, error: OSError) -> ArtmirrorError:
-    return ArtmirrorError(f"cannot write {path}: {error.strerror}; free some space or name another place with -o")
+        raise cannot_write(path, error) from None
 
 
 def _load(path: Path, kind: str) -> dict[str, Any]:

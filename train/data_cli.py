@@ -54,7 +54,7 @@ def collect(source: str, output: Path, dry_run: bool, delay: float, **options: A
     from artmirror.train.collect.client import PoliteClient
     from artmirror.train.collect.collection import Collection
     from artmirror.train.collect.progress import CollectProgress
-    from artmirror.train.collect.run import run as collecting
+    from artmirror.train.collect import run as collecting
 
     config = collecting.CollectConfig(
         max_size_bytes=options["max_size"],
@@ -154,12 +154,12 @@ def prepare(
 
     from rich.console import Console
 
+    from artmirror.runtime.common.pixels import Size
     from artmirror.train.prepare.folder import PrepareConfig
     from artmirror.train.prepare.progress import PrepareProgress
     from artmirror.train.prepare.run import prepare as prepare_dataset
     from artmirror.train.prepare.shards import StoredFlow
     from artmirror.train.prepare.shots import Rules
-    from artmirror.train.prepare.video import Size
 
     gaps = tuple(sorted(set(options["flow_gaps"])))
     if gaps[-1] >= options["frames_per_chunk"]:

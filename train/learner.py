@@ -13,7 +13,7 @@ from artmirror.train.config import TrainConfig
 from artmirror.train.distributed import Group
 from artmirror.train.networks.stylizer import Stylizer
 from artmirror.train.objective.losses import Objective
-from artmirror.train.pairs.photos import Pair
+from artmirror.train.pairs.base import Pair
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from artmirror.train.distributed import Group, open_group
 from artmirror.train.learner import Learner
 from artmirror.train.objective.losses import Objective
 from artmirror.train.objective.vgg import load_vgg, published_weights
+from artmirror.train.pairs.base import PairStream, read_painting
 from artmirror.train.pairs.mixture import training_pairs
-from artmirror.train.pairs.photos import PairStream, read_painting
 from artmirror.train.run_files import Progress, RunFiles, load_start
 
 PREVIEW_PHOTOS = 4

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.train.checkpoint import write_whole
+from artmirror.runtime.common.files import write_whole
+from artmirror.runtime.common.pictures import encode_picture
 from artmirror.train.networks.stylizer import Stylizer
 
 
@@ -38,7 +38,7 @@ def write_preview(network: Stylizer, frames: Tensor, folder: Path, step: int) ->
     path = folder / f"step_{step:06d}.png"
     try:
         folder.mkdir(exist_ok=True)
-        write_whole(path, cv2.imencode(".png", bgr)[1].tobytes())
+        write_whole(path, encode_picture(bgr, ".png"))
     except OSError as error:
         raise ArtmirrorError(f"cannot write the preview {path}: {error.strerror}; see --preview-every 0") from None
     return path

@@ -1,6 +1,5 @@
 """The files of one run: the checkpoint, the state to go on from, the previews. What was killed half-way is mended."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.files import file_sha256
 from artmirror.train.checkpoint import (
     Checkpoint,
     StyleInfo,
@@ -111,7 +111,7 @@ def load_start(path: Path, config: TrainConfig) -> tuple[dict[str, Tensor], dict
     checkpoint = load_checkpoint(path)
     if _shapes(checkpoint.weights) != _shapes(Stylizer(config.network).state_dict()):
         raise ArtmirrorError(f"{path} holds {checkpoint.network}; wanted {config.network}: choose the same preset")
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    sha256 = file_sha256(path)
     return dict(checkpoint.weights), {"name": path.name, "sha256": sha256}
 
 

@@ -180,8 +180,8 @@ def _bare_step(config: "TrainConfig", device: "torch.device") -> Callable[[int],
     from artmirror.train.networks.stylizer import Stylizer
     from artmirror.train.objective.losses import Objective
     from artmirror.train.objective.vgg import load_vgg
+    from artmirror.train.pairs.base import read_painting
     from artmirror.train.pairs.mixture import training_pairs
-    from artmirror.train.pairs.photos import read_painting
 
     pairs = training_pairs(config)
     photos = pairs.calibration_photos()

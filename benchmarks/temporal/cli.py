@@ -121,13 +121,15 @@ def temporal(**options: Any) -> None:
     from artmirror.benchmarks.temporal.table import markdown_temporal, render_temporal
     from artmirror.runtime.common.errors import ArtmirrorError
     from artmirror.runtime.common.flow import open_flow
-    from artmirror.runtime.common.suffixes import VIDEO_SUFFIXES
+    from artmirror.runtime.common.suffixes import WRITTEN_VIDEO_SUFFIXES
 
     check_output("--json", options["json_path"])
     check_output("--output", options["output"])
     check_output("--video", options["video"])
-    if options["video"] is not None and options["video"].suffix.lower() not in VIDEO_SUFFIXES:
-        raise click.UsageError(f"--video {options['video']} is no video: wanted one of {' '.join(VIDEO_SUFFIXES)}")
+    if options["video"] is not None and options["video"].suffix.lower() not in WRITTEN_VIDEO_SUFFIXES:
+        raise click.UsageError(
+            f"--video {options['video']} is no video: wanted one of {' '.join(WRITTEN_VIDEO_SUFFIXES)}"
+        )
     if (options["vgg"] is None) != (options["painting"] is None) or (options["photos"] and not options["vgg"]):
         raise click.UsageError("style and content distances need both --vgg and --style; --photos adds to them")
     specs = [PeerSpec.parse(text, options["against_range"], options["against_order"]) for text in options["against"]]

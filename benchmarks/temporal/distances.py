@@ -44,7 +44,7 @@ class Judge:
 
             from artmirror.train.objective.losses import ContentLoss, StyleLoss
             from artmirror.train.objective.vgg import load_vgg
-            from artmirror.train.pairs.photos import read_painting
+            from artmirror.train.pairs.base import read_painting
         except ImportError as error:
             raise ArtmirrorError(
                 f"style and content distances need the package {error.name}: install it with "

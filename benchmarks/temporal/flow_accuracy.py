@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import get_args
 
 import click
 import numpy as np
@@ -19,15 +18,13 @@ from artmirror.runtime.common.command import Command, common_options
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.flow import (
     FlowEstimator,
-    FlowName,
     dense_flow,
     endpoint_error,
-    open_flow,
     read_flow,
     trusted,
     warp_error,
 )
-from artmirror.runtime.sources.pictures import load_picture
+from artmirror.runtime.common.pictures import read_picture
 
 NOTE = (
     "EPE: mean distance between where the estimated and the true flow end, pixels; then the same where the flow is "
@@ -148,7 +145,9 @@ def markdown(rows: Sequence[Row]) -> str:
 
 @click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--method", "methods", type=click.Choice(get_args(FlowName)), multiple=True, default=("dis", "farneback"))
+@click.option(
+    "--method", "methods", type=click.Choice(["dis", "farneback", "raft"]), multiple=True, default=("dis", "farneback")
+)
 @click.option("--flow-weights", type=click.Path(path_type=Path), help="Weights for raft, torchvision's .pth.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the table as Markdown.")
 @common_options("flow_report")
@@ -157,7 +156,9 @@ def main(folder: Path, methods: tuple[str, ...], flow_weights: Path | None, outp
     rows: list[Row] = []
     scenes = find_all_scenes(folder)
     for method in methods:
-        estimator = open_flow(method, flow_weights)
+        from artmirror.train.pairs.raft import open_any_flow  # imports torch
+
+        estimator = open_any_flow(method, flow_weights)
         rows += [(scene.name, len(scene.truths), method, score_scene(scene, estimator)) for scene in scenes]
     rows.sort(key=lambda row: row[0])  # methods of one scene side by side
     if output is not None:
@@ -171,7 +172,7 @@ def main(folder: Path, methods: tuple[str, ...], flow_weights: Path | None, outp
 
 
 def _read_rgb(path: Path) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(load_picture(path)[..., ::-1])
+    return np.ascontiguousarray(read_picture(path)[..., ::-1])
 
 
 def _mean(values: NDArray[np.float32], where: NDArray[np.bool_]) -> float:

@@ -12,7 +12,7 @@ from pathlib import Path
 from artmirror.benchmarks.temporal.metric import Flow, Mask, visible_by_truth
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.flow import read_flow
-from artmirror.runtime.sources.pictures import load_picture, natural_order, picture_paths
+from artmirror.runtime.common.pictures import natural_order, picture_paths, read_picture
 
 _SINTEL_PASSES = ("clean", "final")
 
@@ -40,7 +40,7 @@ class TruthFiles:
         flow, valid = read_flow(self.flow)
         occluded: Mask | None = None
         if self.occlusion is not None:
-            mask = load_picture(self.occlusion)
+            mask = read_picture(self.occlusion)
             if mask.shape[:2] != flow.shape[:2]:
                 raise ArtmirrorError(
                     f"{self.occlusion} is {mask.shape[1]}x{mask.shape[0]}, its flow is "

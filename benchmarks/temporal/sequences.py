@@ -16,11 +16,11 @@ from artmirror.benchmarks.temporal.ground_truth import TruthFiles, find_scenes
 from artmirror.benchmarks.temporal.metric import Flow, Mask
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.fit import check_native_size, place
+from artmirror.runtime.common.pictures import natural_order, picture_paths, read_picture
 from artmirror.runtime.common.pixels import Pixels
 from artmirror.runtime.common.suffixes import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.sources.open import open_source
-from artmirror.runtime.sources.pictures import load_picture, natural_order, picture_paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +118,14 @@ class PictureSequence:
         self._paths = list(paths)
         self._truths = dict(truths or {})
         self._scaled = size is not None
-        height, width = load_picture(self._paths[0]).shape[:2]
+        height, width = read_picture(self._paths[0]).shape[:2]
         self.size = size or check_native_size(str(self._paths[0]), (height, width))
         self.frame_count: int | None = len(self._paths)
 
     def frames(self) -> Iterator[Frame]:
         """Load the pictures."""
         for path in self._paths:
-            picture = load_picture(path)
+            picture = read_picture(path)
             if picture.shape[:2] != self.size and not self._scaled:
                 raise ArtmirrorError(
                     f"{path} is {picture.shape[1]}x{picture.shape[0]}, the frames before it are "

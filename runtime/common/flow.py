@@ -6,15 +6,13 @@ A shows at (x, y), B shows at (x + dx, y + dy). Warping B by that flow brings it
 
 import struct
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from artmirror.runtime.common.errors import ArtmirrorError
-
-FlowName = Literal["dis", "farneback", "raft"]
 
 Rgb = NDArray[np.uint8]  # (H, W, 3) RGB
 Flow = NDArray[np.float32]  # (H, W, 2) pixels
@@ -33,24 +31,17 @@ class FlowEstimator(Protocol):
     def __call__(self, first: Rgb, second: Rgb) -> Flow: ...
 
 
-def open_flow(name: str, weights: Path | None = None) -> FlowEstimator:
-    """Return the estimator of a name: `dis`, `farneback` or `raft`.
-
-    Args:
-        weights: For `raft`, a file of torchvision's `raft_large` or `raft_small`; None takes torchvision's own.
+def open_flow(name: str) -> FlowEstimator:
+    """Return the estimator of a name: `dis` or `farneback`. (`train.pairs.raft.open_any_flow` knows `raft` too.)
 
     Raises:
-        ArtmirrorError: the name is unknown, or `raft` lacks its packages or weights.
+        ArtmirrorError: the name is unknown.
     """
     if name == "dis":
         return dis_flow
     if name == "farneback":
         return farneback_flow
-    if name == "raft":
-        from artmirror.train.pairs.raft import RaftFlow  # imports torch
-
-        return RaftFlow(weights)
-    raise ArtmirrorError(f"there is no flow named {name!r}; wanted dis, farneback or raft")
+    raise ArtmirrorError(f"there is no flow named {name!r}; wanted dis or farneback")
 
 
 def dis_flow(first: Rgb, second: Rgb) -> Flow:

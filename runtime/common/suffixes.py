@@ -1,4 +1,8 @@
-"""The file names that stand for pictures and for videos."""
+"""The file names that stand for pictures and for videos; nothing else is imported with them."""
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".webm", ".avi")  # that can be written; what can be read is libav's business
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")  # read and written
+VIDEO_SUFFIXES = (  # read, where a folder is searched or a page's links; a file that is named may have any other
+    *(".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ogv", ".ts"),
+    *(".3gp", ".flv", ".m2ts", ".mts", ".vob", ".wmv", ".y4m"),
+)
+WRITTEN_VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".webm", ".avi")

@@ -1,6 +1,5 @@
 """Plans that do not fit this machine: what builds one again, from the same network and from no other."""
 
-import hashlib
 import shutil
 import subprocess
 import sys
@@ -8,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 from artmirror.runtime.common.errors import ArtmirrorError, CannotRunHere
+from artmirror.runtime.common.files import file_sha256
 from artmirror.runtime.formats.manifest import Manifest, read_manifest
 from artmirror.runtime.formats.plan import read_plan_manifest
 
@@ -116,7 +116,7 @@ def _check_source(path: Path) -> Path:
         same = _is_export_of(plan, found, source)
         what = f"it is {found.title or found.name}, {found.preset}, {found.precision}"
     else:
-        same = _sha256(source) == plan.checkpoint_sha256
+        same = file_sha256(source) == plan.checkpoint_sha256
         what = "its checksum is another"
     if not same:
         raise ArtmirrorError(
@@ -130,8 +130,4 @@ def _check_source(path: Path) -> Path:
 def _is_export_of(plan: Manifest, found: Manifest, onnx: Path) -> bool:
     """The very file, or another export of the same checkpoint in the same precision."""
     again = (found.checkpoint_sha256, found.precision) == (plan.checkpoint_sha256, plan.precision)
-    return again or _sha256(onnx) == plan.onnx_sha256
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return again or file_sha256(onnx) == plan.onnx_sha256

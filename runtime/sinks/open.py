@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.common.suffixes import PICTURE_SUFFIXES, VIDEO_SUFFIXES
+from artmirror.runtime.common.suffixes import PICTURE_SUFFIXES, WRITTEN_VIDEO_SUFFIXES
 from artmirror.runtime.sinks.base import Sink, SinkFormat
 
 
@@ -43,7 +43,7 @@ def open_sink(uri: str, format: SinkFormat) -> Sink:
     path = Path(uri).expanduser()
     suffix = path.suffix.lower()
     is_folder = uri.endswith(("/", os.sep)) or (uri != "" and path.is_dir())
-    if not is_folder and suffix in VIDEO_SUFFIXES:
+    if not is_folder and suffix in WRITTEN_VIDEO_SUFFIXES:
         from artmirror.runtime.sinks.video import VideoSink
 
         return VideoSink(path, format)
@@ -54,6 +54,6 @@ def open_sink(uri: str, format: SinkFormat) -> Sink:
     if suffix in PICTURE_SUFFIXES:
         return PictureSink(path, format)
     raise ArtmirrorError(
-        f"{uri or 'an empty name'} names no sink: window:, null:, a video ({' '.join(VIDEO_SUFFIXES)}), "
+        f"{uri or 'an empty name'} names no sink: window:, null:, a video ({' '.join(WRITTEN_VIDEO_SUFFIXES)}), "
         f"a picture ({' '.join(PICTURE_SUFFIXES)}) or a folder (with / at its end) is wanted"
     )

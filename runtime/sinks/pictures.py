@@ -1,56 +1,14 @@
 """Picture files: one, or one per frame in a folder."""
 
-import os
 import re
 from pathlib import Path
 
-import cv2
-
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.common.files import write_whole
-from artmirror.runtime.common.pixels import Pixels
+from artmirror.runtime.common.pictures import JPEG_SUFFIXES, check_writable, save_picture
 from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.sinks.base import SinkFormat
 
-_JPEG_SUFFIXES = (".jpg", ".jpeg")
-_JPEG_QUALITY = 95  # of 100
 _NUMBER = re.compile(r"%0?\d*d")
-
-
-def save_picture(picture: Pixels, path: Path) -> None:
-    """Write `picture` (H, W, 3) uint8 BGR to `path`, whole or not at all; the suffix chooses the format.
-
-    Raises:
-        ArtmirrorError: the picture cannot be encoded or written.
-    """
-    quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if path.suffix.lower() in _JPEG_SUFFIXES else []
-    try:
-        done, data = cv2.imencode(path.suffix, picture, quality)
-        if not done:
-            raise ArtmirrorError(f"cannot write {path}: this OpenCV writes no {path.suffix}, choose .png")
-        write_whole(path, data.data)
-    except cv2.error as error:
-        raise ArtmirrorError(f"cannot write {path}: {error.err}") from error
-    except OSError as error:
-        raise ArtmirrorError(
-            f"cannot write {path}: {error.strerror}; free some space or choose another place"
-        ) from error
-
-
-def check_writable(folder: Path) -> None:
-    """Try to make a file in `folder`, so that a failure shows before the first frame.
-
-    Raises:
-        ArtmirrorError: the folder does not exist or takes no file.
-    """
-    if not folder.is_dir():
-        raise ArtmirrorError(f"the folder {folder} does not exist: make it first, or choose another")
-    probe = folder / f".artmirror.{os.getpid()}.part"
-    try:
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise ArtmirrorError(f"cannot write into {folder}: {error.strerror}; choose another folder") from error
 
 
 class PictureSink:
@@ -126,7 +84,7 @@ class FolderSink:
             ArtmirrorError: it cannot be written.
         """
         source = Path(Path(slot.label).name)
-        suffix = source.suffix if source.suffix.lower() in _JPEG_SUFFIXES else ".png"
+        suffix = source.suffix if source.suffix.lower() in JPEG_SUFFIXES else ".png"
         name = f"{source.stem}{suffix}" if slot.label else f"frame_{slot.id:06d}{suffix}"
         if name in self._names:  # a.bmp and a.png of one source would both be a.png
             name = f"{source.stem}_{slot.id:06d}{suffix}"

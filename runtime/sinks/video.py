@@ -14,9 +14,9 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from av.video.stream import VideoStream
 
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.pictures import check_writable
 from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.sinks.base import SinkFormat
-from artmirror.runtime.sinks.pictures import check_writable
 from artmirror.runtime.sinks.sound import SoundTrack
 
 _PICTURE_RATE = Fraction(25)  # frames per second where the source is single pictures

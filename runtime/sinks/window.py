@@ -13,11 +13,11 @@ import numpy as np
 from cv2.typing import MatLike
 
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.pictures import save_picture
 from artmirror.runtime.common.pixels import Pixels
 from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.sinks.base import SinkFormat
 from artmirror.runtime.sinks.hud import Hud
-from artmirror.runtime.sinks.pictures import save_picture
 
 _ESCAPE = 27
 _RATE_FRAMES = 30  # the frame rate shown is the mean over so many

@@ -80,7 +80,8 @@ def _open_synthetic(uri: str, size: tuple[int, int] | None, mirror: bool) -> Sou
 
 
 def _open_path(uri: str, size: tuple[int, int] | None, mirror: bool, live: bool) -> Source:
-    from artmirror.runtime.sources.pictures import PictureSource, natural_order, picture_paths
+    from artmirror.runtime.common.pictures import natural_order, picture_paths
+    from artmirror.runtime.sources.pictures import PictureSource
 
     path = Path(uri).expanduser()
     if not uri or not path.exists():

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.files import write_whole
 
 MANIFEST_NAME = "collected.json"
 PART_SUFFIX = ".part"
@@ -153,10 +154,8 @@ class Collection:
             "partial": [asdict(partial) for partial in self.partial.values()],
         }
         path = self.folder / MANIFEST_NAME
-        new = path.with_name(f".{MANIFEST_NAME}{PART_SUFFIX}")
         try:
-            new.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", "utf-8")
-            new.replace(path)
+            write_whole(path, (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode())
         except OSError as error:
             raise self.cannot_write(error) from None
 

@@ -1,6 +1,5 @@
 """One clip from the web into a folder: limited in size and rate, resumed where it broke off, and opened once."""
 
-import hashlib
 import mimetypes
 import os
 import re
@@ -12,9 +11,10 @@ from pathlib import Path, PurePosixPath
 import httpx
 from pathvalidate import sanitize_filename
 
+from artmirror.runtime.common.files import file_sha256
+from artmirror.runtime.common.suffixes import VIDEO_SUFFIXES
 from artmirror.train.collect.client import PoliteClient, PostponedError, RefusedError, UnavailableError, parsed
 from artmirror.train.collect.collection import CollectedClip, Collection, PartialClip
-from artmirror.train.collect.links import VIDEO_LINK_SUFFIXES
 from artmirror.train.collect.video_check import NotAVideoError, check_video, is_video_type
 
 _LONGEST_STEM_BYTES = 150  # file systems take 255, and a number and .part are still to come
@@ -72,12 +72,11 @@ def download(
         raise RefusedError(str(error)) from None
     with path.open("rb") as file:
         os.fsync(file.fileno())  # a rename may reach the disk before the bytes do
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     clip = CollectedClip(
         url=url,
         file=partial.file,
         bytes=path.stat().st_size,
-        sha256=digest,
+        sha256=file_sha256(path),
         etag=partial.etag,
         last_modified=partial.last_modified,
         content_type=partial.content_type,
@@ -176,11 +175,11 @@ def _file_name(url: str, response: httpx.Response) -> str:
     """Return a name that is safe on every system; its suffix is a video's: the URL's, the redirect's or the type's."""
     name = sanitize_filename(PurePosixPath(parsed(url).path).name, platform="universal")
     stem, suffix = Path(name).stem, Path(name).suffix
-    if suffix.lower() not in VIDEO_LINK_SUFFIXES:
+    if suffix.lower() not in VIDEO_SUFFIXES:
         stem = name
         guessed = mimetypes.guess_extension(response.headers.get("content-type", "").partition(";")[0].strip())
         suffixes = (PurePosixPath(response.url.path).suffix.lower(), guessed, ".mp4")
-        suffix = next(s for s in suffixes if s in VIDEO_LINK_SUFFIXES)
+        suffix = next(s for s in suffixes if s in VIDEO_SUFFIXES)
     stem = "".join(letter for letter in stem if letter.isprintable())
     stem = stem.encode()[:_LONGEST_STEM_BYTES].decode(errors="ignore").strip(" .-")
     return f"{stem or 'clip'}{suffix}"

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 import httpx
 from bs4 import BeautifulSoup, UnusualUsageWarning
 
-VIDEO_LINK_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ogv", ".ts")
+from artmirror.runtime.common.suffixes import VIDEO_SUFFIXES
 
 _LINKS = {  # CSS selector -> attribute that holds the URL
     "a[href]": "href",
@@ -19,7 +19,7 @@ _LINKS = {  # CSS selector -> attribute that holds the URL
 def links_on_page(html: bytes, url: str, charset: str | None = None) -> list[str]:
     """Find links to video files in `<a>`, `<video>`, `<source>` and og:video, as the page has them in order, each once.
 
-    Taken are http and https links whose path ends like a video file's (`VIDEO_LINK_SUFFIXES`).
+    Taken are http and https links whose path ends like a video file's (`VIDEO_SUFFIXES`).
 
     Args:
         html: The page as it came.
@@ -55,7 +55,7 @@ def is_video_url(url: str) -> bool:
         parsed = httpx.URL(url)
     except httpx.InvalidURL:
         return False
-    return parsed.scheme in ("http", "https") and PurePosixPath(parsed.path).suffix.lower() in VIDEO_LINK_SUFFIXES
+    return parsed.scheme in ("http", "https") and PurePosixPath(parsed.path).suffix.lower() in VIDEO_SUFFIXES
 
 
 def _joined(base: str, link: str) -> str | None:

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from artmirror.train.config import LossWeights
-from artmirror.train.motion import warp
 from artmirror.train.objective.vgg import CONTENT_LAYER, STYLE_LAYERS, VggFeatures
+from artmirror.train.objective.warp import warp
 
 
 def gram(activations: Tensor) -> Tensor:  # (B, C, h, w)

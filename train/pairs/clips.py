@@ -15,13 +15,13 @@ from artmirror.runtime.common.flow import (
     decode_flow_png,
     dense_flow,
     inside,
-    open_flow,
     resized_flow,
     trusted,
 )
 from artmirror.train.config import TrainConfig
+from artmirror.train.pairs.base import Pair, PairStream, decode_rgb, make_pair, middle, resized, to_tensor
 from artmirror.train.pairs.chunks import Chunk, read_chunks
-from artmirror.train.pairs.photos import Pair, PairStream, decode_picture, make_pair, middle, resized, to_tensor
+from artmirror.train.pairs.raft import open_any_flow
 
 MIN_TRUSTED = 0.25  # share of pixels; a pair with less says next to nothing about coherence
 DRAWS = 4  # the last one is taken as it is
@@ -48,7 +48,7 @@ class ClipPairs(PairStream):
         self._estimator = None
         if config.flow != "stored":
             weights = None if config.flow_weights_path is None else Path(config.flow_weights_path)
-            self._estimator = open_flow(config.flow, weights)
+            self._estimator = open_any_flow(config.flow, weights)
         shots: dict[str, list[Chunk]] = {}
         for chunk in read_chunks(folder):
             if self._pairs_by_gap(chunk):
@@ -128,7 +128,7 @@ def _frames(chunk: Chunk, numbers: list[int]) -> list[NDArray[np.uint8]]:
     """Decode frames: (H, W, 3) uint8 RGB each."""
     members = chunk.read(chunk.frames[number] for number in numbers)
     return [
-        decode_picture(data, f"{chunk.shard}: {chunk.key}.{number:02}.jpg")
+        decode_rgb(data, f"{chunk.shard}: {chunk.key}.{number:02}.jpg")
         for number, data in zip(numbers, members, strict=True)
     ]
 

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from artmirror.train.config import TrainConfig
+from artmirror.train.pairs.base import Pair, PairStream
 from artmirror.train.pairs.clips import ClipPairs
-from artmirror.train.pairs.photos import MovedPhotos, Pair, PairStream
+from artmirror.train.pairs.photos import MovedPhotos
 
 
 def training_pairs(config: TrainConfig) -> PairStream:

@@ -1,128 +1,19 @@
-"""Training pairs, and photos as such: a photo and its twin, moved by a random smooth warp whose flow is exact."""
+"""Pairs from photos: a photo and its twin, moved by a random smooth warp whose flow is exact."""
 
-from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.flow import inside
+from artmirror.runtime.common.suffixes import PICTURE_SUFFIXES
 from artmirror.train.config import TrainConfig
-from artmirror.train.motion import random_flow
-
-PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
-
-
-class Pair(NamedTuple):
-    """Two frames of one scene; batched by the loader along a leading B."""
-
-    first: Tensor  # (3, S, S) float32 RGB in [0, 1]
-    second: Tensor  # (3, S, S) float32 RGB in [0, 1]
-    flow: Tensor  # (2, S, S) float32 pixels, from first to second
-    visible: Tensor  # (1, S, S) float32, 1 where the flow is trusted and stays within the second frame
-
-
-class PairStream(Dataset[Pair], ABC):
-    """An endless, stateless stream of pairs: pair `i` depends on the configuration, the material and `i` alone.
-
-    So a run that is resumed at step s sees what the unbroken run would have seen, whatever the number of workers.
-    """
-
-    def __init__(self, config: TrainConfig) -> None:
-        self.config = config
-
-    def __len__(self) -> int:
-        return self.config.steps * self.config.pairs
-
-    @abstractmethod
-    def __getitem__(self, index: int) -> Pair: ...
-
-    @abstractmethod
-    def calibration_photos(self, count: int = 16) -> Tensor:
-        """Some pictures as (count, 3, S, S) float32 RGB in [0, 1], the same for every seed."""
-
-
-def read_picture(path: Path) -> NDArray[np.uint8]:
-    """Read a picture of any kind as (H, W, 3) uint8 RGB.
-
-    Raises:
-        ArtmirrorError: the file is missing or no picture.
-    """
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise ArtmirrorError(f"cannot read {path}: {error.strerror}; name a picture file") from None
-    return decode_picture(data, str(path))
-
-
-def decode_picture(data: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
-    """Decode the bytes of a picture file to (H, W, 3) uint8 RGB; `name` is for the error.
-
-    Raises:
-        ArtmirrorError: they are no picture.
-    """
-    try:
-        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    except cv2.error:  # as for a size beyond OpenCV's limit
-        bgr = None
-    if bgr is None:
-        raise ArtmirrorError(f"{name} is not a picture; wanted JPEG, PNG, WebP, BMP or TIFF")
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def read_painting(path: Path, short_side: int) -> Tensor:
-    """Read the painting at a given short side: (1, 3, h, w) float32 RGB in [0, 1].
-
-    Raises:
-        ArtmirrorError: the file is missing or no picture.
-    """
-    rgb = resized(read_picture(path), short_side)
-    return to_tensor(rgb)[None]
-
-
-def to_tensor(rgb: NDArray[np.uint8]) -> Tensor:  # (H, W, 3) uint8 RGB
-    """Return (3, H, W) float32 RGB in [0, 1]."""
-    return torch.from_numpy(rgb).permute(2, 0, 1).float().div(255).contiguous()
-
-
-def make_pair(
-    first: NDArray[np.uint8],  # (S, S, 3) RGB
-    second: NDArray[np.uint8],  # (S, S, 3) RGB
-    flow: NDArray[np.float32],  # (S, S, 2) pixels
-    visible: NDArray[np.bool_],  # (S, S)
-    noise_std: float,
-    rng: np.random.Generator,
-) -> Pair:
-    """Put Gaussian noise on the second frame and make tensors of all."""
-    noise = rng.normal(0, noise_std, second.shape).astype(np.float32)
-    return Pair(
-        first=to_tensor(first),
-        second=(to_tensor(second) + torch.from_numpy(noise).permute(2, 0, 1)).clamp(0, 1),
-        flow=torch.from_numpy(flow).permute(2, 0, 1).contiguous(),
-        visible=torch.from_numpy(visible)[None].float(),
-    )
-
-
-def resized(rgb: NDArray[np.uint8], short_side: int) -> NDArray[np.uint8]:
-    """Scale a picture so that its shorter side has `short_side` pixels."""
-    height, width = rgb.shape[:2]
-    scale = short_side / min(height, width)
-    size = (max(short_side, round(width * scale)), max(short_side, round(height * scale)))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(rgb, size, interpolation=method), np.uint8)
-
-
-def middle(rgb: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """The largest square in the middle of a picture, at (side, side, 3)."""
-    rgb = resized(rgb, side)
-    top, left = (rgb.shape[0] - side) // 2, (rgb.shape[1] - side) // 2
-    return rgb[top : top + side, left : left + side]
+from artmirror.train.pairs.base import Pair, PairStream, make_pair, middle, read_rgb, resized, to_tensor
+from artmirror.train.pairs.random_flow import random_flow
 
 
 class MovedPhotos(PairStream):
@@ -140,10 +31,10 @@ class MovedPhotos(PairStream):
             path
             for path in folder.rglob("*")
             # Hidden ones are no photos: macOS lays "._photo.jpg" beside "photo.jpg" on foreign disks.
-            if path.suffix.lower() in PHOTO_SUFFIXES and not path.name.startswith(".") and path.is_file()
+            if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()
         )
         if not self.paths:
-            raise ArtmirrorError(f"{folder} holds no photos; wanted {', '.join(sorted(PHOTO_SUFFIXES))}")
+            raise ArtmirrorError(f"{folder} holds no photos; wanted {', '.join(sorted(PICTURE_SUFFIXES))}")
 
     def __getitem__(self, index: int) -> Pair:
         rng = np.random.default_rng((self.config.seed, index))
@@ -152,7 +43,7 @@ class MovedPhotos(PairStream):
         order = np.random.default_rng((self.config.seed, 1 << 32, epoch)).permutation(len(self.paths))
         path = self.paths[order[place]]
         try:
-            return self._pair(read_picture(path), rng)
+            return self._pair(read_rgb(path), rng)
         except cv2.error:
             raise ArtmirrorError(
                 f"{path} cannot be cropped; is it a very long strip? Take it out of the folder"
@@ -160,9 +51,7 @@ class MovedPhotos(PairStream):
 
     def calibration_photos(self, count: int = 16) -> Tensor:
         step = max(1, len(self.paths) // count)
-        return torch.stack(
-            [to_tensor(middle(read_picture(path), self.config.crop)) for path in self.paths[::step][:count]]
-        )
+        return torch.stack([to_tensor(middle(read_rgb(path), self.config.crop)) for path in self.paths[::step][:count]])
 
     def _pair(self, rgb: NDArray[np.uint8], rng: np.random.Generator) -> Pair:
         side = self.config.crop

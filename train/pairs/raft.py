@@ -2,16 +2,30 @@
 
 import importlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 import torch
 
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.common.flow import Flow, Rgb
+from artmirror.runtime.common.flow import Flow, FlowEstimator, Rgb, open_flow
+
+FlowName = Literal["dis", "farneback", "raft"]
 
 MIN_SIDE = 128  # pixels: its coarsest correlations, at 1/64 of the size, need two cells
+
+
+def open_any_flow(name: str, weights: Path | None = None) -> FlowEstimator:
+    """Return the estimator of a name: `raft`, or one of `runtime.common.flow`.
+
+    Args:
+        weights: For `raft`, a file of torchvision's `raft_large` or `raft_small`; None takes torchvision's own.
+
+    Raises:
+        ArtmirrorError: the name is unknown, or `raft` lacks its packages or weights.
+    """
+    return RaftFlow(weights) if name == "raft" else open_flow(name)
 
 
 class RaftFlow:

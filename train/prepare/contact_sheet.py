@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from artmirror.runtime.common.pictures import encode_picture
+
 COLUMNS, ROWS = 7, 10
 THUMBNAIL_WIDTH, THUMBNAIL_HEIGHT = 192, 108
 _TEXT_HEIGHT, _LINE_HEIGHT, _GAP = 36, 16, 8
@@ -33,7 +35,7 @@ def contact_sheets(cells: Sequence[Cell]) -> list[Page]:
 
 def encoded_page(page: Page) -> bytes:
     """Return a page as JPEG."""
-    return cv2.imencode(".jpg", page, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+    return bytes(encode_picture(page, ".jpg", 85))
 
 
 def _page(cells: Sequence[Cell]) -> Page:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.train.prepare.video import VIDEO_SUFFIXES
+from artmirror.runtime.common.suffixes import VIDEO_SUFFIXES
 
 _EDGE_BYTES = 1 << 20  # of a file's beginning and end
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.files import cannot_write
+from artmirror.runtime.common.pixels import Size
 from artmirror.train.prepare.files import ClipFile
-from artmirror.train.prepare.shards import StoredFlow, cannot_write
+from artmirror.train.prepare.shards import StoredFlow
 from artmirror.train.prepare.shots import Rules
-from artmirror.train.prepare.video import Size
 
 STATE_FOLDER, HOLDOUT_FOLDER, DATASET_FILE, IDENTITY_FILE = ".prepare", "holdout", "dataset.json", "identity.json"
 _OURS = ("shard-*.tar", ".*.part", DATASET_FILE, "report.json", "report.md", "contact_sheet*.jpg")
@@ -23,7 +24,7 @@ _OURS = ("shard-*.tar", ".*.part", DATASET_FILE, "report.json", "report.md", "co
 class PrepareConfig:
     """Everything that the content of a dataset depends on, but the clips."""
 
-    size: Size = field(default_factory=lambda: Size(640, 360))  # of all frames
+    size: Size = field(default_factory=lambda: Size(360, 640))  # of all frames
     frames_per_chunk: int = 16
     rules: Rules = field(default_factory=Rules)
     flow: StoredFlow | None = None

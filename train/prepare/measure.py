@@ -16,7 +16,9 @@ from scenedetect.detectors import AdaptiveDetector, HashDetector
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.flow import dense_flow, dis_flow, trusted
-from artmirror.train.prepare.video import Pixels, Size, VideoReader, fitted, upright_size
+from artmirror.runtime.common.pictures import encode_picture
+from artmirror.runtime.common.pixels import Pixels, Size
+from artmirror.train.prepare.video import VideoReader, fitted, upright_size
 
 SMALL_SIDE = 320  # pixels; motion, cuts, light and bars are measured at this size
 SHARPNESS_SIDE = 640  # blur shows only near the size that is trained on
@@ -118,10 +120,10 @@ def measure(path: Path, observe: Callable[[int], None] = lambda frames: None) ->
         now = upright_size(frame.picture)
         if before is None:
             size = shown = now
-            small_size = Size(small.shape[1], small.shape[0])
+            small_size = Size(small.shape[0], small.shape[1])
         resized, shown = now != shown, now  # in the middle of a file, as broadcasts do
-        if small_size != (small.shape[1], small.shape[0]):
-            small = np.asarray(cv2.resize(small, small_size), np.uint8)
+        if small_size != small.shape[:2]:
+            small = np.asarray(cv2.resize(small, small_size[::-1]), np.uint8)
         grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
         cutter.add(small, forced=resized or frame.after_damage)
         thumbnails.add(index, small, cutter.cuts)
@@ -205,8 +207,8 @@ class _Thumbnails:
             self._every, self._next = 4, index
         if index >= self._next:
             scale = _THUMBNAIL_SIDE / max(small.shape[:2])
-            picture = cv2.resize(small, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-            self._kept.append((index, cv2.imencode(".jpg", picture)[1].tobytes()))
+            picture = np.asarray(cv2.resize(small, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+            self._kept.append((index, bytes(encode_picture(picture, ".jpg"))))
             self._next = index + self._every
             start = max([0, *cuts])
             if sum(at >= start for at, _ in self._kept) > _MAX_THUMBNAILS:

@@ -11,8 +11,8 @@ from typing import Any
 from rich.table import Table
 
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.files import write_whole
 from artmirror.train.prepare.contact_sheet import Cell, contact_sheets, encoded_page
-from artmirror.train.prepare.shards import write_whole
 from artmirror.train.prepare.shots import Chunk, Shot
 
 REPORT_FILE = "report.json"

@@ -22,6 +22,8 @@ from typing import Any
 import cv2
 
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.files import cannot_write, write_whole
+from artmirror.runtime.common.pixels import Pixels, Size
 from artmirror.train.prepare.files import ClipFile, find_videos
 from artmirror.train.prepare.folder import (
     DATASET_FILE,
@@ -35,9 +37,9 @@ from artmirror.train.prepare.folder import (
 )
 from artmirror.train.prepare.measure import Measurement, measure
 from artmirror.train.prepare.report import Report, Source, write_report
-from artmirror.train.prepare.shards import FORMAT_VERSION, Sample, ShardFolder, cannot_write, encoded_chunk, write_whole
+from artmirror.train.prepare.shards import FORMAT_VERSION, Sample, ShardFolder, encoded_chunk
 from artmirror.train.prepare.shots import Chunk, Shot, chunks_of, find_shots, hold_out, without_duplicates
-from artmirror.train.prepare.video import Pixels, Size, VideoReader, filled
+from artmirror.train.prepare.video import VideoReader, filled
 
 Observe = Callable[[str, int, int], None]  # what is done, how much of it, of how much
 

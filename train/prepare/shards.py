@@ -4,7 +4,6 @@ A shard is written under a temporary name and renamed, then a note with its chec
 behind is either a whole shard or one that the next run writes again.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -13,13 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import cv2
 import numpy as np
 from webdataset import ShardWriter
 
-from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.files import cannot_write, file_sha256, write_whole
 from artmirror.runtime.common.flow import dense_flow, encode_flow_png, open_flow, trusted
-from artmirror.train.prepare.video import Pixels
+from artmirror.runtime.common.pictures import encode_picture
+from artmirror.runtime.common.pixels import Pixels
 
 FORMAT_VERSION = 1
 JPEG_QUALITY = 95
@@ -56,8 +55,7 @@ def encoded_chunk(key: str, frames: Sequence[Pixels], about: dict[str, Any], flo
     """
     sample: Sample = {"__key__": key, "json": about}
     for index, frame in enumerate(frames):
-        jpeg = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
-        sample[f"{index:02d}.jpg"] = jpeg.tobytes()
+        sample[f"{index:02d}.jpg"] = bytes(encode_picture(frame, ".jpg", JPEG_QUALITY))
     if flow is not None:
         estimator = open_flow(flow.estimator)
         rgb = [np.ascontiguousarray(frame[..., ::-1]) for frame in frames]
@@ -125,9 +123,9 @@ class ShardFolder:
             os.fsync(file.fileno())
             file.close()
             part = self._part(name)
-            record = ShardRecord(name, _sha256(part), writer.count, part.stat().st_size)
+            record = ShardRecord(name, file_sha256(part), writer.count, part.stat().st_size)
             part.replace(self._folder / name)
-            write_whole(self._note(len(self.finished)), json.dumps(asdict(record)).encode())
+            write_whole(self._note(len(self.finished)), json.dumps(asdict(record)).encode(), durable=True)
             self.finished.append(record)
 
         try:
@@ -166,7 +164,7 @@ class ShardFolder:
         try:
             record = ShardRecord(**json.loads(self._note(number).read_bytes()))
             path = self._folder / record.file
-            return record if path.stat().st_size == record.bytes and _sha256(path) == record.sha256 else None
+            return record if path.stat().st_size == record.bytes and file_sha256(path) == record.sha256 else None
         except (OSError, ValueError, TypeError):
             return None
 
@@ -175,34 +173,3 @@ class ShardFolder:
 
     def _part(self, name: str) -> Path:
         return self._folder / f".{name}.part"
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all.
-
-    Raises:
-        ArtmirrorError: it cannot be written.
-    """
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())  # a rename may reach the disk before the bytes do
-        part.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink()
-        raise cannot_write(path, error) from None
-
-
-def cannot_write(path: Path, error: OSError) -> ArtmirrorError:
-    """What to tell when the disk is full or a folder is closed."""
-    return ArtmirrorError(
-        f"cannot write {path}: {error.strerror or error}; free some space or name another place with -o"
-    )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

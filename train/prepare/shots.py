@@ -21,8 +21,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from artmirror.runtime.common.pixels import Size
 from artmirror.train.prepare.measure import CUT_WINDOW, HASH_EVERY, SHARPNESS_EVERY, TRUST_EVERY, Measurement
-from artmirror.train.prepare.video import NO_MARGINS, Margins, Size, fill_scale
+from artmirror.train.prepare.video import NO_MARGINS, Margins, fill_scale
 
 SAME_BITS = 48  # of 256; unrelated pictures differ in about 118 and seldom below 100, neighbouring frames in up to 40
 _PROBES = 5  # pictures of a shot that are looked for in another; the median distance counts

@@ -14,19 +14,13 @@ from av.filter import Graph
 from av.video.frame import VideoFrame
 from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.pixels import Pixels, Size
 
-VIDEO_SUFFIXES = frozenset(
-    f".{name}"
-    for name in ("3gp avi flv m2ts m4v mkv mov mp4 mpeg mpg mts ogv ts vob webm wmv y4m").split()  # noqa: SIM905
-)
 _UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 _TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 _SHORT = 0.95  # of the declared frames; containers round, and edit lists hide a few
-
-Pixels = NDArray[np.uint8]  # (H, W, 3)
 
 
 class Frame(NamedTuple):
@@ -35,11 +29,6 @@ class Frame(NamedTuple):
     picture: VideoFrame
     time_s: float  # from the file's first picture
     after_damage: bool  # something between the last picture and this one could not be decoded
-
-
-class Size(NamedTuple):
-    width: int
-    height: int
 
 
 class Margins(NamedTuple):
@@ -148,14 +137,14 @@ class VideoReader:
 def upright_size(picture: VideoFrame) -> Size:
     """The size as shown, after the turn that phones note in the file."""
     lying = _turn(picture) in (90, 270)
-    return Size(picture.height, picture.width) if lying else Size(picture.width, picture.height)
+    return Size(picture.width, picture.height) if lying else Size(picture.height, picture.width)
 
 
 def fitted(picture: VideoFrame, long_side: int) -> Pixels:
     """Scale the whole picture so that its longer side has `long_side` pixels: (h, w, 3) uint8 BGR, upright."""
-    width, height = upright_size(picture)
+    height, width = upright_size(picture)
     scale = long_side / max(width, height)
-    return _upright(picture, Size(max(16, round(width * scale)), max(16, round(height * scale))))
+    return _upright(picture, Size(max(16, round(height * scale)), max(16, round(width * scale))))
 
 
 def filled(picture: VideoFrame, size: Size, margins: Margins = NO_MARGINS) -> Pixels:
@@ -164,9 +153,9 @@ def filled(picture: VideoFrame, size: Size, margins: Margins = NO_MARGINS) -> Pi
     Args:
         margins: Bars to leave out before.
     """
-    width, height = upright_size(picture)
-    scale = fill_scale(Size(width, height), size, margins)
-    whole = Size(max(size.width, round(width * scale)), max(size.height, round(height * scale)))
+    height, width = upright_size(picture)
+    scale = fill_scale(Size(height, width), size, margins)
+    whole = Size(max(size.height, round(height * scale)), max(size.width, round(width * scale)))
     left = (whole.width * (1 + margins.left - margins.right) - size.width) / 2
     top = (whole.height * (1 + margins.top - margins.bottom) - size.height) / 2
     x = min(max(0, round(left)), whole.width - size.width)

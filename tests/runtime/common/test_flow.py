@@ -29,7 +29,7 @@ from artmirror.runtime.common.flow import (
     warp_image,
     write_flow,
 )
-from artmirror.train.motion import warp
+from artmirror.train.objective.warp import warp
 from tests.train.clip_dataset import texture
 
 TRUTH = Path(__file__).parents[2].parent / "shared" / "data" / "flow_gt"
@@ -89,7 +89,7 @@ class TestEstimators:
         np.testing.assert_array_equal(found[2], found[0])
 
     def test_an_unknown_name_is_told(self) -> None:
-        with pytest.raises(ArtmirrorError, match="no flow named 'lucas'; wanted dis, farneback or raft"):
+        with pytest.raises(ArtmirrorError, match="no flow named 'lucas'; wanted dis or farneback"):
             open_flow("lucas")
 
     def test_frames_that_do_not_fit_are_told(self) -> None:
@@ -101,7 +101,10 @@ class TestEstimators:
         assert dense_flow(big[:16, :16], big[:16, :16], dis_flow)[0].shape == (16, 16, 2)
 
     def test_no_torch_is_wanted(self) -> None:
-        code = "import sys; sys.modules['torch'] = None; from artmirror.runtime.common.flow import open_flow; open_flow('dis')"
+        code = (
+            "import sys; sys.modules['torch'] = None; "
+            "from artmirror.runtime.common.flow import open_flow; open_flow('dis')"
+        )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.pictures import read_picture
 from artmirror.runtime.sources.open import open_source
-from artmirror.runtime.sources.pictures import load_picture
 from artmirror.runtime.sources.synthetic import SyntheticSource
 from tests.runtime.media import (
     FakeClock,
@@ -46,13 +46,13 @@ def test_folder_is_read_in_natural_order(tmp_path):
 
 def test_every_kind_of_picture_becomes_bgr(tmp_path):
     grey = np.full((64, 64), 77, np.uint8)
-    assert load_picture(write_picture(tmp_path / "grey.png", grey))[5, 5].tolist() == [77, 77, 77]
+    assert read_picture(write_picture(tmp_path / "grey.png", grey))[5, 5].tolist() == [77, 77, 77]
     deep = np.full((64, 64, 3), 77 * 257, np.uint16)
-    assert load_picture(write_picture(tmp_path / "deep.png", deep))[5, 5].tolist() == [77, 77, 77]
+    assert read_picture(write_picture(tmp_path / "deep.png", deep))[5, 5].tolist() == [77, 77, 77]
     clear = np.full((64, 64, 4), (0, 0, 200, 0), np.uint8)
     clear[:32, :, 3] = 255
     clear[:, :8, 3] = 51
-    picture = load_picture(write_picture(tmp_path / "clear.png", clear))
+    picture = read_picture(write_picture(tmp_path / "clear.png", clear))
     assert [picture[5, 20].tolist(), picture[50, 20].tolist()] == [[0, 0, 200], [255, 255, 255]]
     assert picture[5, 2].tolist() == [204, 204, 244]
 
@@ -63,7 +63,7 @@ def test_exif_orientation_is_respected(tmp_path):
     exif = b"Exif\0\0" + tiff
     path = tmp_path / "phone.jpg"
     path.write_bytes(data[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + data[2:])
-    picture = load_picture(path)
+    picture = read_picture(path)
     assert np.abs(picture.astype(int) - np.rot90(halves((64, 96)), -1)).mean() < 8
 
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.config import MotionConfig, TrainConfig
-from artmirror.train.motion import warp
+from artmirror.train.objective.warp import warp
+from artmirror.train.pairs.base import Pair
 from artmirror.train.pairs.clips import MIN_TRUSTED, ClipPairs
-from artmirror.train.pairs.photos import Pair
 from tests.train.clip_dataset import DX, DY, HEIGHT, noise_shot, panned_shot, write_dataset
 
 MakeConfig = Callable[..., TrainConfig]

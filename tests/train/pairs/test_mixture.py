@@ -11,9 +11,10 @@ from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.checkpoint import StyleInfo, load_checkpoint
 from artmirror.train.config import TrainConfig
 from artmirror.train.loop import RunOptions, train
+from artmirror.train.pairs.base import Pair, PairStream
 from artmirror.train.pairs.clips import ClipPairs
 from artmirror.train.pairs.mixture import MixedPairs, training_pairs
-from artmirror.train.pairs.photos import MovedPhotos, Pair, PairStream
+from artmirror.train.pairs.photos import MovedPhotos
 from tests.train.clip_dataset import panned_shot, write_dataset
 
 MakeConfig = Callable[..., TrainConfig]

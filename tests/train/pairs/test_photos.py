@@ -15,9 +15,10 @@ from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.batches import batches
 from artmirror.train.config import MotionConfig, TrainConfig
 from artmirror.train.distributed import Group
-from artmirror.train.motion import warp
+from artmirror.train.objective.warp import warp
 from artmirror.train.pairs import photos as data
-from artmirror.train.pairs.photos import MovedPhotos, Pair, read_painting, read_picture
+from artmirror.train.pairs.base import Pair, read_painting, read_rgb
+from artmirror.train.pairs.photos import MovedPhotos
 
 MakeConfig = Callable[..., TrainConfig]
 
@@ -67,9 +68,9 @@ class TestMovedPhotos:
 
         def read(path: Path) -> object:
             seen.append(path.name)
-            return read_picture(path)
+            return read_rgb(path)
 
-        monkeypatch.setattr(data, "read_picture", read)
+        monkeypatch.setattr(data, "read_rgb", read)
         stream = MovedPhotos(photos, make_config(steps=50, pairs=2))
         assert len(stream) == 100
         for index in range(20):
@@ -136,7 +137,7 @@ class TestReadPicture:
     def test_channels_are_rgb(self, tmp_path: Path, suffix: str) -> None:
         path = tmp_path / f"orange.{suffix}"
         cv2.imwrite(str(path), np.full((20, 30, 3), (10, 120, 230), np.uint8))  # BGR
-        rgb = read_picture(path)
+        rgb = read_rgb(path)
         assert rgb.shape == (20, 30, 3)
         assert rgb.dtype == np.uint8
         np.testing.assert_allclose(rgb.mean((0, 1)), (230, 120, 10), atol=4)
@@ -156,7 +157,7 @@ class TestReadPicture:
     ) -> None:
         path = tmp_path / "picture.png"
         cv2.imwrite(str(path), pixels)
-        rgb = read_picture(path)
+        rgb = read_rgb(path)
         assert rgb.shape == (9, 7, 3)
         assert rgb.dtype == np.uint8
         np.testing.assert_allclose(rgb, np.broadcast_to(expected, (9, 7, 3)), atol=1)
@@ -170,14 +171,14 @@ class TestReadPicture:
 
     def test_a_missing_file_a_folder_and_other_data_are_told(self, tmp_path: Path) -> None:
         with pytest.raises(ArtmirrorError, match=r"cannot read .*absent\.png: No such file"):
-            read_picture(tmp_path / "absent.png")
+            read_rgb(tmp_path / "absent.png")
         with pytest.raises(ArtmirrorError, match=r"cannot read .*: Is a directory"):
-            read_picture(tmp_path)
+            read_rgb(tmp_path)
         (tmp_path / "empty.png").touch()
         (tmp_path / "text.png").write_text("a text")
         for name in ("empty.png", "text.png"):
             with pytest.raises(ArtmirrorError, match=rf"{name} is not a picture; wanted JPEG"):
-                read_picture(tmp_path / name)
+                read_rgb(tmp_path / name)
 
     def test_a_picture_beyond_opencvs_limit_is_told(self, tmp_path: Path) -> None:
         def chunk(kind: bytes, content: bytes) -> bytes:
@@ -187,12 +188,12 @@ class TestReadPicture:
         header = chunk(b"IHDR", struct.pack(">IIBBBBB", 900_000, 900_000, 8, 2, 0, 0, 0))
         (tmp_path / "vast.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
         with pytest.raises(ArtmirrorError, match=r"vast\.png is not a picture"):
-            read_picture(tmp_path / "vast.png")
+            read_rgb(tmp_path / "vast.png")
 
 
 def test_the_painting_comes_at_its_short_side(painting: Path) -> None:
     found = read_painting(painting, 64)  # from 80 x 100
     assert found.shape == (1, 3, 64, 80)
     assert found.dtype == torch.float32
-    expected = read_picture(painting).mean((0, 1)) / 255
+    expected = read_rgb(painting).mean((0, 1)) / 255
     np.testing.assert_allclose(found.mean((0, 2, 3)), expected, atol=0.01)

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.common.flow import dense_flow, open_flow
+from artmirror.runtime.common.flow import dense_flow
+from artmirror.train.pairs.raft import open_any_flow
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def test_without_torchvision_it_is_told_what_to_install(monkeypatch: pytest.Monk
     with pytest.raises(
         ArtmirrorError, match=r"raft needs a torchvision that fits torch .*pip install 'artmirror\[raft\]'"
     ):
-        open_flow("raft")
+        open_any_flow("raft")
 
 
 @pytest.mark.parametrize("name", ["raft_small", "raft_large"])
@@ -36,7 +37,7 @@ def test_a_file_of_weights_makes_its_network(models: Any, tmp_path: Path, name: 
     network = getattr(models, name)(weights=None).eval()
     torch.save(network.state_dict(), tmp_path / "weights.pth")
     frames = np.random.default_rng(0).integers(0, 255, (2, 100, 132, 3), np.uint8)  # smaller than it takes; not by 8
-    forward, backward = dense_flow(*frames, open_flow("raft", tmp_path / "weights.pth"))
+    forward, backward = dense_flow(*frames, open_any_flow("raft", tmp_path / "weights.pth"))
     assert forward.shape == backward.shape == (100, 132, 2)
     assert forward.dtype == np.float32
     assert not np.array_equal(forward, backward)
@@ -49,10 +50,10 @@ def test_a_file_of_weights_makes_its_network(models: Any, tmp_path: Path, name: 
 
 def test_unusable_weights_are_told(models: Any, tmp_path: Path) -> None:
     with pytest.raises(ArtmirrorError, match=r"cannot read .*absent\.pth: No such file"):
-        open_flow("raft", tmp_path / "absent.pth")
+        open_any_flow("raft", tmp_path / "absent.pth")
     (tmp_path / "text.pth").write_text("no weights")
     with pytest.raises(ArtmirrorError, match=r"text\.pth holds no weights"):
-        open_flow("raft", tmp_path / "text.pth")
+        open_any_flow("raft", tmp_path / "text.pth")
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
     with pytest.raises(ArtmirrorError, match=r"other\.pth is neither raft_large nor raft_small"):
-        open_flow("raft", tmp_path / "other.pth")
+        open_any_flow("raft", tmp_path / "other.pth")

@@ -23,6 +23,7 @@ from rich.console import Console
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.flow import decode_flow_png
+from artmirror.runtime.common.pixels import Size
 from artmirror.train.data_cli import main
 from artmirror.train.prepare.files import find_videos
 from artmirror.train.prepare.folder import PrepareConfig
@@ -32,12 +33,12 @@ from artmirror.train.prepare.report import Report
 from artmirror.train.prepare.run import prepare
 from artmirror.train.prepare.shards import StoredFlow
 from artmirror.train.prepare.shots import Rules
-from artmirror.train.prepare.video import Margins, Size, VideoReader, filled
+from artmirror.train.prepare.video import Margins, VideoReader, filled
 from tests.runtime.media import write_clip
 from tests.train.moving_clips import HEIGHT, WIDTH, pan, write_clips
 
 SHARED = Path(__file__).parents[2].parent / "shared"
-CONFIG = PrepareConfig(size=Size(WIDTH, HEIGHT))
+CONFIG = PrepareConfig(size=Size(HEIGHT, WIDTH))
 Prepared = tuple[Path, Report]
 
 
@@ -317,7 +318,7 @@ class TestVideo:
     def test_a_measurement_is_read_back_as_it_was(self, clips: Path) -> None:
         measured = measure(clips / "a_two_shots.mp4")
         again = Measurement.from_bytes(measured.to_bytes())
-        assert (again.size, again.cuts, again.fps) == (Size(WIDTH, HEIGHT), (60,), 25.0)
+        assert (again.size, again.cuts, again.fps) == (Size(HEIGHT, WIDTH), (60,), 25.0)
         assert again.thumbnails == measured.thumbnails
         assert len(again.thumbnails) == 2
         np.testing.assert_array_equal(again.hashes, measured.hashes)
@@ -340,7 +341,7 @@ class TestVideo:
         lying = cv2.rotate(picture, cv2.ROTATE_90_COUNTERCLOCKWISE)
         for name, frames, turn in (("portrait.mp4", picture, 0), ("turned.mp4", lying, -90)):
             reader = VideoReader(write_clip(tmp_path / name, [frames] * 3, rotation=turn))
-            frame = filled(next(reader.frames()).picture, Size(108, 60))
+            frame = filled(next(reader.frames()).picture, Size(60, 108))
             assert frame.shape == (60, 108, 3)
             assert (np.abs(frame[4:-4].astype(int) - (0, 255, 0)) < 12).all(), name
 
@@ -364,7 +365,7 @@ class TestVideo:
             for picture in woven:
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
             container.mux(stream.encode(None))
-        frames = [filled(frame.picture, Size(WIDTH, HEIGHT)) for frame in VideoReader(path).frames()]
+        frames = [filled(frame.picture, Size(HEIGHT, WIDTH)) for frame in VideoReader(path).frames()]
         assert len(frames) == len(woven)
         combs = [np.abs(np.diff(np.stack(each).astype(int), axis=1)).mean() for each in (woven, frames, fields)]
         assert combs[1] < 1.2 * combs[2] < 0.6 * combs[0]

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from artmirror.runtime.common.pixels import Size
 from artmirror.train.prepare.measure import HASH_EVERY, SHARPNESS_EVERY, TRUST_EVERY, Measurement
 from artmirror.train.prepare.shots import (
     Rules,
@@ -15,9 +16,9 @@ from artmirror.train.prepare.shots import (
     hold_out,
     without_duplicates,
 )
-from artmirror.train.prepare.video import Margins, Size
+from artmirror.train.prepare.video import Margins
 
-SIZE = Size(640, 360)
+SIZE = Size(360, 640)
 RULES = Rules()
 
 
@@ -32,8 +33,8 @@ def measured(frames: int = 100, cuts: tuple[int, ...] = (), seed: int = 0, **col
     }
     hashes = np.random.default_rng(seed).integers(0, 256, (-(-frames // HASH_EVERY), 2, 32), np.uint8)
     return Measurement(
-        size=columns.get("size", Size(1280, 720)),  # type: ignore[arg-type]
-        small=Size(320, 180),
+        size=columns.get("size", Size(720, 1280)),  # type: ignore[arg-type]
+        small=Size(180, 320),
         fps=25.0,
         remarks=(),
         cuts=cuts,
@@ -74,7 +75,7 @@ class TestCutting:
 
     def test_motion_is_in_pixels_of_the_dataset(self) -> None:
         assert only_shot(measured(motion=1.5)).motion_px == 3.0  # 320 wide when measured, 640 now
-        half = find_shots(measured(motion=1.5), 0, 0, Size(320, 180), RULES)
+        half = find_shots(measured(motion=1.5), 0, 0, Size(180, 320), RULES)
         assert half[0].motion_px == 1.5
 
     def test_what_a_cut_seems_to_move_does_not_count(self) -> None:
@@ -96,7 +97,7 @@ class TestRules:
             ("fast", "moves 42.0 px a frame, at most 40", {"motion": 21}),
             ("untrusted", "flow is consistent on 45%, wanted 50%", {"trust": 0.45}),
             ("blurred", "sharpness 0.0010, wanted 0.002", {"sharpness": 0.001}),
-            ("small", "enlarged 1.60 times, at most 1.5", {"size": Size(400, 225)}),
+            ("small", "enlarged 1.60 times, at most 1.5", {"size": Size(225, 400)}),
         ],
     )
     def test_each_drops_with_its_number(self, rule: str, why: str, columns: dict[str, object]) -> None:
@@ -117,7 +118,7 @@ class TestRules:
             {"motion": 19},
             {"trust": 0.52},
             {"sharpness": 0.0021},
-            {"size": Size(430, 242)},
+            {"size": Size(242, 430)},
         ],
     )
     def test_what_is_just_good_enough_stays(self, columns: dict[str, object]) -> None:

@@ -1,14 +1,8 @@
-"""Motion that training makes up, and the warp of its losses: random smooth flow, differentiable sampling.
-
-Pure functions; the convention is that of `artmirror.runtime.common.flow`.
-"""
+"""Motion that training makes up for a photo. The convention is that of `artmirror.runtime.common.flow`."""
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
 
 from artmirror.train.config import MotionConfig
 
@@ -34,12 +28,3 @@ def random_flow(side: int, motion: MotionConfig, rng: np.random.Generator) -> ND
     wobble = cv2.resize(knots, (side, side), interpolation=cv2.INTER_CUBIC)
     flow += wobble * np.float32(rng.uniform(0, motion.wobble_px))
     return flow  # (side, side, 2) float32 pixels
-
-
-def warp(image: Tensor, flow: Tensor) -> Tensor:  # (B, C, H, W) float, (B, 2, H, W) float32 pixels
-    """Sample `image` bilinearly where `flow` points, out(x) = image(x + flow(x)); beyond the border, its value."""
-    _, _, height, width = image.shape
-    x = torch.arange(width, device=flow.device, dtype=flow.dtype) + flow[:, 0]
-    y = torch.arange(height, device=flow.device, dtype=flow.dtype)[:, None] + flow[:, 1]
-    grid = torch.stack([2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1], dim=-1)  # (B, H, W, 2) in [-1, 1]
-    return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=True)
