@@ -51,10 +51,10 @@ def collect(source: str, output: Path, dry_run: bool, delay: float, **options: A
     left out. robots.txt is respected. Ctrl-C and being killed are no harm: the same command goes on. What was collected
     from where is written to collected.json in the folder; see yourself to the licences.
     """
+    from artmirror.train.collect import run as collecting
     from artmirror.train.collect.client import PoliteClient
     from artmirror.train.collect.collection import Collection
     from artmirror.train.collect.progress import CollectProgress
-    from artmirror.train.collect import run as collecting
 
     config = collecting.CollectConfig(
         max_size_bytes=options["max_size"],

@@ -13,12 +13,13 @@ from artmirror.benchmarks.records.environment import Environment
 from artmirror.benchmarks.records.machine import Gpu
 from artmirror.benchmarks.records.speed import ScenarioName, Session
 from artmirror.benchmarks.records.temporal import TemporalSession
+from artmirror.benchmarks.report import figures, moments
 from artmirror.benchmarks.report.moments import Moment
 from artmirror.benchmarks.speed.notes import roof_notes, speed_notes
 from artmirror.benchmarks.speed.summary import by_size, series
-from artmirror.benchmarks.speed.table import figures, moments, sizes, speed_grids
+from artmirror.benchmarks.speed.table import sizes, speed_grids
+from artmirror.benchmarks.temporal import table as temporal_report
 from artmirror.benchmarks.temporal.kept_frames import WHITE, KeptFrames
-from artmirror.benchmarks.temporal.metric import table as temporal_report
 
 _CURVES = 12  # sequences whose curves are shown
 # Scenarios whose latency is drawn: with transfers it looks as without, and a pipeline's frames wait in a full queue.

@@ -16,7 +16,7 @@ from artmirror.benchmarks.speed.rounds import Starts
 from artmirror.benchmarks.speed.start_probe import Request
 from artmirror.benchmarks.speed.workload import read_workload
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.gallery.bundled import bundled as gallery
+from artmirror.runtime.gallery import bundled as gallery
 from tests.benchmarks.fakes import SIZE, FakeEngine, make_start
 from tests.benchmarks.moving import texture, write_picture
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from artmirror.runtime.engines.open import cuda_device as cuda
+from artmirror.runtime.engines import cuda_device as cuda
 
 
 class FakeCuda(ModuleType):

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from artmirror.runtime.engines import onnxruntime_cuda as engine_onnxruntime_cuda
 from artmirror.runtime.engines.base import Engine, stylize
-from artmirror.runtime.engines.open import onnxruntime_cuda as engine_onnxruntime_cuda
 from artmirror.runtime.engines.open import open_engine
 from artmirror.runtime.gallery.bundled import find_style
 from tests.runtime import fake_cuda

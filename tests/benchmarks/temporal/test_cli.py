@@ -15,7 +15,7 @@ from onnx import helper
 
 from artmirror.benchmarks.cli import main
 from artmirror.benchmarks.records.temporal import LpipsWeights, TemporalSession, read_temporal, write_temporal
-from artmirror.benchmarks.temporal.metric import painters
+from artmirror.benchmarks.temporal import painters
 from artmirror.benchmarks.temporal.summary import mean_lpips, temporal_error
 from artmirror.benchmarks.temporal.table import markdown_temporal
 from artmirror.runtime.common.errors import ArtmirrorError

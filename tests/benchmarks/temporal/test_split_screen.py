@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 
 from artmirror.benchmarks.cli import main
-from artmirror.benchmarks.temporal.metric import painters
+from artmirror.benchmarks.temporal import painters
 from artmirror.benchmarks.temporal.split_screen import SequenceScreen, SplitScreen
 from artmirror.runtime.common.errors import ArtmirrorError
 from tests.benchmarks.fakes import SIZE, FakeEngine

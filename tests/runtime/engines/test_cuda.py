@@ -14,12 +14,12 @@ import pytest
 
 from artmirror.export.plan.gpu import current_gpu
 from artmirror.runtime.common.errors import ArtmirrorError, CannotRunHere
+from artmirror.runtime.engines import cuda_device as cuda
+from artmirror.runtime.engines import onnxruntime_cuda as engine_onnxruntime_cuda
 from artmirror.runtime.engines.base import EngineInfo, stylize
 from artmirror.runtime.engines.cuda import CudaEngine, DeviceSlot
 from artmirror.runtime.engines.cuda_device import open_device
 from artmirror.runtime.engines.cuda_graph import CudaGraph, GraphRefused
-from artmirror.runtime.engines.open import cuda_device as cuda
-from artmirror.runtime.engines.open import onnxruntime_cuda as engine_onnxruntime_cuda
 from artmirror.runtime.engines.open import open_engine
 from artmirror.runtime.engines.rebuild import PlanMismatch
 from artmirror.runtime.gallery.bundled import find_style

@@ -10,7 +10,7 @@ import pytest
 from artmirror.runtime import cli
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.engines.open import Opened
-from artmirror.runtime.gallery.bundled import bundled as gallery
+from artmirror.runtime.gallery import bundled as gallery
 from artmirror.runtime.gallery.bundled import bundled_styles, find_style
 from artmirror.runtime.gallery.quality import open_best
 from artmirror.runtime.gallery.variants import QUALITIES, find_variant, quality_of, variant_path, variants

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.sources import camera as source_camera
 from artmirror.runtime.sources.camera import CameraSource
-from artmirror.runtime.sources.open import camera as source_camera
 from tests.runtime.media import FakeClock, error_of, halves, make_slot
 
 
