@@ -14,22 +14,18 @@ import cv2  # before PyAV: loaded after it, OpenCV's first window hangs in PyAV'
 import av
 import numpy as np
 from av.video.frame import VideoFrame
-from av.video.reformatter import Colorspace
-from av.video.stream import VideoStream
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.fit import centre_crop, check_native_size, cover_size
 from artmirror.runtime.common.latch import Latch
 from artmirror.runtime.common.pixels import Pixels
+from artmirror.runtime.common.video import TURNS, open_video, reason_of, scaled_bgr, turn_of, upright_size
 from artmirror.runtime.frame import FrameSlot
 
 _log = logging.getLogger("artmirror.runtime")
 
-_NETWORK_TIMEOUT_S = 10.0
 _SLACK_FRAMES = 2  # so many missing at the end are the container's rounding, not damage
 _COARSEST_TICK_S = Fraction(1, 1000)
-_UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
-_TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 
 
 class VideoSource:
@@ -61,19 +57,8 @@ class VideoSource:
         self._monotonic = monotonic
         self._latch = Latch(self._release)
         self._sleep = sleep or self._latch.closed.wait
+        self._container, self._stream = open_video(name, stream=stream)
         try:
-            self._container = av.open(
-                name if stream else f"file:{name}",  # a colon in a file's name must not read as a protocol
-                metadata_errors="replace",  # titles in old encodings are no reason to refuse a video
-                timeout=_NETWORK_TIMEOUT_S if stream else None,
-                options={"rtsp_flags": "prefer_tcp"} if stream else {},
-            )
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise ArtmirrorError(_cannot_open(name, stream, error)) from error
-        try:
-            if not self._container.streams.video:
-                raise ArtmirrorError(f"{name} has no picture (sound only?): a video file is wanted")
-            self._stream: VideoStream = self._container.streams.video[0]
             # One thread: two decode in 20 % more CPU time, and the engine wants all cores.
             self._stream.codec_context.thread_count = 1
             self._waiting: deque[VideoFrame] = deque()
@@ -85,8 +70,8 @@ class VideoSource:
             self._container.close()
             raise
         self._waiting.appendleft(first)
-        self._turn = round(first.rotation / 90) % 4 * 90  # degrees counterclockwise
-        self.size = size or check_native_size(name, self._upright(first))
+        self._turn = turn_of(first)
+        self.size = size or check_native_size(name, upright_size(first))
         self._rate = self._stream.average_rate or self._stream.guessed_rate or Fraction(25)
         self.rate: Fraction | None = self._rate
         self._short_avi = self._container.format.name == "avi" and not stream and _is_short_avi(name)
@@ -139,7 +124,7 @@ class VideoSource:
         except (av.FFmpegError, OSError) as error:
             if self.live:
                 raise ArtmirrorError(
-                    f"the stream {self.name} broke ({_reason(error)}): check the network and its server"
+                    f"the stream {self.name} broke ({reason_of(error)}): check the network and its server"
                 ) from error
             _log.debug("%s: %s", self.name, error)  # `_check_end` tells whether pictures are missing
             yield av.Packet()  # an empty packet drains the decoder
@@ -168,28 +153,17 @@ class VideoSource:
         # Matroska counts milliseconds: 30000/1001 frames per second would become a rate that jitters.
         return even_s if abs(even_s - media_s) <= min(self._tick_s, _COARSEST_TICK_S) else media_s
 
-    def _upright(self, frame: VideoFrame) -> tuple[int, int]:
-        return (frame.width, frame.height) if self._turn in (90, 270) else (frame.height, frame.width)
-
     def _convert(self, frame: VideoFrame, out: Pixels) -> None:
         """Write `frame` into `out` (H, W, 3) uint8 BGR: scaled while its colours are converted, cropped, turned."""
         lying = self._turn in (90, 270)
         want = (self.size[1], self.size[0]) if lying else self.size  # (h, w) before the turn
         height, width = cover_size((frame.height, frame.width), want)
-        # Untagged video of HD size is BT.709 by convention; libswscale would take it for BT.601.
-        untagged_hd = frame.colorspace == _UNSPECIFIED and frame.height >= 720
-        scaled = frame.reformat(
-            width=width,
-            height=height,
-            format="bgr24",
-            src_colorspace=Colorspace.ITU709 if untagged_hd else None,
-            threads=1,
-        )
+        scaled = scaled_bgr(frame, (height, width))
         plane = scaled.planes[0]
         rows = np.frombuffer(memoryview(plane), np.uint8, plane.line_size * height).reshape(height, plane.line_size)
         picture = centre_crop(rows[:, : width * 3].reshape(height, width, 3), want)  # (h, w, 3) uint8 BGR
         if self._turn:
-            cv2.rotate(picture, _TURNS[self._turn], dst=out)
+            cv2.rotate(picture, TURNS[self._turn], dst=out)
             if self._mirror:
                 cv2.flip(out, 1, dst=out)
         elif self._mirror:
@@ -251,20 +225,3 @@ def _is_short_avi(path: str) -> bool:
     with Path(path).open("rb") as file:
         head = file.read(8)
         return int.from_bytes(head[4:], "little") + len(head) > file.seek(0, 2)
-
-
-def _cannot_open(name: str, stream: bool, error: Exception) -> str:
-    reason = _reason(error)
-    if stream:
-        return f"cannot open the stream {name} ({reason}): check the address, the network and that its server runs"
-    if isinstance(error, PermissionError):
-        return f"cannot read {name} ({reason}): check its permissions"
-    return (
-        f"{name} is not a video that can be read ({reason}; cut off, damaged or no video): a playable video is wanted"
-    )
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, av.error.ExitError):  # what libav says when the timeout strikes
-        return f"no data within {_NETWORK_TIMEOUT_S:.0f} s"
-    return getattr(error, "strerror", None) or str(error)

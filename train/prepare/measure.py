@@ -18,7 +18,8 @@ from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.flow import dense_flow, dis_flow, trusted
 from artmirror.runtime.common.pictures import encode_picture
 from artmirror.runtime.common.pixels import Pixels, Size
-from artmirror.train.prepare.video import VideoReader, fitted, upright_size
+from artmirror.runtime.common.video import upright_size
+from artmirror.train.prepare.video import VideoReader, fitted
 
 SMALL_SIDE = 320  # pixels; motion, cuts, light and bars are measured at this size
 SHARPNESS_SIDE = 640  # blur shows only near the size that is trained on

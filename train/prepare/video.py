@@ -12,14 +12,11 @@ import av
 import numpy as np
 from av.filter import Graph
 from av.video.frame import VideoFrame
-from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 
-from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.pixels import Pixels, Size
+from artmirror.runtime.common.video import TURNS, open_video, scaled_bgr, turn_of, upright_size
 
-_UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
-_TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 _SHORT = 0.95  # of the declared frames; containers round, and edit lists hide a few
 
 
@@ -63,8 +60,8 @@ class VideoReader:
         """
         self._path = path
         self.remarks: list[str] = []
-        with self._open() as container:
-            stream = container.streams.video[0]
+        container, stream = open_video(str(self._path))
+        with container:
             self.fps = float(stream.average_rate or stream.guessed_rate or 25)
             self.expected_frames = stream.frames or round((container.duration or 0) / av.time_base * self.fps)
 
@@ -75,8 +72,8 @@ class VideoReader:
             ArtmirrorError: the file is gone.
         """
         self.remarks = []
-        with self._open() as container:
-            stream = container.streams.video[0]
+        container, stream = open_video(str(self._path))
+        with container:
             stream.thread_type = "AUTO"
             tick_s = stream.time_base or 1 / Fraction(self.fps)
             first_pts: int | None = None
@@ -97,19 +94,6 @@ class VideoReader:
             declared = stream.frames
             if count < declared * _SHORT:
                 self.remarks.append(f"ends at frame {count} of {declared} (cut off or damaged)")
-
-    def _open(self) -> "av.container.InputContainer":
-        try:
-            container = av.open(f"file:{self._path}", metadata_errors="replace")  # a colon must not read as a protocol
-        except (av.FFmpegError, OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise ArtmirrorError(
-                f"{self._path} is not a video that can be read ({reason}); wanted a playable file"
-            ) from None
-        if not container.streams.video:
-            container.close()
-            raise ArtmirrorError(f"{self._path} has no picture (sound only?); wanted a video file")
-        return container
 
     def _progressive(
         self, container: "av.container.InputContainer", stream: VideoStream
@@ -132,12 +116,6 @@ class VideoReader:
         if graph is not None:
             graph.vpush(None)
             yield from _pulled(graph)
-
-
-def upright_size(picture: VideoFrame) -> Size:
-    """The size as shown, after the turn that phones note in the file."""
-    lying = _turn(picture) in (90, 270)
-    return Size(picture.width, picture.height) if lying else Size(picture.height, picture.width)
 
 
 def fitted(picture: VideoFrame, long_side: int) -> Pixels:
@@ -171,23 +149,10 @@ def fill_scale(source: Size, target: Size, margins: Margins = NO_MARGINS) -> flo
 
 
 def _upright(picture: VideoFrame, size: Size) -> Pixels:
-    turn = _turn(picture)
+    turn = turn_of(picture)
     lying = turn in (90, 270)
-    # Untagged video of HD size is BT.709 by convention; libswscale would take it for BT.601.
-    untagged_hd = picture.colorspace == _UNSPECIFIED and picture.height >= 720
-    scaled = picture.reformat(
-        width=size.height if lying else size.width,
-        height=size.width if lying else size.height,
-        format="bgr24",
-        src_colorspace=Colorspace.ITU709 if untagged_hd else None,
-        interpolation="BICUBIC",
-        threads=1,  # the bytes must not depend on the number of cores
-    ).to_ndarray()
-    return np.asarray(cv2.rotate(scaled, _TURNS[turn]) if turn else scaled, np.uint8)
-
-
-def _turn(picture: VideoFrame) -> int:
-    return round(picture.rotation / 90) % 4 * 90  # degrees counterclockwise
+    scaled = scaled_bgr(picture, size[::-1] if lying else size, "BICUBIC").to_ndarray()
+    return np.asarray(cv2.rotate(scaled, TURNS[turn]) if turn else scaled, np.uint8)
 
 
 def _decoded(container: "av.container.InputContainer", stream: VideoStream) -> Iterator[VideoFrame | None]:
