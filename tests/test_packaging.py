@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.places import ROOT
+
 ROOMS = ("train", "export", "runtime", "benchmarks")
 ALLOWED_IMPORTS = {
     "train": set(),

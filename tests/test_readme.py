@@ -3,7 +3,6 @@
 import contextlib
 import re
 import shlex
-from pathlib import Path
 
 import click
 import pytest
@@ -14,8 +13,8 @@ from artmirror.export.cli import main as st_export
 from artmirror.runtime.cli import main as st_run
 from artmirror.train.cli import main as st_train
 from artmirror.train.data_cli import main as st_data
+from tests.places import ROOT
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 COMMANDS: dict[str, click.Command] = {
     "st-data": st_data,

@@ -36,7 +36,7 @@ class Command(click.Command):
                 raise
             if isinstance(error, ImportError) and self._extra is not None:
                 raise ArtmirrorError(
-                    f"{ctx.find_root().command_path} needs the package {error.name}; "
+                    f"{ctx.find_root().info_name} needs the package {error.name}; "
                     f"install it with pip install 'artmirror[{self._extra}]'"
                 ) from None
             told = " ".join(str(error).split())[:300]  # too little memory, or a defect

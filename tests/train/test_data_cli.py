@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
 def collect(folder: Path) -> Collect:
     def call(*arguments: object) -> Result:
         words = [str(argument) for argument in arguments]
-        return CliRunner().invoke(main, ["collect", *words, "-o", str(folder), "--delay", "0"])
+        return CliRunner().invoke(main, ["collect", *words, "-o", str(folder), "--delay", "0"], prog_name="st-data")
 
     return call
 
@@ -101,7 +101,7 @@ def test_help_imports_nothing_that_is_not_installed_everywhere() -> None:
 
 def test_without_the_extra(collect: Collect, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("artmirror.train.")]:
-        if name.rpartition(".")[2] in ("collect", "collect_progress", "web", "links", "download"):
+        if name.startswith("artmirror.train.collect"):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "protego", None)
     result = collect("list.txt")

@@ -30,9 +30,10 @@ from artmirror.runtime.common.flow import (
     write_flow,
 )
 from artmirror.train.objective.warp import warp
+from tests.places import SHARED
 from tests.train.clip_dataset import texture
 
-TRUTH = Path(__file__).parents[2].parent / "shared" / "data" / "flow_gt"
+TRUTH = SHARED / "data" / "flow_gt"
 
 Rgb = NDArray[np.uint8]
 Flow = NDArray[np.float32]

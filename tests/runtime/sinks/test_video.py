@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from fractions import Fraction
-from pathlib import Path
 
 import cv2  # before PyAV, see sink_video
 
@@ -14,6 +13,7 @@ import pytest
 
 from artmirror.runtime.sinks.open import open_sink
 from artmirror.runtime.sources.open import open_source
+from tests.places import ROOT
 from tests.runtime.media import (
     flat,
     format_of,
@@ -189,8 +189,7 @@ def test_full_disk_is_one_line_and_leaves_nothing(tmp_path, name, frames):
         frames = 1
     limit = 20_000 if name == "a.png" else 60_000
     command = [sys.executable, "-c", FULL_DISK, str(tmp_path / name), str(limit), str(frames)]
-    root = Path(__file__).parents[2]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=root, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert done.stdout.count("\n") == 1

@@ -4,7 +4,6 @@ import shutil
 import subprocess
 import sys
 from fractions import Fraction
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,6 +12,7 @@ import pytest
 from artmirror.runtime.sinks.hud import Hud
 from artmirror.runtime.sinks.open import display_available
 from artmirror.runtime.sinks.window import WindowSink
+from tests.places import ROOT
 from tests.runtime.media import (
     error_of_sink,
     flat,
@@ -175,7 +175,6 @@ print("shown")
 
 @pytest.mark.skipif(shutil.which("xvfb-run") is None, reason="needs xvfb-run")
 def test_real_window_opens_and_closes():
-    root = Path(__file__).parents[2]
     command = ["xvfb-run", "-a", sys.executable, "-c", REAL_WINDOW]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=30, check=False)
     assert (done.stdout, done.stderr) == ("shown\n", "")

@@ -6,7 +6,6 @@ import itertools
 import threading
 import time
 from fractions import Fraction
-from pathlib import Path
 
 import cv2  # before PyAV, see sink_video
 
@@ -18,6 +17,7 @@ import pytest
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.sources.open import open_source
 from artmirror.runtime.sources.video import VideoSource
+from tests.places import SHARED
 from tests.runtime.media import (
     FakeClock,
     clip_pictures,
@@ -31,7 +31,6 @@ from tests.runtime.media import (
     write_picture,
 )
 
-SHARED = Path(__file__).parents[2].parent / "shared"
 SIZE = (96, 128)
 
 

@@ -14,8 +14,7 @@ from artmirror.train.config import TrainConfig
 from artmirror.train.objective import vgg as features
 from artmirror.train.objective.vgg import RELU_INDEX, STYLE_LAYERS, VggFeatures, load_vgg
 from artmirror.train.pairs.photos import MovedPhotos
-
-SHARED = Path(__file__).parents[2].parent / "shared"
+from tests.places import SHARED
 
 
 @pytest.fixture(scope="module")

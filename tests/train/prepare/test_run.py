@@ -34,10 +34,10 @@ from artmirror.train.prepare.run import prepare
 from artmirror.train.prepare.shards import StoredFlow
 from artmirror.train.prepare.shots import Rules
 from artmirror.train.prepare.video import Margins, VideoReader, filled
+from tests.places import ROOT, SHARED
 from tests.runtime.media import write_clip
 from tests.train.moving_clips import HEIGHT, WIDTH, pan, write_clips
 
-SHARED = Path(__file__).parents[2].parent / "shared"
 CONFIG = PrepareConfig(size=Size(HEIGHT, WIDTH))
 Prepared = tuple[Path, Report]
 
@@ -269,7 +269,7 @@ def test_killed_again_and_again_the_dataset_is_the_same(clips: Path, tmp_path: P
     config, some = replace(CONFIG, shard_bytes=1), [clips / "a_two_shots.mp4", clips / "g_good.avi"]
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(tmp_path / "killed"), *map(str, some)],
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -390,8 +390,8 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("words", "told"),
         [
-            (["--size", "640"], "wanted width and height of 64 pixels or more, as in 640x360"),
-            (["--size", "640x3"], "wanted width and height of 64 pixels or more"),
+            (["--size", "640"], "wanted WIDTHxHEIGHT with both at least 64, as in 640x360"),
+            (["--size", "640x3"], "wanted WIDTHxHEIGHT with both at least 64"),
             (["--flow-gap", "16"], "--flow-gap 16 does not fit into 16 frames per chunk"),
             (["--min-frames", "4"], "4 is not in the range x>=8"),
         ],
