@@ -1,5 +1,5 @@
 # make demo  stylizes a sample clip into demo.mp4
-# make test  format, lint, types, tests: what CI runs
+# make test  format, lint, imports between the rooms, types, tests: what CI runs
 # make bench  measures the project on this machine, some ten minutes: docs/bench and the README's numbers;
 #             DATA names a folder of clips, weights, paintings and other people's networks, which cannot be shipped
 # make format  rewrites the code in the project's format
@@ -20,8 +20,9 @@ demo: .venv/.runtime $(SAMPLE)
 test: .venv/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q --durations=10
 
 bench: .venv/.test
 	$(BIN)/python -m artmirror.benchmarks.studies.project --data "$(DATA)"
