@@ -1,8 +1,12 @@
 """What holds for all tests."""
 
 import faulthandler
+import os
 import signal
 import sys
+
+# Tiny networks in several processes: one thread each is fastest, and what tests start inherits it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_configure() -> None:

@@ -364,7 +364,7 @@ class TestBadInput:
             ({}, {"device": "toaster"}, "there is no device 'toaster'; wanted cpu, cuda"),
             ({"precision": "fp16"}, {}, "fp16 training needs a CUDA GPU; use --precision bf16 or fp32"),
             ({"content_path": "/absent"}, {}, "/absent does not exist; name a folder of photos"),
-            ({"style_path": "/absent.png"}, {}, r"cannot read /absent\.png: No such file"),
+            ({"style_path": "/absent.png"}, {}, r"cannot read the picture /absent\.png: No such file"),
             ({"vgg_path": "/absent.pth"}, {}, r"VGG-19 weights /absent\.pth do not exist; fetch"),
         ],
     )

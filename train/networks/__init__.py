@@ -1,4 +1,5 @@
 """What is trained: the stylizer.
 
-One more network: a module that paints a batch of frames, in a file of its own; a size of one is a preset in `train/config.py`.
+One more network: a module that paints a batch of frames, in a file of its own. A size of one is a preset in
+`train/config.py`.
 """

@@ -1,4 +1,4 @@
 """`st-data prepare`: from clips to a dataset, which reaches training by file alone.
 
-One more rule that drops shots: its number in `measure.py`, its limit and its words in `shots.py`, a line in `report.py`.
+One more rule that drops shots: its number in `measure.py`, its limit and its words in `shots.py`.
 """
