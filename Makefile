@@ -22,7 +22,7 @@ test: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/pytest -q --durations=10
+	$(BIN)/pytest -q -n 2 --dist loadscope --durations=10
 
 bench: .venv/.test
 	$(BIN)/python -m artmirror.benchmarks.studies.project --data "$(DATA)"

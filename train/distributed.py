@@ -43,7 +43,7 @@ class Group:
         """How many of a step's pairs are this process's.
 
         Raises:
-            ArtmirrorError: they cannot be shared out evenly, so that the mean over processes would not be that over pairs.
+            ArtmirrorError: they cannot be shared out evenly; the mean over processes would not be that over pairs.
         """
         if pairs % self.size:
             raise ArtmirrorError(

@@ -1,4 +1,4 @@
 """TensorRT: from an .onnx to a .plan.
 
-One more release of the library: what is different in it goes to `library.py`, what a user may ask of it to `options.py`.
+One more release of the library: what is different in it goes to `library.py`, what a user may ask for to `options.py`.
 """

@@ -47,7 +47,7 @@ def open_capture(number: int) -> Capture:
 class CameraSource:
     """A live camera.
 
-    Attributes: see `artmirror.runtime.sources.base.Source`. Without a wanted size it is the size that the camera gave when
+    Attributes: see `base.Source`. Without a wanted size it is the size that the camera gave when
     it was asked for 640x360.
     """
 

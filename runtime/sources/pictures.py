@@ -14,7 +14,7 @@ from artmirror.runtime.frame import FrameSlot
 class PictureSource:
     """Pictures from files, each once, all on the size of the first.
 
-    Attributes: see `artmirror.runtime.sources.base.Source`; the rate is None and no picture has a media time.
+    Attributes: see `base.Source`; the rate is None and no picture has a media time.
     """
 
     def __init__(self, name: str, paths: Sequence[Path], size: tuple[int, int] | None, mirror: bool) -> None:

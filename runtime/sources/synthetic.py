@@ -19,7 +19,7 @@ _LOOP_FRAMES = 160  # about so many until the motion repeats
 class SyntheticSource:
     """Endless picture whose upper half glides left while the lower half glides right, so that edges get covered.
 
-    Attributes: see `artmirror.runtime.sources.base.Source`. It is live and paced where a rate is given, else as fast as
+    Attributes: see `base.Source`. It is live and paced where a rate is given, else as fast as
     it is read, with a media time of 1/30 s per frame.
     """
 

@@ -31,7 +31,7 @@ _COARSEST_TICK_S = Fraction(1, 1000)
 class VideoSource:
     """A video file, or a stream from the network.
 
-    Attributes: see `artmirror.runtime.sources.base.Source`. A file is read as fast as it is wanted, with exact media times
+    Attributes: see `base.Source`. A file is read as fast as it is wanted, with exact media times
     counted from its first picture; with `live` it is paced at its own rate and has neither media times nor sound.
     """
 

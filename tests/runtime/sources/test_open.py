@@ -141,5 +141,6 @@ def test_sizes_and_counts_that_make_no_sense():
 
 
 def test_naming_sources_and_sinks_loads_no_library():
-    code = "import sys, artmirror.runtime.sources.open, artmirror.runtime.sinks.open; print({'cv2', 'av'} & set(sys.modules))"
+    names = "artmirror.runtime.sources.open, artmirror.runtime.sinks.open"
+    code = f"import sys, {names}; print({{'cv2', 'av'}} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
