@@ -90,7 +90,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     Raises:
         ArtmirrorError: the file cannot be written.
     """
-    _save(
+    save_plain(
         path,
         {
             "kind": CHECKPOINT_KIND,
@@ -112,7 +112,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         ArtmirrorError: the file is missing, damaged, or not a checkpoint of this format version.
     """
-    data = _load(path, CHECKPOINT_KIND)
+    data = load_plain(path, CHECKPOINT_KIND)
     try:
         return Checkpoint(
             style=StyleInfo(**data["style"]),
@@ -133,7 +133,7 @@ def save_state(path: Path, *, style: StyleInfo, config: TrainConfig, step: int, 
     Raises:
         ArtmirrorError: the file cannot be written.
     """
-    _save(
+    save_plain(
         path,
         {
             "kind": STATE_KIND,
@@ -152,14 +152,19 @@ def load_state(path: Path) -> tuple[StyleInfo, TrainConfig, int, dict[str, Any]]
     Raises:
         ArtmirrorError: the file is missing, damaged, or not a state of this format version.
     """
-    data = _load(path, STATE_KIND)
+    data = load_plain(path, STATE_KIND)
     try:
         return StyleInfo(**data["style"]), TrainConfig.from_dict(data["config"]), data["step"], data["state"]
     except (KeyError, TypeError) as error:
         raise ArtmirrorError(f"{path} is damaged: {error} is missing or wrong; start training anew") from None
 
 
-def _save(path: Path, data: dict[str, Any]) -> None:
+def save_plain(path: Path, data: dict[str, Any]) -> None:
+    """Write tensors and plain data.
+
+    Raises:
+        ArtmirrorError: the file cannot be written.
+    """
     content = io.BytesIO()  # a few MB; torch.save to a full disk would raise pages of C++ instead of an OSError
     torch.save(data, content)
     try:
@@ -168,7 +173,12 @@ def _save(path: Path, data: dict[str, Any]) -> None:
         raise cannot_write(path, error) from None
 
 
-def _load(path: Path, kind: str) -> dict[str, Any]:
+def load_plain(path: Path, kind: str) -> dict[str, Any]:
+    """Open what `save_plain` wrote with this `kind` and the present `format_version`.
+
+    Raises:
+        ArtmirrorError: the file is missing, damaged, of another kind or version.
+    """
     if not path.is_file():
         raise ArtmirrorError(f"{path} does not exist; wanted a file that st-train wrote")
     try:

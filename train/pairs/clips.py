@@ -40,7 +40,7 @@ class ClipPairs(PairStream):
     draws of pair `i` are the same, wherever its flow comes from.
 
     Raises:
-        ArtmirrorError: there is no dataset, it is damaged, it holds no pair of the wanted gaps, or there is no estimator.
+        ArtmirrorError: there is no dataset, it is damaged, no pair has the wanted gaps, or there is no estimator.
     """
 
     def __init__(self, folder: Path, config: TrainConfig) -> None:

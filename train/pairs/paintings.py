@@ -1,0 +1,86 @@
+"""Paintings to learn from: which there are, which are kept apart, and three ways of looking at each."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.pictures import picture_paths
+from artmirror.train.pairs.base import read_rgb, resized
+
+VIEWS = 3  # of a painting: whole, a detail, whole and mirrored at a larger size
+_SHORT_SIDE = 256  # pixels
+_LARGE_SIDE = 320
+_LONGEST = 1.5  # of the short side; of longer ones the middle is taken
+_HELD_OUT_EVERY = 17  # artists, by a checksum of their names: their paintings are never trained on
+
+
+@dataclass(frozen=True, slots=True)
+class Painting:
+    """A picture file, and who painted it where that is known."""
+
+    path: Path
+    artist: str = ""
+
+
+def find_paintings(folder: Path) -> list[Painting]:
+    """The pictures below a folder, with their artists where a `manifest.json` tells them.
+
+    The manifest is a list of objects with `file` and `artist`; what is not in it has no artist.
+
+    Raises:
+        ArtmirrorError: there is none, or the manifest is damaged.
+    """
+    paths = picture_paths(folder, below=True)
+    manifest = folder / "manifest.json"
+    artists: dict[str, str] = {}
+    if manifest.is_file():
+        try:
+            artists = {entry["file"]: entry.get("artist") or "" for entry in json.loads(manifest.read_text("utf-8"))}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ArtmirrorError(
+                f"{manifest} is damaged ({type(error).__name__}: {error}); wanted a list of objects with file, artist"
+            ) from None
+    return [Painting(path, artists.get(path.relative_to(folder).as_posix(), "")) for path in paths]
+
+
+def is_held_out(painting: Painting) -> bool:
+    """Whether it is kept apart to judge by: all of an artist's are, or none; without an artist, by the file's name."""
+    key = painting.artist or painting.path.name
+    return int(hashlib.sha256(key.encode()).hexdigest(), 16) % _HELD_OUT_EVERY == 0
+
+
+def view_of(painting: Painting, view: int) -> NDArray[np.uint8]:
+    """The painting as training sees it, (h, w, 3) uint8 RGB; the same at every call.
+
+    Raises:
+        ArtmirrorError: the file is missing or no picture.
+    """
+    rgb = read_rgb(painting.path)
+    side = _SHORT_SIDE
+    if view == 1:  # larger strokes
+        rng = np.random.default_rng(list(hashlib.sha256(painting.path.name.encode()).digest()))
+        height, width = rgb.shape[:2]
+        detail = max(1, int(min(height, width) * rng.uniform(0.6, 0.85)))
+        top, left = rng.integers(0, height - detail + 1), rng.integers(0, width - detail + 1)
+        rgb = rgb[top : top + detail, left : left + detail]
+    elif view == 2:
+        rgb = rgb[:, ::-1]
+        side = _LARGE_SIDE if min(rgb.shape[:2]) >= _SHORT_SIDE else _SHORT_SIDE
+    rgb = resized(np.ascontiguousarray(rgb), side)
+    height, width = rgb.shape[:2]
+    most = int(side * _LONGEST)
+    top, left = max(0, (height - most) // 2), max(0, (width - most) // 2)
+    return np.ascontiguousarray(rgb[top : top + most, left : left + most])
+
+
+def drawn(paintings: Sequence[Painting], count: int, rng: np.random.Generator) -> list[tuple[Painting, int]]:
+    """Some paintings and views for a step; half of the views are whole paintings, as they come at show time."""
+    chosen = rng.integers(0, len(paintings), count)
+    views = rng.choice(VIEWS, count, p=(0.5, 0.25, 0.25))
+    return [(paintings[int(index)], int(view)) for index, view in zip(chosen, views, strict=True)]
