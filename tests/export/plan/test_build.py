@@ -21,7 +21,7 @@ from artmirror.runtime.formats.manifest import METADATA_KEY, Manifest
 from artmirror.runtime.formats.plan import read_plan
 from artmirror.train.config import NetworkConfig
 from tests.export.conftest import make_checkpoint
-from tests.export.fake_tensorrt import make_tensorrt
+from tests.fakes.tensorrt_builder import make_tensorrt
 
 CONVOLUTIONS = 8  # of the network below
 RANGE = SizeRange((64, 64), (360, 640), (1080, 1920))
@@ -256,7 +256,7 @@ def test_a_graph_that_the_library_cannot_read_is_one_line(rtx: Library, tmp_path
     from onnx import TensorProto, helper
 
     from artmirror.runtime.formats.onnx import parse_onnx_metadata
-    from tests.runtime.fake_engine import make_manifest
+    from tests.fakes.engine import make_manifest
 
     frame = helper.make_tensor_value_info("frame", TensorProto.UINT8, [1, "h", "w", 3])
     out = helper.make_tensor_value_info("stylized", TensorProto.UINT8, [1, "h", "w", 3])

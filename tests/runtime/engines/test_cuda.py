@@ -24,33 +24,14 @@ from artmirror.runtime.engines.open import open_engine
 from artmirror.runtime.engines.rebuild import PlanMismatch
 from artmirror.runtime.gallery.bundled import find_style
 from artmirror.runtime.pipeline import Pipeline
-from tests.runtime import fake_cuda, fake_tensorrt
-from tests.runtime.fake_cuda import FakeCuda
-from tests.runtime.fake_engine import make_manifest
-from tests.runtime.fake_onnxruntime import FakeOnnxRuntime
-from tests.runtime.fake_tensorrt import FakeTensorRt, write_fake_plan
-from tests.runtime.real_gpu import build_real_plan, need_gpu
-from tests.runtime.test_pipeline import CollectingSink, CountingSource
-
-SIZE = (64, 96)
-
-
-class Bench:
-    """A simulated GPU with TensorRT, and an engine on it."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, **options: Any) -> None:
-        monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
-        self.cuda = fake_cuda.install(monkeypatch, options.pop("cuda", None), graphs=options.pop("graphs", False))
-        self.library = options.get("library", "tensorrt")
-        self.trt = FakeTensorRt(self.cuda, self.library)
-        monkeypatch.setitem(sys.modules, self.library, self.trt)
-        self.path = folder / "fake.plan"
-        write_fake_plan(self.path, **options)
-
-    def open(self) -> CudaEngine:
-        engine = open_engine(self.path, size=SIZE)
-        assert isinstance(engine, CudaEngine)
-        return engine
+from tests.fakes import cuda as fake_cuda
+from tests.fakes import tensorrt_runtime as fake_tensorrt
+from tests.fakes.cuda import FakeCuda
+from tests.fakes.ends import SIZE, CollectingSink, CountingSource
+from tests.fakes.engine import make_manifest
+from tests.fakes.onnxruntime import FakeOnnxRuntime
+from tests.fakes.real_gpu import build_real_plan, need_gpu
+from tests.fakes.tensorrt_runtime import Bench, FakeTensorRt, write_fake_plan
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.formats.plan import MAGIC, read_plan, read_plan_manifest, write_plan
-from tests.runtime.fake_engine import make_manifest
+from tests.fakes.engine import make_manifest
 
 ENGINE = bytes(range(256)) * 9
 

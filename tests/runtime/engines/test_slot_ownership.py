@@ -13,9 +13,9 @@ import pytest
 from artmirror.runtime.engines.base import Engine
 from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.pipeline import Pipeline
-from tests.runtime.engines.test_cuda import Bench
-from tests.runtime.fake_engine import FakeEngine
-from tests.runtime.test_pipeline import SIZE, CollectingSink, CountingSource
+from tests.fakes.ends import SIZE, CollectingSink, CountingSource
+from tests.fakes.engine import FakeEngine
+from tests.fakes.tensorrt_runtime import Bench
 
 POISON = 0xEE
 

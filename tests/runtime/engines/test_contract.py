@@ -13,12 +13,12 @@ from artmirror.runtime.engines import onnxruntime_cuda as engine_onnxruntime_cud
 from artmirror.runtime.engines.base import Engine, stylize
 from artmirror.runtime.engines.open import open_engine
 from artmirror.runtime.gallery.bundled import find_style
-from tests.runtime import fake_cuda
-from tests.runtime.fake_engine import FakeEngine
-from tests.runtime.fake_onnxruntime import FakeOnnxRuntime
-from tests.runtime.fake_tensorrt import FakeTensorRt, write_fake_plan
-from tests.runtime.real_gpu import build_real_plan, need_gpu
-from tests.runtime.tiny_ncnn import need_vulkan, tiny_ncnn
+from tests.fakes import cuda as fake_cuda
+from tests.fakes.engine import FakeEngine
+from tests.fakes.onnxruntime import FakeOnnxRuntime
+from tests.fakes.real_gpu import build_real_plan, need_gpu
+from tests.fakes.tensorrt_runtime import FakeTensorRt, write_fake_plan
+from tests.fakes.tiny_ncnn import need_vulkan, tiny_ncnn
 
 SIZE = (66, 95)  # odd, and no multiple of four: the network must crop
 ON_CPU = ("openvino", "onnxruntime")

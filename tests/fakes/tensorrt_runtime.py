@@ -1,14 +1,21 @@
 """A `tensorrt` module without a network: its engine inverts pixels in the memory of a simulated GPU."""
 
 import dataclasses
+import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import pytest
+
+from artmirror.runtime.engines.cuda import CudaEngine
+from artmirror.runtime.engines.open import open_engine
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.formats.plan import write_plan
-from tests.runtime.fake_cuda import FakeCuda, invert
-from tests.runtime.fake_engine import make_manifest
+from tests.fakes import cuda as fake_cuda
+from tests.fakes.cuda import FakeCuda, invert
+from tests.fakes.ends import SIZE
+from tests.fakes.engine import make_manifest
 
 ENGINE = b"an engine of no library"
 
@@ -140,3 +147,21 @@ def write_fake_plan(path: Path, **changes: object) -> Manifest:
         "precision": "fp16",
     }
     return write_plan(path, dataclasses.replace(make_manifest(), **{**values, **changes}), ENGINE)
+
+
+class Bench:
+    """A simulated GPU with TensorRT, and an engine on it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, **options: Any) -> None:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+        self.cuda = fake_cuda.install(monkeypatch, options.pop("cuda", None), graphs=options.pop("graphs", False))
+        self.library = options.get("library", "tensorrt")
+        self.trt = FakeTensorRt(self.cuda, self.library)
+        monkeypatch.setitem(sys.modules, self.library, self.trt)
+        self.path = folder / "fake.plan"
+        write_fake_plan(self.path, **options)
+
+    def open(self) -> CudaEngine:
+        engine = open_engine(self.path, size=SIZE)
+        assert isinstance(engine, CudaEngine)
+        return engine
