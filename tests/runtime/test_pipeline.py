@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 
+from artmirror.runtime.engines.base import Look
 from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.pipeline import Pipeline
 from artmirror.runtime.run_statistics import RunStatistics
@@ -48,8 +49,8 @@ def run_live_with_gaps(gaps: list[int]) -> tuple[RunStatistics, list[int]]:
     done_after = [1 + int(total) for total in np.cumsum([1 + gap for gap in gaps])]
 
     class Engine(FakeEngine):
-        def submit(self, slot: FrameSlot, strength: float) -> None:
-            super().submit(slot, strength)
+        def submit(self, slot: FrameSlot, look: Look) -> None:
+            super().submit(slot, look)
             if self._warmed_up:
                 accepted.release()
 
@@ -164,15 +165,23 @@ def test_a_signal_stops_the_run() -> None:
     assert sink.ended == "closed"
 
 
-def test_strength_reaches_the_engine() -> None:
+def test_the_look_reaches_the_engine() -> None:
     class Sink(CollectingSink):
         def write(self, slot: FrameSlot) -> bool:
             self.ids.append(int(slot.stylized[0, 0, 0]))
             return True
 
     sink = Sink()
-    Pipeline(CountingSource(3), FakeEngine(SIZE), [sink], strength=0.0).run()
+    Pipeline(CountingSource(3), FakeEngine(SIZE), [sink], look=Look(0.0)).run()
     assert sink.ids == [0, 1, 2]
+
+
+def test_the_first_frame_has_no_warm_up_before_it() -> None:
+    engine = FakeEngine(SIZE)
+    pipeline = Pipeline(CountingSource(3), engine, [CollectingSink()])
+    assert engine.resets == 1
+    pipeline.run()
+    assert engine.resets == 1
 
 
 def test_nothing_is_allocated_per_frame() -> None:

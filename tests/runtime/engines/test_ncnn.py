@@ -9,7 +9,7 @@ import pytest
 
 from artmirror.runtime.common.errors import ArtmirrorError, CannotRunHere
 from artmirror.runtime.common.pixels import Pixels
-from artmirror.runtime.engines.base import stylize
+from artmirror.runtime.engines.base import FULL_STYLE, stylize
 from artmirror.runtime.engines.open import choose_backend, open_engine
 from artmirror.runtime.engines.vulkan_device import find_vulkan_device, vulkan_devices
 from tests.fakes import cuda as fake_cuda
@@ -155,4 +155,4 @@ def test_nothing_is_submitted_after_close() -> None:
     slot = engine.allocate(1)[0]
     engine.close()
     with pytest.raises(ArtmirrorError, match="closed"):
-        engine.submit(slot, 1.0)
+        engine.submit(slot, FULL_STYLE)

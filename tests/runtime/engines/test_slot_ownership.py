@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from artmirror.runtime.engines.base import Engine
+from artmirror.runtime.engines.base import Engine, Look
 from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.pipeline import Pipeline
 from tests.fakes.ends import SIZE, CollectingSink, CountingSource
@@ -35,8 +35,8 @@ class ScribblingEngine(FakeEngine):
         self._thread = threading.Thread(target=self._scribble, daemon=True)
         self._thread.start()
 
-    def submit(self, slot: FrameSlot, strength: float) -> None:
-        super().submit(slot, strength)
+    def submit(self, slot: FrameSlot, look: Look) -> None:
+        super().submit(slot, look)
         slot.stylized[:] = POISON
         with self._changing:
             self._owned.append(slot)
