@@ -10,8 +10,7 @@ import pytest
 
 from artmirror.runtime.engines.cuda import CudaEngine
 from artmirror.runtime.engines.open import open_engine
-from artmirror.runtime.formats.manifest import Manifest
-from artmirror.runtime.formats.plan import write_plan
+from artmirror.runtime.formats.plan import PlanInfo, write_plan
 from tests.fakes import cuda as fake_cuda
 from tests.fakes.cuda import FakeCuda, invert
 from tests.fakes.ends import SIZE
@@ -135,7 +134,7 @@ class _Context:
         return True
 
 
-def write_fake_plan(path: Path, **changes: object) -> Manifest:
+def write_fake_plan(path: Path, **changes: object) -> None:
     """A plan that `FakeTensorRt` opens at any size from 64 to 2000, for sm86."""
     values: dict[str, Any] = {
         "library": "tensorrt",
@@ -146,7 +145,9 @@ def write_fake_plan(path: Path, **changes: object) -> Manifest:
         "max_size": [2000, 2000],
         "precision": "fp16",
     }
-    return write_plan(path, dataclasses.replace(make_manifest(), **{**values, **changes}), ENGINE)
+    values |= changes
+    own = {entry.name: values.pop(entry.name) for entry in dataclasses.fields(PlanInfo) if entry.name in values}
+    write_plan(path, make_manifest(**values), PlanInfo(**own), ENGINE)
 
 
 class Bench:
