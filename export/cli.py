@@ -234,14 +234,13 @@ def _export_plan(onnx_path: Path, options: BuildOptions, library: Library, verbo
             if bars.stopped:
                 raise SystemExit(EXIT_INTERRUPTED) from None
             raise
-    manifest = report.manifest
     if report.read_back:
         known = f"{report.read_back} of {report.convolutions} read back from its {report.source}"
     else:
         known = "as the network declares them; the plan cannot be read here"
     click.echo(
-        f"{path}: {library.name} {library.version} for {', '.join(manifest.targets)}, {options.sizes}, "
-        f"{path.stat().st_size / 1e6:.2f} MB, {report.convolutions} convolutions in {manifest.precision} ({known}). "
+        f"{path}: {library.name} {library.version} for {', '.join(report.info.targets)}, {options.sizes}, "
+        f"{path.stat().st_size / 1e6:.2f} MB, {report.convolutions} convolutions in {report.manifest.precision} ({known}). "
         f"Next: st-run --engine {path} --camera 0"
     )
 

@@ -19,7 +19,7 @@ from artmirror.export.video_filter import VideoFilter
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.formats.manifest import Manifest, read_manifest
 from artmirror.runtime.formats.ncnn import is_ncnn, read_ncnn_manifest
-from artmirror.runtime.formats.plan import read_plan
+from artmirror.runtime.formats.plan import PlanInfo, read_plan, sizes_taken
 from artmirror.train.config import NetworkConfig
 from artmirror.train.networks.stylizer import Stylizer
 
@@ -34,8 +34,9 @@ def print_inspection(path: Path, size: tuple[int, int] | None, verbose: bool, co
     Raises:
         ArtmirrorError: the file is missing, not ours, damaged, or does not take the size.
     """
+    info = None
     if path.suffix == ".plan":
-        manifest, engine = read_plan(path)
+        manifest, info, engine = read_plan(path)
         model = _graph_again(manifest)
     elif is_ncnn(path):
         manifest = read_ncnn_manifest(path)
@@ -43,11 +44,11 @@ def print_inspection(path: Path, size: tuple[int, int] | None, verbose: bool, co
     else:
         manifest = read_manifest(path)
         model = onnx.load(path)
-    chosen = _check_size(path, manifest, size)
+    chosen = _check_size(path, manifest, info, size)
     cost = graph_cost(model, chosen)
-    _print_manifest(path, manifest, console)
-    if path.suffix == ".plan":
-        _print_layers(read_layers(engine, find_library(manifest.library)), verbose, console)
+    _print_manifest(path, manifest, info, console)
+    if info is not None:
+        _print_layers(read_layers(engine, find_library(info.library)), verbose, console)
     _print_nodes(cost, chosen, verbose, console)
 
 
@@ -57,26 +58,20 @@ def _graph_again(manifest: Manifest) -> onnx.ModelProto:
     return graph_of(VideoFilter(stylizer), fp16=manifest.precision == "fp16")[0]
 
 
-def _check_size(path: Path, manifest: Manifest, size: tuple[int, int] | None) -> tuple[int, int]:
-    if manifest.height and manifest.width:
-        low = best = high = (manifest.height, manifest.width)
-    elif manifest.min_size and manifest.opt_size and manifest.max_size:
-        low, best, high = (
-            (height, width) for height, width in (manifest.min_size, manifest.opt_size, manifest.max_size)
-        )
-    else:
+def _check_size(path: Path, manifest: Manifest, info: PlanInfo | None, size: tuple[int, int] | None) -> tuple[int, int]:
+    sizes = sizes_taken(manifest, info)
+    if sizes is None:
         return size or DEFAULT_SIZES.best
-    if size and not all(a <= side <= b for a, side, b in zip(low, size, high, strict=True)):
-        raise ArtmirrorError(
-            f"{path} takes {low[1]}x{low[0]} to {high[1]}x{high[0]}, not {size[1]}x{size[0]}: use another --size"
-        )
-    return size or best
+    if size and size not in sizes:
+        low, high = (f"{width}x{height}" for height, width in (sizes.smallest, sizes.largest))
+        raise ArtmirrorError(f"{path} takes {low} to {high}, not {size[1]}x{size[0]}: use another --size")
+    return size or sizes.best
 
 
-def _print_manifest(path: Path, manifest: Manifest, console: Console) -> None:
+def _print_manifest(path: Path, manifest: Manifest, info: PlanInfo | None, console: Console) -> None:
     table = Table("field", title=f"{path.name}, {path.stat().st_size / 1e6:.2f} MB")
     table.add_column("value", overflow="fold")
-    for name, value in asdict(manifest).items():
+    for name, value in (asdict(manifest) | (asdict(info) if info else {})).items():
         if value is None or value is False or value == []:
             continue
         text = json.dumps(value) if isinstance(value, dict | list) else str(value)

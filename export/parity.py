@@ -11,7 +11,7 @@ from artmirror.export.video_filter import VideoFilter
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.pictures import picture_paths, read_picture
 from artmirror.runtime.common.pixels import SMALLEST_SIDE, Pixels
-from artmirror.runtime.engines.base import stylize
+from artmirror.runtime.engines.base import Look, stylize
 from artmirror.runtime.engines.open import open_engine
 from artmirror.runtime.engines.vulkan_device import vulkan_devices
 from artmirror.runtime.formats.ncnn import is_ncnn
@@ -88,7 +88,7 @@ def check_parity(video_filter: VideoFilter, path: Path, pictures: list[Pixels], 
             slot = engine.allocate(1)[0]
             for strength in (1.0, 0.5):
                 np.copyto(slot.frame, picture)
-                stylize(engine, slot, strength)
+                stylize(engine, slot, Look(strength))
                 difference = slot.stylized.astype(np.int32) - _painted(video_filter, picture, strength)
                 squares += float((difference**2).sum())
                 count += difference.size

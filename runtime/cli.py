@@ -12,6 +12,7 @@ from artmirror.runtime.common.command import EXIT_INTERRUPTED, Command, StopOnSi
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.option_types import SizeType
 from artmirror.runtime.common.progress import show_progress
+from artmirror.runtime.engines.base import Look
 from artmirror.runtime.engines.devices import list_devices
 from artmirror.runtime.engines.open import BACKENDS, Opened, open_for_show
 from artmirror.runtime.gallery.bundled import DEFAULT_STYLE, bundled_manifests, find_style, styles_folder
@@ -225,7 +226,7 @@ def _run(
     try:
         for uri in output_uris:
             sinks.append(open_sink(uri, SinkFormat(source.size, source.rate, source.frame_count, source.sound, title)))
-        pipeline = Pipeline(source, engine, sinks, strength=options["strength"])
+        pipeline = Pipeline(source, engine, sinks, look=Look(options["strength"]))
     except ArtmirrorError:
         for sink in sinks:
             sink.discard()

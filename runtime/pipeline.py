@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.engines.base import Engine, stylize
+from artmirror.runtime.engines.base import FULL_STYLE, Engine, Look, stylize
 from artmirror.runtime.exchange import Handover, Policy, SlotPool
 from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.run_statistics import RunStatistics, Series
@@ -30,7 +30,7 @@ class Pipeline:
         source: Opened; closed by `run`.
         engine: Compiled for the source's size; left open. It runs once here, since a first run sets things up.
         sinks: Opened; closed by `run`, or discarded where they failed.
-        strength: 0 for the camera picture, 1 for the full style.
+        look: Of every frame.
 
     Raises:
         ArtmirrorError: the engine fails at its first run; source and sinks are left to the caller.
@@ -42,18 +42,19 @@ class Pipeline:
         engine: Engine,
         sinks: Sequence[Sink],
         *,
-        strength: float = 1.0,
+        look: Look = FULL_STYLE,
     ) -> None:
         self._source = source
         self._engine = engine
         self._sinks = list(sinks)
-        self._strength = strength
+        self._look = look
         self._policy = Policy.LIVE if source.live else Policy.EVERY
         # A second frame in the engine's queue keeps it busy, but grows old there: for files only.
         self._depth = 1 if source.live else engine.max_in_flight
         # One slot with the source, one before the engine, those in it, one behind it, one with the sinks.
         slots = engine.allocate(self._depth + 4)
-        stylize(engine, slots[0], strength)
+        stylize(engine, slots[0], look)
+        engine.reset()
         self._pool = SlotPool(slots)
         self._frames = Handover(self._policy, self._pool)
         self._results = Handover(self._policy, self._pool)
@@ -151,7 +152,7 @@ class Pipeline:
                 slot = self._frames.take(0 if in_engine else _POLL_S)
                 if slot is not None:
                     slot.submitted_ns = time.monotonic_ns()
-                    self._engine.submit(slot, self._strength)
+                    self._engine.submit(slot, self._look)
                     in_engine.append(slot)
                 if in_engine and (slot is None or len(in_engine) == self._depth):
                     slot = in_engine.popleft()

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from artmirror.runtime.common.pixels import Pixels
-from artmirror.runtime.engines.base import stylize
+from artmirror.runtime.engines.base import FULL_STYLE, stylize
 from artmirror.runtime.engines.cuda import CudaEngine
 from artmirror.runtime.frame import FrameSlot
 
@@ -113,5 +113,5 @@ def _throughput(engine: CudaEngine, slots: Sequence[FrameSlot], frames: int) -> 
         if index >= len(slots):
             engine.wait(slot)
         if index < frames:
-            engine.submit(slot, 1.0)
+            engine.submit(slot, FULL_STYLE)
     return frames / (time.perf_counter() - start_s)

@@ -9,6 +9,7 @@ import numpy as np
 from artmirror.benchmarks.speed.idle_engine import IdleEngine, SlotPainter
 from artmirror.benchmarks.speed.scenarios import WARMUP_FRAMES, EngineOnly
 from artmirror.runtime.common.pixels import Pixels
+from artmirror.runtime.engines.base import FULL_STYLE
 from artmirror.runtime.frame import FrameSlot
 
 
@@ -35,7 +36,7 @@ class ComputeOnly(EngineOnly):
     def _prepare(self, slots: Sequence[FrameSlot]) -> None:
         super()._prepare(slots)
         for slot in slots:
-            self._engine.submit(slot, 1.0)  # brings the picture there
+            self._engine.submit(slot, FULL_STYLE)  # brings the picture there
             self._engine.wait(slot)
 
     def _begin(self, slot: FrameSlot) -> None:

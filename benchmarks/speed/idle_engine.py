@@ -4,6 +4,7 @@ from typing import Protocol
 
 import numpy as np
 
+from artmirror.runtime.engines.base import Look
 from artmirror.runtime.frame import FrameSlot
 
 
@@ -14,7 +15,7 @@ class SlotPainter(Protocol):
 
     def allocate(self, count: int) -> list[FrameSlot]: ...
 
-    def submit(self, slot: FrameSlot, strength: float) -> None: ...
+    def submit(self, slot: FrameSlot, look: Look) -> None: ...
 
     def wait(self, slot: FrameSlot) -> None: ...
 
@@ -28,7 +29,7 @@ class IdleEngine:
         """Make so many slots."""
         return [FrameSlot(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1, 3), np.uint8)) for _ in range(count)]
 
-    def submit(self, slot: FrameSlot, strength: float) -> None:
+    def submit(self, slot: FrameSlot, look: Look) -> None:
         """Do nothing."""
 
     def wait(self, slot: FrameSlot) -> None:

@@ -12,7 +12,7 @@ from artmirror.benchmarks.records.speed import Round, Samples, ScenarioName
 from artmirror.benchmarks.speed.idle_engine import IdleEngine, SlotPainter
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.pixels import Pixels
-from artmirror.runtime.engines.base import Engine, EngineInfo
+from artmirror.runtime.engines.base import FULL_STYLE, Engine, EngineInfo, Look
 from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.pipeline import Pipeline
 from artmirror.runtime.sinks.null import NullSink
@@ -71,9 +71,9 @@ class KeptSlots:
             self._slots += self._engine.allocate(missing)
         return self._slots[:count]
 
-    def submit(self, slot: FrameSlot, strength: float) -> None:
+    def submit(self, slot: FrameSlot, look: Look) -> None:
         """Begin to stylize, as the engine does."""
-        self._engine.submit(slot, strength)
+        self._engine.submit(slot, look)
 
     def wait(self, slot: FrameSlot) -> None:
         """Wait as the engine does.
@@ -82,6 +82,10 @@ class KeptSlots:
             ArtmirrorError: the device or the library failed.
         """
         self._engine.wait(slot)
+
+    def reset(self) -> None:
+        """Forget as the engine does."""
+        self._engine.reset()
 
     def describe(self) -> EngineInfo:
         """The engine's own description."""
@@ -128,7 +132,7 @@ class EngineOnly:
             slot.frame[:] = self._picture
 
     def _begin(self, slot: FrameSlot) -> None:
-        self._engine.submit(slot, 1.0)
+        self._engine.submit(slot, FULL_STYLE)
 
     def _finish(self, slot: FrameSlot) -> None:
         self._engine.wait(slot)

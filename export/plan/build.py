@@ -23,32 +23,9 @@ from artmirror.runtime.common.cache import cache_file, read_cache, write_cache
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.pixels import SMALLEST_SIDE
 from artmirror.runtime.formats.manifest import Manifest, read_manifest
-from artmirror.runtime.formats.plan import write_plan
+from artmirror.runtime.formats.plan import PlanInfo, SizeRange, sizes_taken, write_plan
 
 _MIB = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class SizeRange:
-    """Frame sizes of a plan as (H, W) in pixels; all three equal for one size."""
-
-    smallest: tuple[int, int]
-    best: tuple[int, int]  # the size to optimise for
-    largest: tuple[int, int]
-
-    @property
-    def is_ordered(self) -> bool:
-        """Whether no side of a smaller size exceeds that of a larger."""
-        sides = zip(*self.as_tuple(), strict=True)
-        return all(low <= best <= high for low, best, high in sides)
-
-    def as_tuple(self) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
-        """Smallest, best, largest."""
-        return self.smallest, self.best, self.largest
-
-    def __str__(self) -> str:
-        low, best, high = (f"{width}x{height}" for height, width in self.as_tuple())
-        return best if low == high else f"{low} to {high}, best at {best}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +44,7 @@ class BuildReport:
     """What was built, and how far its precision is known."""
 
     manifest: Manifest
+    info: PlanInfo
     convolutions: int
     read_back: int  # of them, those whose precision was read from the plan
     source: str  # of `PlanLayers`; empty where nothing was read, and only the network's own types are known
@@ -164,8 +142,9 @@ def build_plan(
             f"({wrong[0]}, ...) in {found[wrong[0]]} where {manifest.precision} was asked for; "
             f"{plan_path} was not written"
         )
-    written = write_plan(plan_path, _plan_manifest(manifest, data, options, targets, library), engine)
-    return BuildReport(written, len(convolutions), len(found), layers.source)
+    manifest = _of_sizes(manifest, options.sizes)
+    info = write_plan(plan_path, manifest, _plan_info(data, options, targets, library), engine)
+    return BuildReport(manifest, info, len(convolutions), len(found), layers.source)
 
 
 def _check_sizes(sizes: SizeRange, manifest: Manifest, onnx_path: Path) -> None:
@@ -173,9 +152,9 @@ def _check_sizes(sizes: SizeRange, manifest: Manifest, onnx_path: Path) -> None:
         raise ArtmirrorError(f"the sizes are {sizes}; at least {SMALLEST_SIDE}x{SMALLEST_SIDE} is wanted")
     if not sizes.is_ordered:
         raise ArtmirrorError(f"the sizes are {sizes}; wanted the smallest first, in height and in width")
-    fixed = (manifest.height, manifest.width)
-    if None not in fixed and set(sizes.as_tuple()) != {fixed}:
-        raise ArtmirrorError(f"{onnx_path} is fixed to {fixed[1]}x{fixed[0]}; a plan of it cannot be for {sizes}")
+    taken = sizes_taken(manifest, None)
+    if taken not in (None, sizes):
+        raise ArtmirrorError(f"{onnx_path} is fixed to {taken}; a plan of it cannot be for {sizes}")
 
 
 def _parse(data: bytes, onnx_path: Path, builder: Any, logger: Any, trt: Any) -> Any:
@@ -243,21 +222,20 @@ def _use_timing_cache(config: Any, path: Path, library: Library) -> bool:
     return bool(config.set_timing_cache(cache, False))
 
 
-def _plan_manifest(
-    manifest: Manifest, data: bytes, options: BuildOptions, targets: list[str], library: Library
-) -> Manifest:
-    low, best, high = options.sizes.as_tuple()
-    fixed = low == high
-    return replace(
-        manifest,
-        height=best[0] if fixed else None,
-        width=best[1] if fixed else None,
-        min_size=None if fixed else list(low),
-        opt_size=None if fixed else list(best),
-        max_size=None if fixed else list(high),
+def _of_sizes(manifest: Manifest, sizes: SizeRange) -> Manifest:
+    height, width = sizes.best if sizes.is_one else (None, None)
+    return replace(manifest, height=height, width=width)
+
+
+def _plan_info(data: bytes, options: BuildOptions, targets: list[str], library: Library) -> PlanInfo:
+    low, best, high = (None if options.sizes.is_one else list(size) for size in options.sizes.as_tuple())
+    return PlanInfo(
         library=library.name,
         library_version=library.version,
         targets=targets,
+        min_size=low,
+        opt_size=best,
+        max_size=high,
         version_compatible=options.version_compatible,
         hardware_compatible=options.hardware_compatible,
         onnx_sha256=hashlib.sha256(data).hexdigest(),

@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
-from artmirror.export.plan.build import BuildOptions, SizeRange
+from artmirror.export.plan.build import BuildOptions
 from artmirror.export.plan.library import CURRENT, LIBRARIES
 from artmirror.runtime.common.option_types import SizeType
 from artmirror.runtime.common.pixels import SMALLEST_SIDE
+from artmirror.runtime.formats.plan import SizeRange
 
 # What a plan takes if nothing is said: the smallest a file of ours takes, to the largest that cameras give as a rule.
 DEFAULT_SIZES = SizeRange((SMALLEST_SIDE, SMALLEST_SIDE), (360, 640), (1080, 1920))

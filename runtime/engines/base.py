@@ -19,6 +19,16 @@ class EngineInfo:
     note: str = ""  # what else tells a fast run from a slow one
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a frame is painted: what a show may change from one frame to the next, without opening the engine again."""
+
+    strength: float = 1.0  # 0 for the camera picture, 1 for the full style
+
+
+FULL_STYLE = Look()
+
+
 class Engine(Protocol):
     """A network compiled for one size.
 
@@ -33,8 +43,10 @@ class Engine(Protocol):
     Order and back-pressure. `wait` is called once for every submitted slot, in the order of submission. At most
     `max_in_flight` slots are submitted and not waited for; whoever submits keeps count, `submit` does not block for it.
 
-    Threads. One thread at a time calls `allocate`, `submit` and `wait`. It may be another one later, as where the main
-    thread opens an engine and warms it up and a second thread runs it: a back end whose device knows a current
+    Memory. An engine may keep something of the frames that it painted, for those that follow. `reset` makes it forget.
+
+    Threads. One thread at a time calls `allocate`, `submit`, `wait` and `reset`. It may be another one later, as where
+    the main thread opens an engine and warms it up and a second thread runs it: a back end whose device knows a current
     context makes it current for the length of each call, and leaves nothing current behind. `close` may come from any
     thread, even while another is inside a call that hangs; what is in use then is freed when that call returns.
 
@@ -56,11 +68,11 @@ class Engine(Protocol):
         """
         ...
 
-    def submit(self, slot: FrameSlot, strength: float) -> None:
+    def submit(self, slot: FrameSlot, look: Look) -> None:
         """Begin to stylize `slot.frame` into `slot.stylized`; returns at once.
 
         Args:
-            strength: 0 for the camera picture, 1 for the full style.
+            look: Of this frame alone. Whoever submits many with the same look passes the same object.
 
         Raises:
             ArtmirrorError: the device or the library failed, or the engine was closed.
@@ -69,6 +81,17 @@ class Engine(Protocol):
 
     def wait(self, slot: FrameSlot) -> None:
         """Block until `slot.stylized` is there.
+
+        Raises:
+            ArtmirrorError: the device or the library failed.
+        """
+        ...
+
+    def reset(self) -> None:
+        """Forget what earlier frames left: at a cut or a seek. Does nothing where a network has no memory.
+
+        It holds for the frames that are submitted after it; slots may be in flight, and their pictures stay as they
+        would have been. Called by the thread that calls `submit`.
 
         Raises:
             ArtmirrorError: the device or the library failed.
@@ -88,11 +111,11 @@ class Engine(Protocol):
         ...
 
 
-def stylize(engine: Engine, slot: FrameSlot, strength: float = 1.0) -> None:
+def stylize(engine: Engine, slot: FrameSlot, look: Look = FULL_STYLE) -> None:
     """Stylize one slot and wait for it.
 
     Raises:
         ArtmirrorError: the device or the library failed.
     """
-    engine.submit(slot, strength)
+    engine.submit(slot, look)
     engine.wait(slot)

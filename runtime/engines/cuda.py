@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.latch import Latch
-from artmirror.runtime.engines.base import EngineInfo
+from artmirror.runtime.engines.base import EngineInfo, Look
 from artmirror.runtime.engines.cuda_device import Device, DeviceBuffer, abandon
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.frame import FrameSlot
@@ -113,14 +113,14 @@ class CudaEngine:
             resources = self._open_resources()
             return [self._make_slot(resources) for _ in range(count)]
 
-    def submit(self, slot: FrameSlot, strength: float) -> None:
+    def submit(self, slot: FrameSlot, look: Look) -> None:
         with self._latch, self._device as device:
             resources = self._open_resources()
             copy_in, compute, copy_out = resources.streams
             places = resources.places[slot]
             device.copy_in(slot.frame, places.frame_buffer, copy_in)
-            if self.has_strength and places.strength[0] != np.float32(strength):
-                places.strength[0] = strength
+            if self.has_strength and places.strength[0] != np.float32(look.strength):
+                places.strength[0] = look.strength
                 device.copy_in(places.strength, places.strength_buffer, copy_in)
             places.copied_in.record(copy_in)
             compute.wait_for_event(places.copied_in)
@@ -145,6 +145,9 @@ class CudaEngine:
             for _ in range(count):
                 resources.network.launch(resources.places[slot])
             resources.streams[1].synchronize()
+
+    def reset(self) -> None:
+        pass  # every frame is painted by itself
 
     def describe(self) -> EngineInfo:
         return self._info

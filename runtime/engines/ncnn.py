@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.engines.base import EngineInfo
+from artmirror.runtime.engines.base import EngineInfo, Look
 from artmirror.runtime.engines.vulkan_device import VulkanDevice, vulkan_devices
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.formats.ncnn import GRAIN, IN, OUT, ncnn_pair
@@ -44,14 +44,17 @@ class NcnnEngine:
         shape = (*self._size, 3)
         return [FrameSlot(np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)) for _ in range(count)]
 
-    def submit(self, slot: FrameSlot, strength: float) -> None:
+    def submit(self, slot: FrameSlot, look: Look) -> None:
         try:
-            self._running[slot] = self._worker.submit(self._paint, slot, strength)
+            self._running[slot] = self._worker.submit(self._paint, slot, look.strength)
         except RuntimeError:
             raise ArtmirrorError("the ncnn engine was closed") from None
 
     def wait(self, slot: FrameSlot) -> None:
         self._running.pop(slot).result()
+
+    def reset(self) -> None:
+        pass  # every frame is painted by itself
 
     def describe(self) -> EngineInfo:
         option = self._net.opt

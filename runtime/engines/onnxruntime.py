@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime as ort
 
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.engines.base import EngineInfo
+from artmirror.runtime.engines.base import EngineInfo, Look
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.frame import FrameSlot
 
@@ -41,9 +41,9 @@ class OnnxRuntimeEngine:
             slots.append(slot)
         return slots
 
-    def submit(self, slot: FrameSlot, strength: float) -> None:
+    def submit(self, slot: FrameSlot, look: Look) -> None:
         binding, bound_strength = self._bindings[slot]
-        bound_strength[0] = strength
+        bound_strength[0] = look.strength
         self._running[slot] = self._worker.submit(self._session.run_with_iobinding, binding)
 
     def wait(self, slot: FrameSlot) -> None:
@@ -51,6 +51,9 @@ class OnnxRuntimeEngine:
             self._running.pop(slot).result()
         except Exception as error:  # the library has a dozen exception classes with no common base but this
             raise ArtmirrorError(f"ONNX Runtime failed while stylizing: {str(error).splitlines()[0]}") from error
+
+    def reset(self) -> None:
+        pass  # every frame is painted by itself
 
     def describe(self) -> EngineInfo:
         return EngineInfo(

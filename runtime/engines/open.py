@@ -11,9 +11,9 @@ from artmirror.runtime.common.pixels import SMALLEST_SIDE
 from artmirror.runtime.engines.base import Engine
 from artmirror.runtime.engines.rebuild import PlanMismatch, onnx_of_plan, rebuild_advice, rebuild_plan
 from artmirror.runtime.engines.vulkan_device import NO_DRIVER, find_vulkan_device, vulkan_devices
-from artmirror.runtime.formats.manifest import Manifest, read_manifest
+from artmirror.runtime.formats.manifest import read_manifest
 from artmirror.runtime.formats.ncnn import is_ncnn, read_ncnn_manifest
-from artmirror.runtime.formats.plan import read_plan_manifest
+from artmirror.runtime.formats.plan import SizeRange, read_plan_manifest, sizes_taken
 
 # (name, kind of device) -> module and its function that opens a file. Imported when used, since each is heavy.
 _OPENERS = {
@@ -171,11 +171,14 @@ def _choose_ncnn(path: Path, backend: str | None, device: str | None, kind: str 
 
 
 def _open(path: Path, size: tuple[int, int], choice: Choice, full_precision: bool, threads: int | None) -> Engine:
+    info = None
     if is_ncnn(path):
         manifest = read_ncnn_manifest(path)
+    elif path.suffix == ".plan":
+        manifest, info = read_plan_manifest(path)
     else:
-        manifest = read_plan_manifest(path) if path.suffix == ".plan" else read_manifest(path)
-    _check_size(path, manifest, size)
+        manifest = read_manifest(path)
+    _check_size(path, sizes_taken(manifest, info), size)
     module_name, function = _OPENERS[choice.backend, choice.device]
     try:
         module = import_module(module_name)
@@ -190,16 +193,16 @@ def _open(path: Path, size: tuple[int, int], choice: Choice, full_precision: boo
     return cast(Engine, engine)
 
 
-def _check_size(path: Path, manifest: Manifest, size: tuple[int, int]) -> None:
+def _check_size(path: Path, taken: SizeRange | None, size: tuple[int, int]) -> None:
     frames = f"the frames are {size[1]}x{size[0]}; {path.name}"
     if min(size) < SMALLEST_SIDE:
         raise ArtmirrorError(f"{frames} takes at least {SMALLEST_SIDE}x{SMALLEST_SIDE}: use --size")
-    fixed = (manifest.height or size[0], manifest.width or size[1])
-    if fixed != size:
-        raise ArtmirrorError(f"{frames} is fixed to {fixed[1]}x{fixed[0]}: use --size {fixed[1]}x{fixed[0]}")
-    least, most = manifest.min_size or size, manifest.max_size or size
-    if not all(low <= side <= high for low, side, high in zip(least, size, most, strict=True)):
-        raise ArtmirrorError(f"{frames} takes {least[1]}x{least[0]} to {most[1]}x{most[0]}: use --size")
+    if taken is None or size in taken:
+        return
+    if taken.is_one:
+        raise ArtmirrorError(f"{frames} is fixed to {taken}: use --size {taken}")
+    least, most = (f"{width}x{height}" for height, width in (taken.smallest, taken.largest))
+    raise ArtmirrorError(f"{frames} takes {least} to {most}: use --size")
 
 
 def _parse_device(device: str | None) -> tuple[str | None, str]:

@@ -9,7 +9,7 @@ import numpy as np
 import openvino as ov
 
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.engines.base import EngineInfo
+from artmirror.runtime.engines.base import EngineInfo, Look
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.frame import FrameSlot
 
@@ -42,9 +42,9 @@ class OpenVinoEngine:
             slots.append(slot)
         return slots
 
-    def submit(self, slot: FrameSlot, strength: float) -> None:
+    def submit(self, slot: FrameSlot, look: Look) -> None:
         request, bound_strength = self._requests[slot]
-        bound_strength[0] = strength
+        bound_strength[0] = look.strength
         request.start_async()
 
     def wait(self, slot: FrameSlot) -> None:
@@ -52,6 +52,9 @@ class OpenVinoEngine:
             self._requests[slot][0].wait()
         except RuntimeError as error:
             raise ArtmirrorError(f"OpenVINO failed while stylizing: {_first_line(error)}") from error
+
+    def reset(self) -> None:
+        pass  # every frame is painted by itself
 
     def describe(self) -> EngineInfo:
         hint = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()

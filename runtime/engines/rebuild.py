@@ -8,8 +8,8 @@ from pathlib import Path
 
 from artmirror.runtime.common.errors import ArtmirrorError, CannotRunHere
 from artmirror.runtime.common.files import file_sha256
-from artmirror.runtime.formats.manifest import Manifest, read_manifest
-from artmirror.runtime.formats.plan import read_plan_manifest
+from artmirror.runtime.formats.manifest import read_manifest
+from artmirror.runtime.formats.plan import read_plan_manifest, sizes_taken
 
 
 class PlanMismatch(CannotRunHere):
@@ -44,21 +44,21 @@ def rebuild_command(path: Path) -> list[str]:
     Raises:
         ArtmirrorError: the plan's manifest cannot be read.
     """
-    manifest = read_plan_manifest(path)
+    manifest, info = read_plan_manifest(path)
     source = _source(path)
-    assert manifest.library is not None  # read_plan_manifest saw to it
     command = ["st-export", "--plan"]
-    command += ["--trt-library", manifest.library] if is_installed(manifest.library) else []
+    command += ["--trt-library", info.library] if is_installed(info.library) else []
     if source.suffix != ".onnx" and manifest.precision == "fp16":
         command += ["--fp16"]  # an ONNX has its precision already
-    command += ["--version-compatible"] if manifest.version_compatible else []
-    command += ["--hardware-compatible"] if manifest.hardware_compatible else []
-    if manifest.height and manifest.width:
-        command += ["--size", f"{manifest.width}x{manifest.height}"]
-    else:
-        for name, size in (("min", manifest.min_size), ("opt", manifest.opt_size), ("max", manifest.max_size)):
-            assert size is not None  # a plan has all three or a height and width
-            command += [f"--{name}-size", f"{size[1]}x{size[0]}"]
+    command += ["--version-compatible"] if info.version_compatible else []
+    command += ["--hardware-compatible"] if info.hardware_compatible else []
+    sizes = sizes_taken(manifest, info)
+    assert sizes is not None  # a plan says them
+    options = {"--size": sizes.best}
+    if not sizes.is_one:
+        options = {"--min-size": sizes.smallest, "--opt-size": sizes.best, "--max-size": sizes.largest}
+    for option, (height, width) in options.items():
+        command += [option, f"{width}x{height}"]
     return [*command, str(source)]
 
 
@@ -91,7 +91,7 @@ def onnx_of_plan(path: Path) -> Path | None:
     """
     onnx = path.with_suffix(".onnx")
     try:
-        same = read_manifest(onnx).checkpoint_sha256 == read_plan_manifest(path).checkpoint_sha256
+        same = read_manifest(onnx).checkpoint_sha256 == read_plan_manifest(path)[0].checkpoint_sha256
     except ArtmirrorError:  # it is not there, or damaged
         return None
     return onnx if same else None
@@ -108,12 +108,15 @@ def _check_source(path: Path) -> Path:
     Raises:
         ArtmirrorError: it is damaged, or another network, or the same in another precision.
     """
-    plan, source = read_plan_manifest(path), _source(path)
+    plan, info = read_plan_manifest(path)
+    source = _source(path)
     if not source.is_file():
         return source
     if source.suffix == ".onnx":
         found = read_manifest(source)
-        same = _is_export_of(plan, found, source)
+        # The very file, or another export of the same checkpoint in the same precision.
+        again = (found.checkpoint_sha256, found.precision) == (plan.checkpoint_sha256, plan.precision)
+        same = again or file_sha256(source) == info.onnx_sha256
         what = f"it is {found.title or found.name}, {found.preset}, {found.precision}"
     else:
         same = file_sha256(source) == plan.checkpoint_sha256
@@ -125,9 +128,3 @@ def _check_source(path: Path) -> Path:
             f"st-export --plan {source}"
         )
     return source
-
-
-def _is_export_of(plan: Manifest, found: Manifest, onnx: Path) -> bool:
-    """The very file, or another export of the same checkpoint in the same precision."""
-    again = (found.checkpoint_sha256, found.precision) == (plan.checkpoint_sha256, plan.precision)
-    return again or file_sha256(onnx) == plan.onnx_sha256

@@ -13,7 +13,7 @@ from artmirror.runtime.engines.cuda_device import Device, explain, open_device
 from artmirror.runtime.engines.cuda_graph import CudaGraph, GraphRefused
 from artmirror.runtime.engines.rebuild import PlanMismatch, is_installed
 from artmirror.runtime.formats.manifest import Manifest
-from artmirror.runtime.formats.plan import read_plan
+from artmirror.runtime.formats.plan import PlanInfo, read_plan
 
 _AMPERE = (8, 0)  # compute capability from which on hardware-compatible plans run
 _PACKAGES = {"tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt-rtx-cu13"}  # module -> name on PyPI
@@ -23,7 +23,14 @@ class TensorRtNetwork:
     """A deserialised plan with one execution context for one size; see `engine_cuda.Network`."""
 
     def __init__(
-        self, trt: ModuleType, plan: memoryview, manifest: Manifest, size: tuple[int, int], device: Device, stream: Any
+        self,
+        trt: ModuleType,
+        plan: memoryview,
+        manifest: Manifest,
+        info: PlanInfo,
+        size: tuple[int, int],
+        device: Device,
+        stream: Any,
     ) -> None:
         """Deserialise, check the tensors, and set the size.
 
@@ -44,7 +51,7 @@ class TensorRtNetwork:
         self._stream = stream
         self._log = _make_log(trt)
         self._runtime = trt.Runtime(self._log)
-        if manifest.version_compatible:  # it carries the part of its library that runs it
+        if info.version_compatible:  # it carries the part of its library that runs it
             self._runtime.engine_host_code_allowed = True
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
@@ -176,44 +183,43 @@ def open_file(
         PlanMismatch: built by another version of the library, or for another GPU.
         ArtmirrorError: damaged, no GPU, driver too old, out of memory, or a package is missing.
     """
-    _, plan = read_plan(path)
-    trt = _load_library(path, manifest)
-    _check_version(path, manifest, trt.__version__)
+    _, info, plan = read_plan(path)
+    trt = _load_library(path, info)
+    _check_version(path, info, trt.__version__)
     gpu = open_device(device)
-    _check_gpu(path, manifest, gpu)
-    return CudaEngine(gpu, manifest, size, lambda stream: TensorRtNetwork(trt, plan, manifest, size, gpu, stream))
+    _check_gpu(path, info, gpu)
+    return CudaEngine(gpu, manifest, size, lambda stream: TensorRtNetwork(trt, plan, manifest, info, size, gpu, stream))
 
 
-def _load_library(path: Path, manifest: Manifest) -> ModuleType:
-    assert manifest.library is not None  # read_plan saw to it
+def _load_library(path: Path, info: PlanInfo) -> ModuleType:
     try:
-        return import_module(manifest.library)
+        return import_module(info.library)
     except ImportError:
-        package = f"{_PACKAGES[manifest.library]}=={manifest.library_version}"
-        message = f"{path} was built by {manifest.library}, which is not installed: pip install {package}"
-        others = [name for name in _PACKAGES if name != manifest.library and is_installed(name)]
+        package = f"{_PACKAGES[info.library]}=={info.library_version}"
+        message = f"{path} was built by {info.library}, which is not installed: pip install {package}"
+        others = [name for name in _PACKAGES if name != info.library and is_installed(name)]
         if others:
             raise PlanMismatch(f"{message}, or build it for {others[0]}") from None
         raise CannotRunHere(message) from None
 
 
-def _check_version(path: Path, manifest: Manifest, installed: str) -> None:
-    built = _numbers(manifest.library_version or "")
+def _check_version(path: Path, info: PlanInfo, installed: str) -> None:
+    built = _numbers(info.library_version)
     here = _numbers(installed)
-    later = manifest.version_compatible and here >= built  # across major versions too, the library permitting
+    later = info.version_compatible and here >= built  # across major versions too, the library permitting
     if built != here and not later:
         raise PlanMismatch(
-            f"{path} was built by {manifest.library} {manifest.library_version}, and {installed} is installed here"
+            f"{path} was built by {info.library} {info.library_version}, and {installed} is installed here"
         )
 
 
-def _check_gpu(path: Path, manifest: Manifest, gpu: Device) -> None:
+def _check_gpu(path: Path, info: PlanInfo, gpu: Device) -> None:
     here = gpu.compute_capability
-    targets = [_capability(target) for target in manifest.targets]
-    fits = here in targets or gpu.name in manifest.targets or (manifest.hardware_compatible and here >= _AMPERE)
-    if manifest.targets and not fits:
+    targets = [_capability(target) for target in info.targets]
+    fits = here in targets or gpu.name in info.targets or (info.hardware_compatible and here >= _AMPERE)
+    if info.targets and not fits:
         raise PlanMismatch(
-            f"{path} was built for {', '.join(manifest.targets)}, and the GPU here is {gpu.name} (sm{here[0]}{here[1]})"
+            f"{path} was built for {', '.join(info.targets)}, and the GPU here is {gpu.name} (sm{here[0]}{here[1]})"
         )
 
 

@@ -1,6 +1,7 @@
 """The manifest: what an engine file says of itself. Written by export, checked by the runtime when it opens a file."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -11,16 +12,29 @@ from artmirror.runtime.formats.onnx import read_onnx_metadata
 FORMAT_VERSION = 1
 METADATA_KEY = "artmirror"  # of the entry in ONNX metadata_props that holds the manifest as JSON
 
+# What `PlanInfo` of plan.py adds, as it stands in files that are no plans: every kind of file has the same keys.
+NO_PLAN: Mapping[str, Any] = {
+    "library": None,
+    "library_version": None,
+    "targets": [],
+    "min_size": None,
+    "opt_size": None,
+    "max_size": None,
+    "version_compatible": False,
+    "hardware_compatible": False,
+    "onnx_sha256": None,
+    "plan_sha256": None,
+}
+
 EnginePrecision = Literal["fp32", "fp16", "int8"]
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What is in an engine file.
+    """What is in an engine file of any kind: its network.
 
-    An ONNX has `height` and `width` None where it takes any size from `pixels.SMALLEST_SIDE` up, and so have ncnn's two files.
-    A plan has either both of them (one size) or `min_size`, `opt_size` and `max_size` (a range). The fields from
-    `library` on are a plan's.
+    `height` and `width` are None where it takes any size from `pixels.SMALLEST_SIDE` up, as an ONNX and ncnn's two
+    files do, or, in a plan, those of a range.
     """
 
     name: str
@@ -37,20 +51,14 @@ class Manifest:
     graph_sha256: str  # of the graph's bytes, so that damage is noticed
     exporter: dict[str, str] = field(default_factory=dict)  # library -> version
     format_version: int = FORMAT_VERSION
-    library: str | None = None  # that built the plan and has to run it: tensorrt or tensorrt_rtx
-    library_version: str | None = None
-    targets: list[str] = field(default_factory=list)  # "sm86" and the like, or one GPU's name
-    min_size: list[int] | None = None  # [H, W] in pixels, all three or none
-    opt_size: list[int] | None = None
-    max_size: list[int] | None = None
-    version_compatible: bool = False  # opens in later versions of its library too
-    hardware_compatible: bool = False  # opens on GPUs newer than the one it was built for
-    onnx_sha256: str | None = None  # of the whole ONNX file that the plan was built from
-    plan_sha256: str | None = None  # of the engine's bytes, so that damage is noticed
 
-    def to_json(self) -> str:
-        """The manifest as one JSON object."""
-        return json.dumps(asdict(self), sort_keys=True)
+    def to_json(self, plan: Mapping[str, Any] = NO_PLAN) -> str:
+        """The manifest as one JSON object.
+
+        Args:
+            plan: The fields of a `PlanInfo`, which stand beside the network's.
+        """
+        return json.dumps({**asdict(self), **plan}, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str, source: str) -> Self:
@@ -73,7 +81,7 @@ class Manifest:
                 f"{source} has manifest version {found}; this artmirror reads version {FORMAT_VERSION}: {again}"
             )
         known = {entry.name for entry in fields(cls)}
-        # Fields with defaults came later, or belong to plans alone: files without them are whole.
+        # Files without the fields that have defaults are whole.
         wanted = {entry.name for entry in fields(cls) if entry.default is entry.default_factory is MISSING}
         missing = sorted(wanted - values.keys())
         if missing:

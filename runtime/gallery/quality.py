@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from artmirror.runtime.common.pixels import SMALLEST_SIDE
-from artmirror.runtime.engines.base import Engine, stylize
+from artmirror.runtime.engines.base import FULL_STYLE, Engine, stylize
 from artmirror.runtime.engines.open import Opened
 from artmirror.runtime.gallery.variants import quality_of, variants
 
@@ -83,7 +83,7 @@ def _measure_fps(engine: Engine, depth: int, duration_s: float, clock_s: Callabl
     before_s = clock_s()
     end_s = before_s + duration_s
     for slot in slots:
-        engine.submit(slot, 1.0)
+        engine.submit(slot, FULL_STYLE)
     frames_s: list[float] = []
     while slots:
         slot = slots.popleft()
@@ -92,7 +92,7 @@ def _measure_fps(engine: Engine, depth: int, duration_s: float, clock_s: Callabl
         frames_s.append(now_s - before_s)
         before_s = now_s
         if now_s < end_s or len(frames_s) < _LEAST_FRAMES:
-            engine.submit(slot, 1.0)
+            engine.submit(slot, FULL_STYLE)
             slots.append(slot)
     return 1 / sorted(frames_s)[len(frames_s) // 2]
 

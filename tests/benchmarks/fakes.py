@@ -10,7 +10,7 @@ import numpy as np
 from artmirror.benchmarks.records.environment import Environment
 from artmirror.benchmarks.records.speed import Record, Round, Samples, Sensed, Start, StartRecord, Subject
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.engines.base import EngineInfo
+from artmirror.runtime.engines.base import EngineInfo, Look
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.frame import FrameSlot
 
@@ -60,7 +60,7 @@ class FakeEngine:
         shape = (*self.size, 3)
         return [FrameSlot(np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)) for _ in range(count)]
 
-    def submit(self, slot: FrameSlot, strength: float) -> None:
+    def submit(self, slot: FrameSlot, look: Look) -> None:
         assert all(slot is not other for other in self.in_flight), "the slot is in the engine already"
         assert len(self.in_flight) < self.max_in_flight
         self.in_flight.append(slot)
@@ -73,6 +73,9 @@ class FakeEngine:
         if self.waited == self.fail_at:
             raise ArtmirrorError("the fake engine broke")
         np.subtract(255, slot.frame, out=slot.stylized)
+
+    def reset(self) -> None:
+        pass
 
     def describe(self) -> EngineInfo:
         return EngineInfo(self.backend, "fakelib 1.2", "no processor", "fp32", self.size)

@@ -117,7 +117,7 @@ def test_the_manifest_and_any_size(int8: Path) -> None:
         engine = open_engine(int8, size=size)
         slot = engine.allocate(1)[0]
         slot.frame[:] = np.random.default_rng(0).integers(0, 256, slot.frame.shape, np.uint8)
-        stylize(engine, slot, 1.0)
+        stylize(engine, slot)
         assert engine.describe().precision in {"int8", "int8+bf16", "int8+fp16"}
         assert slot.stylized.std() > 10
         engine.close()

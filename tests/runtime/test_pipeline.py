@@ -3,89 +3,16 @@
 import random
 import threading
 import time
-from collections.abc import Callable
-from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.engines.base import Look
 from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.pipeline import Pipeline
 from artmirror.runtime.run_statistics import RunStatistics
-from tests.runtime.fake_engine import FakeEngine
-
-SIZE = (64, 96)
-
-
-class CountingSource:
-    """Writes its frame's number into the pixels."""
-
-    name = "counting"
-    size = SIZE
-    rate: Fraction | None = Fraction(60)
-    frame_count: int | None = None
-    sound = None
-
-    def __init__(
-        self,
-        frames: int,
-        *,
-        live: bool = False,
-        before: Callable[[int], object] = lambda number: None,
-        fails: bool = False,
-    ) -> None:
-        self.live = live
-        self.read_all = threading.Event()
-        self.closed = False
-        self._frames = frames
-        self._before = before
-        self._fails = fails
-        self._number = 0
-
-    def read(self, slot: FrameSlot) -> bool:
-        if self._number == self._frames:
-            self.read_all.set()
-            if self._fails:
-                raise ArtmirrorError("the cable is out")
-            return False
-        self._before(self._number)
-        slot.frame[:] = self._number % 200
-        slot.captured_ns = time.monotonic_ns()
-        self._number += 1
-        return True
-
-    def close(self) -> None:
-        self.closed = True
-
-
-class CollectingSink:
-    """Keeps ids and checks that each result belongs to its frame."""
-
-    def __init__(
-        self, *, stop_after: int | None = None, fail_at: int | None = None, delay_s: Callable[[], float] = lambda: 0.0
-    ) -> None:
-        self.ids: list[int] = []
-        self.ended: str | None = None
-        self._stop_after = stop_after
-        self._fail_at = fail_at
-        self._delay_s = delay_s
-
-    def write(self, slot: FrameSlot) -> bool:
-        if len(self.ids) == self._fail_at:
-            raise ArtmirrorError("the disk is full")
-        expected = 255 - slot.id % 200
-        assert (slot.stylized == expected).all()
-        time.sleep(self._delay_s())
-        assert (slot.stylized == expected).all(), "the picture changed while the sink had it"
-        self.ids.append(slot.id)
-        return len(self.ids) != self._stop_after
-
-    def close(self) -> None:
-        self.ended = self.ended or "closed"
-
-    def discard(self) -> None:
-        self.ended = "discarded"
+from tests.fakes.ends import SIZE, CollectingSink, CountingSource
+from tests.fakes.engine import FakeEngine
 
 
 def test_every_frame_of_a_file_arrives_in_order() -> None:
@@ -122,8 +49,8 @@ def run_live_with_gaps(gaps: list[int]) -> tuple[RunStatistics, list[int]]:
     done_after = [1 + int(total) for total in np.cumsum([1 + gap for gap in gaps])]
 
     class Engine(FakeEngine):
-        def submit(self, slot: FrameSlot, strength: float) -> None:
-            super().submit(slot, strength)
+        def submit(self, slot: FrameSlot, look: Look) -> None:
+            super().submit(slot, look)
             if self._warmed_up:
                 accepted.release()
 
@@ -238,15 +165,23 @@ def test_a_signal_stops_the_run() -> None:
     assert sink.ended == "closed"
 
 
-def test_strength_reaches_the_engine() -> None:
+def test_the_look_reaches_the_engine() -> None:
     class Sink(CollectingSink):
         def write(self, slot: FrameSlot) -> bool:
             self.ids.append(int(slot.stylized[0, 0, 0]))
             return True
 
     sink = Sink()
-    Pipeline(CountingSource(3), FakeEngine(SIZE), [sink], strength=0.0).run()
+    Pipeline(CountingSource(3), FakeEngine(SIZE), [sink], look=Look(0.0)).run()
     assert sink.ids == [0, 1, 2]
+
+
+def test_the_first_frame_has_no_warm_up_before_it() -> None:
+    engine = FakeEngine(SIZE)
+    pipeline = Pipeline(CountingSource(3), engine, [CollectingSink()])
+    assert engine.resets == 1
+    pipeline.run()
+    assert engine.resets == 1
 
 
 def test_nothing_is_allocated_per_frame() -> None:

@@ -16,7 +16,8 @@ from artmirror.runtime.engines.cuda_device import open_device
 from artmirror.train.checkpoint import save_checkpoint
 from artmirror.train.config import NetworkConfig
 from tests.export.conftest import make_checkpoint
-from tests.runtime.engines.test_cuda import SIZE, Bench
+from tests.fakes.ends import SIZE
+from tests.fakes.tensorrt_runtime import Bench
 
 
 def make_row(name: str, fps: float | None, **changes: object) -> Row:

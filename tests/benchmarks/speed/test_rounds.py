@@ -21,6 +21,7 @@ from artmirror.benchmarks.speed.scenarios import (
     split_round,
 )
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.engines.base import FULL_STYLE
 from artmirror.runtime.frame import FrameSlot
 from tests.benchmarks.fakes import SIZE, FakeEngine, FakeSource, make_round, make_start
 
@@ -158,7 +159,7 @@ def test_the_idle_engine_does_nothing() -> None:
     engine = IdleEngine()
     (slot,) = engine.allocate(1)
     slot.frame[:] = 3
-    engine.submit(slot, 1.0)
+    engine.submit(slot, FULL_STYLE)
     engine.wait(slot)
     assert not slot.stylized.any()
 

@@ -23,7 +23,7 @@ from artmirror.train.config import NETWORK_PRESETS, NetworkConfig, parse_network
 from tests.benchmarks.fakes import make_environment, make_record, make_round
 from tests.benchmarks.run_records import make_painter, make_temporal
 from tests.export.conftest import make_checkpoint
-from tests.runtime.tiny_ncnn import tiny_ncnn
+from tests.fakes.tiny_ncnn import tiny_ncnn
 
 HERE = Recipe(RECIPE, Path("/a/painting.jpg"), Path("/a/photos"), Path("/a/vgg.safetensors"))
 COSTS = Costs(macs=2_280_000_000, parameters=116_844, bytes_moved=128_900_000, predicted_fps=36.6)

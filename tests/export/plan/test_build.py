@@ -10,18 +10,18 @@ import pytest
 
 from artmirror.export.plan import build as engine_from_onnx
 from artmirror.export.plan import layers as plan_layers
-from artmirror.export.plan.build import BuildOptions, BuildReport, SizeRange, build_plan, plan_obstacle
+from artmirror.export.plan.build import BuildOptions, BuildReport, build_plan, plan_obstacle
 from artmirror.export.plan.gpu import Gpu, current_gpu
 from artmirror.export.plan.layers import PlanLayers, layers_of_text, read_layers
 from artmirror.export.plan.library import Library, find_library
 from artmirror.export.to_onnx import onnx_from_checkpoint, save_onnx
 from artmirror.runtime.common.cache import cache_folder
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.formats.manifest import METADATA_KEY, Manifest
-from artmirror.runtime.formats.plan import read_plan
+from artmirror.runtime.formats.manifest import METADATA_KEY
+from artmirror.runtime.formats.plan import SizeRange, read_plan
 from artmirror.train.config import NetworkConfig
 from tests.export.conftest import make_checkpoint
-from tests.export.fake_tensorrt import make_tensorrt
+from tests.fakes.tensorrt_builder import make_tensorrt
 
 CONVOLUTIONS = 8  # of the network below
 RANGE = SizeRange((64, 64), (360, 640), (1080, 1920))
@@ -116,14 +116,14 @@ def test_plans_for_gpus_elsewhere(
     monkeypatch.setattr(plan_layers, "current_gpu", lambda: None)  # also where one of the targets is at hand
     path = tmp_path / "x.plan"
     report = build(onnx_files[precision], path, rtx, BuildOptions(sizes, targets))
-    manifest, data = read_plan(path)
-    assert manifest == report.manifest
-    assert (manifest.precision, manifest.targets) == (precision, list(targets))
-    assert (manifest.library, manifest.library_version) == ("tensorrt_rtx", rtx.version)
-    assert manifest.onnx_sha256 == hashlib.sha256(onnx_files[precision].read_bytes()).hexdigest()
+    manifest, info, data = read_plan(path)
+    assert (manifest, info) == (report.manifest, report.info)
+    assert (manifest.precision, info.targets) == (precision, list(targets))
+    assert (info.library, info.library_version) == ("tensorrt_rtx", rtx.version)
+    assert info.onnx_sha256 == hashlib.sha256(onnx_files[precision].read_bytes()).hexdigest()
     fixed = sizes.smallest == sizes.largest
     assert (manifest.height, manifest.width) == (sizes.best if fixed else (None, None))
-    ranged = (manifest.min_size, manifest.opt_size, manifest.max_size)
+    ranged = (info.min_size, info.opt_size, info.max_size)
     assert ranged == ((None,) * 3 if fixed else tuple(list(size) for size in sizes.as_tuple()))
 
     engine = bytes(data)
@@ -165,7 +165,7 @@ def test_plans_of_folded_networks(
     save_onnx(model, tmp_path / "x.onnx")
     report = build(tmp_path / "x.onnx", tmp_path / "x.plan", rtx, BuildOptions(sizes, ("sm86",)))
     assert (report.convolutions, report.read_back) == (convolutions, convolutions)
-    engine = bytes(read_plan(tmp_path / "x.plan")[1])
+    engine = bytes(read_plan(tmp_path / "x.plan")[2])
     assert tensor_of_text(engine, "frame")[1] == tensor_of_text(engine, "stylized")[1] == "uint8"
     layers = layers_of_text(engine)
     assert {layer.precision for layer in layers if layer.operation == "corrltn"} == {"fp16"}
@@ -256,7 +256,7 @@ def test_a_graph_that_the_library_cannot_read_is_one_line(rtx: Library, tmp_path
     from onnx import TensorProto, helper
 
     from artmirror.runtime.formats.onnx import parse_onnx_metadata
-    from tests.runtime.fake_engine import make_manifest
+    from tests.fakes.engine import make_manifest
 
     frame = helper.make_tensor_value_info("frame", TensorProto.UINT8, [1, "h", "w", 3])
     out = helper.make_tensor_value_info("stylized", TensorProto.UINT8, [1, "h", "w", 3])
@@ -287,9 +287,9 @@ def test_a_plan_for_the_gpu_at_hand(rtx: Library, onnx_files: dict[str, Path], t
     gpu = current_gpu()
     assert gpu
     report = build(onnx_files["fp16"], tmp_path / "x.plan", rtx, BuildOptions(one(64, 96)), gpu)
-    assert report.manifest.targets == [gpu.name]
+    assert report.info.targets == [gpu.name]
     assert report.read_back == CONVOLUTIONS
-    assert read_layers(read_plan(tmp_path / "x.plan")[1], rtx).source == "engine inspector"
+    assert read_layers(read_plan(tmp_path / "x.plan")[2], rtx).source == "engine inspector"
 
 
 @pytest.fixture
@@ -311,8 +311,8 @@ def test_what_tensorrt_is_told(onnx_files: dict[str, Path], tmp_path: Path, h200
     assert config.limits == {"WORKSPACE": 512 << 20}
     assert config.profiles == [{"frame": ((1, 64, 64, 3), (1, 360, 640, 3), (1, 1080, 1920, 3))}]
     assert not hasattr(config, "num_compute_capabilities")
-    manifest: Manifest = report.manifest
-    assert (manifest.targets, manifest.version_compatible, manifest.hardware_compatible) == (
+    info = report.info
+    assert (info.targets, info.version_compatible, info.hardware_compatible) == (
         ["NVIDIA H200"],
         True,
         True,

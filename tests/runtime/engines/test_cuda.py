@@ -16,7 +16,7 @@ from artmirror.export.plan.gpu import current_gpu
 from artmirror.runtime.common.errors import ArtmirrorError, CannotRunHere
 from artmirror.runtime.engines import cuda_device as cuda
 from artmirror.runtime.engines import onnxruntime_cuda as engine_onnxruntime_cuda
-from artmirror.runtime.engines.base import EngineInfo, stylize
+from artmirror.runtime.engines.base import FULL_STYLE, EngineInfo, Look, stylize
 from artmirror.runtime.engines.cuda import CudaEngine, DeviceSlot
 from artmirror.runtime.engines.cuda_device import open_device
 from artmirror.runtime.engines.cuda_graph import CudaGraph, GraphRefused
@@ -24,33 +24,14 @@ from artmirror.runtime.engines.open import open_engine
 from artmirror.runtime.engines.rebuild import PlanMismatch
 from artmirror.runtime.gallery.bundled import find_style
 from artmirror.runtime.pipeline import Pipeline
-from tests.runtime import fake_cuda, fake_tensorrt
-from tests.runtime.fake_cuda import FakeCuda
-from tests.runtime.fake_engine import make_manifest
-from tests.runtime.fake_onnxruntime import FakeOnnxRuntime
-from tests.runtime.fake_tensorrt import FakeTensorRt, write_fake_plan
-from tests.runtime.real_gpu import build_real_plan, need_gpu
-from tests.runtime.test_pipeline import CollectingSink, CountingSource
-
-SIZE = (64, 96)
-
-
-class Bench:
-    """A simulated GPU with TensorRT, and an engine on it."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, **options: Any) -> None:
-        monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
-        self.cuda = fake_cuda.install(monkeypatch, options.pop("cuda", None), graphs=options.pop("graphs", False))
-        self.library = options.get("library", "tensorrt")
-        self.trt = FakeTensorRt(self.cuda, self.library)
-        monkeypatch.setitem(sys.modules, self.library, self.trt)
-        self.path = folder / "fake.plan"
-        write_fake_plan(self.path, **options)
-
-    def open(self) -> CudaEngine:
-        engine = open_engine(self.path, size=SIZE)
-        assert isinstance(engine, CudaEngine)
-        return engine
+from tests.fakes import cuda as fake_cuda
+from tests.fakes import tensorrt_runtime as fake_tensorrt
+from tests.fakes.cuda import FakeCuda
+from tests.fakes.ends import SIZE, CollectingSink, CountingSource
+from tests.fakes.engine import make_manifest
+from tests.fakes.onnxruntime import FakeOnnxRuntime
+from tests.fakes.real_gpu import build_real_plan, need_gpu
+from tests.fakes.tensorrt_runtime import Bench, FakeTensorRt, write_fake_plan
 
 
 @pytest.fixture
@@ -82,8 +63,8 @@ def test_the_next_frame_is_copied_while_one_is_computed(bench: Bench) -> None:
     first.frame[:], second.frame[:] = 1, 2
     bench.cuda.spans.clear()
     bench.cuda.computing.clear()
-    engine.submit(first, 0.0)
-    engine.submit(second, 0.0)  # returns, though the first is still there
+    engine.submit(first, Look(0.0))
+    engine.submit(second, Look(0.0))  # returns, though the first is still there
 
     def kinds() -> list[str]:
         return [what for _, what, _, _ in bench.cuda.spans]
@@ -106,7 +87,7 @@ def test_nothing_is_allocated_per_frame(bench: Bench) -> None:
     before = (set(bench.cuda.memory), set(bench.cuda.page_locked), len(bench.cuda.streams))
     for _ in range(10):
         for slot in slots:
-            engine.submit(slot, 1.0)
+            engine.submit(slot, FULL_STYLE)
         for slot in slots:
             engine.wait(slot)
     assert (set(bench.cuda.memory), set(bench.cuda.page_locked), len(bench.cuda.streams)) == before
@@ -118,7 +99,7 @@ def test_strength_travels_only_when_it_changes(bench: Bench) -> None:
     bench.cuda.spans.clear()
     for strength in (1.0, 1.0, 0.25, 0.25, 1.0):
         slot.frame[:] = 200
-        stylize(engine, slot, strength)
+        stylize(engine, slot, Look(strength))
         assert (slot.stylized == round(200 + strength * (255 - 400))).all()
     assert sum(what == "copy in" for _, what, _, _ in bench.cuda.spans) == 5 + 3
 
@@ -167,12 +148,12 @@ def test_kernels_of_rtx_are_kept_for_the_next_start(monkeypatch: pytest.MonkeyPa
 def test_close_frees_the_device(bench: Bench) -> None:
     engine = bench.open()
     slots = engine.allocate(3)
-    engine.submit(slots[0], 1.0)
+    engine.submit(slots[0], FULL_STYLE)
     engine.close()
     assert not bench.cuda.memory
     assert len(bench.cuda.page_locked) >= 6  # still held here
     with pytest.raises(ArtmirrorError, match="closed"):
-        engine.submit(slots[1], 1.0)
+        engine.submit(slots[1], FULL_STYLE)
     del engine, slots
     assert not bench.cuda.page_locked
 
@@ -423,7 +404,7 @@ def test_slots_on_a_real_gpu() -> None:
             pair = slots[first : first + 2]
             for slot in pair:
                 slot.frame[:] = rng.integers(0, 256, slot.frame.shape, np.uint8)
-                engine.submit(slot, 1.0)
+                engine.submit(slot, FULL_STYLE)
             for slot in pair:
                 engine.wait(slot)
                 assert (slot.stylized == slot.frame).all()

@@ -9,12 +9,12 @@ import pytest
 
 from artmirror.runtime.common.errors import ArtmirrorError, CannotRunHere
 from artmirror.runtime.common.pixels import Pixels
-from artmirror.runtime.engines.base import stylize
+from artmirror.runtime.engines.base import FULL_STYLE, stylize
 from artmirror.runtime.engines.open import choose_backend, open_engine
 from artmirror.runtime.engines.vulkan_device import find_vulkan_device, vulkan_devices
-from tests.runtime import fake_cuda
+from tests.fakes import cuda as fake_cuda
+from tests.fakes.tiny_ncnn import need_vulkan, tiny_ncnn
 from tests.runtime.test_run_cli import one_line_of, run
-from tests.runtime.tiny_ncnn import need_vulkan, tiny_ncnn
 
 DISCRETE, INTEGRATED, SOFTWARE = 0, 1, 3  # as ncnn numbers the types
 RUN = ("--input", "synthetic:64x64@30", "--output", "null:", "--max-frames", 2)
@@ -155,4 +155,4 @@ def test_nothing_is_submitted_after_close() -> None:
     slot = engine.allocate(1)[0]
     engine.close()
     with pytest.raises(ArtmirrorError, match="closed"):
-        engine.submit(slot, 1.0)
+        engine.submit(slot, FULL_STYLE)

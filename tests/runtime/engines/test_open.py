@@ -11,12 +11,13 @@ from click.testing import CliRunner
 
 from artmirror.runtime.cli import main
 from artmirror.runtime.common.errors import ArtmirrorError, CannotRunHere
-from artmirror.runtime.engines.open import choose_backend, open_engine, open_for_show, rebuild
+from artmirror.runtime.engines import rebuild
+from artmirror.runtime.engines.open import choose_backend, open_engine, open_for_show
 from artmirror.runtime.engines.rebuild import PlanMismatch, rebuild_advice, rebuild_command, rebuild_plan
 from artmirror.runtime.formats.manifest import read_manifest
 from artmirror.runtime.gallery.bundled import find_style
-from tests.runtime import fake_cuda
-from tests.runtime.fake_tensorrt import FakeTensorRt, write_fake_plan
+from tests.fakes import cuda as fake_cuda
+from tests.fakes.tensorrt_runtime import FakeTensorRt, write_fake_plan
 from tests.runtime.test_run_cli import one_line_of, run
 
 SIZE = (64, 96)

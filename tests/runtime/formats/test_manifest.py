@@ -12,8 +12,8 @@ from artmirror.runtime.formats.manifest import Manifest, read_manifest
 from artmirror.runtime.formats.onnx import parse_onnx_metadata
 from artmirror.runtime.gallery.bundled import bundled_manifests, bundled_styles, find_style, styles_folder
 from artmirror.runtime.gallery.variants import FULL, quality_of, variant_path, variants
+from tests.fakes.engine import make_manifest
 from tests.places import ROOT
-from tests.runtime.fake_engine import make_manifest
 
 STARRY = find_style("starry")
 

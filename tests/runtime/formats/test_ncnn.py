@@ -8,8 +8,8 @@ import pytest
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.formats.ncnn import graph_sha256, is_ncnn, ncnn_pair, read_ncnn_manifest, write_ncnn
-from tests.runtime.fake_engine import make_manifest
-from tests.runtime.tiny_ncnn import tiny_ncnn
+from tests.fakes.engine import make_manifest
+from tests.fakes.tiny_ncnn import tiny_ncnn
 
 PARAM, WEIGHTS = b"7767517\n1 1\nInput in0 0 1 in0\n", bytes(range(64))
 

@@ -1,44 +1,54 @@
 """The plan's container: what goes in comes out, and damage is told in one line."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import pytest
 
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.formats.manifest import Manifest
-from artmirror.runtime.formats.plan import MAGIC, read_plan, read_plan_manifest, write_plan
-from tests.runtime.fake_engine import make_manifest
+from artmirror.runtime.formats.manifest import NO_PLAN, Manifest, read_manifest
+from artmirror.runtime.formats.onnx import read_onnx_metadata
+from artmirror.runtime.formats.plan import (
+    MAGIC,
+    PlanInfo,
+    SizeRange,
+    read_plan,
+    read_plan_manifest,
+    sizes_taken,
+    write_plan,
+)
+from artmirror.runtime.gallery.bundled import find_style
+from tests.fakes.engine import make_manifest
 
 ENGINE = bytes(range(256)) * 9
 
 
-def plan_manifest() -> Manifest:
-    return make_manifest(
-        precision="fp16",
-        library="tensorrt_rtx",
-        library_version="1.7.0",
-        targets=["sm75", "sm86"],
-        min_size=[64, 64],
-        opt_size=[360, 640],
-        max_size=[1080, 1920],
-        onnx_sha256="1" * 64,
-    )
+MANIFEST = make_manifest(precision="fp16")
+INFO = PlanInfo(
+    library="tensorrt_rtx",
+    library_version="1.7.0",
+    targets=["sm75", "sm86"],
+    min_size=[64, 64],
+    opt_size=[360, 640],
+    max_size=[1080, 1920],
+    onnx_sha256="1" * 64,
+)
 
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Path:
     path = tmp_path / "x.plan"
-    write_plan(path, plan_manifest(), ENGINE)
+    write_plan(path, MANIFEST, INFO, ENGINE)
     return path
 
 
 def test_round_trip(plan: Path) -> None:
-    manifest, engine = read_plan(plan)
+    manifest, info, engine = read_plan(plan)
     assert bytes(engine) == ENGINE
-    assert replace(manifest, plan_sha256=None) == plan_manifest()
-    assert read_plan_manifest(plan) == manifest
+    assert manifest == MANIFEST
+    assert replace(info, plan_sha256=None) == INFO
+    assert read_plan_manifest(plan) == (manifest, info)
     assert [path.name for path in plan.parent.iterdir()] == ["x.plan"]
 
 
@@ -85,7 +95,7 @@ def test_a_plan_of_somebody_else_is_refused(tmp_path: Path, content: bytes) -> N
 
 @pytest.mark.parametrize("lost", ["library", "library_version", "opt_size"])
 def test_a_plan_needs_its_library_and_sizes(plan: Path, lost: str) -> None:
-    write_plan(plan, replace(plan_manifest(), **{lost: None}), ENGINE)
+    write_plan(plan, MANIFEST, replace(INFO, **{lost: None}), ENGINE)
     with pytest.raises(ArtmirrorError, match="without its TensorRT library"):
         read_plan_manifest(plan)
 
@@ -95,13 +105,32 @@ def test_a_missing_plan_and_a_missing_folder(tmp_path: Path) -> None:
         with pytest.raises(ArtmirrorError, match="No such file"):
             read(tmp_path / "absent.plan")
     with pytest.raises(ArtmirrorError, match="cannot write"):
-        write_plan(tmp_path / "absent" / "x.plan", plan_manifest(), ENGINE)
+        write_plan(tmp_path / "absent" / "x.plan", MANIFEST, INFO, ENGINE)
 
 
-def test_a_manifest_without_the_later_fields_is_whole() -> None:
+def test_the_sizes_that_it_takes() -> None:
+    assert sizes_taken(MANIFEST, None) is None
+    assert sizes_taken(MANIFEST, INFO) == SizeRange((64, 64), (360, 640), (1080, 1920))
+    one = sizes_taken(replace(MANIFEST, height=360, width=640), PlanInfo("tensorrt", "10.9.0"))
+    assert one == SizeRange((360, 640), (360, 640), (360, 640))
+    assert one.is_one
+    assert (360, 640) in one
+    assert (360, 641) not in one
+
+
+def test_files_that_are_no_plan_have_the_same_keys() -> None:
+    """The bundled files were written so, and an export of the same checkpoint is the same file."""
+    empty = asdict(PlanInfo("", "")) | {"library": None, "library_version": None}
+    assert empty == NO_PLAN
+    assert json.loads(MANIFEST.to_json()).keys() == json.loads(MANIFEST.to_json(asdict(INFO))).keys()
+    text = read_onnx_metadata(find_style("starry"))[0]["artmirror"]
+    assert read_manifest(find_style("starry")).to_json() == text
+
+
+def test_a_manifest_without_the_fields_that_have_defaults_is_whole() -> None:
     manifest = make_manifest()
     text = manifest.to_json()
-    for name in ("library", "targets", "version_compatible", "plan_sha256", "exporter"):
+    for name in (*(entry.name for entry in fields(PlanInfo)), "exporter"):
         assert f'"{name}"' in text
     old = {"name", "title", "artist", "year", "preset", "network", "precision", "height", "width"}
     old |= {"checkpoint_sha256", "steps", "graph_sha256", "format_version"}

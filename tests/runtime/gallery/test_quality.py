@@ -14,7 +14,7 @@ from artmirror.runtime.gallery import bundled as gallery
 from artmirror.runtime.gallery.bundled import bundled_styles, find_style
 from artmirror.runtime.gallery.quality import open_best
 from artmirror.runtime.gallery.variants import QUALITIES, find_variant, quality_of, variant_path, variants
-from tests.runtime.fake_engine import FakeEngine
+from tests.fakes.engine import FakeEngine
 from tests.runtime.test_run_cli import one_line_of, run
 
 SIZE = (64, 96)

@@ -7,7 +7,7 @@ from collections import deque
 import numpy as np
 
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.engines.base import EngineInfo
+from artmirror.runtime.engines.base import EngineInfo, Look
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.frame import FrameSlot
 
@@ -53,6 +53,7 @@ class FakeEngine:
         self.max_in_flight = max_in_flight
         self.closed = False
         self.most_in_flight = 0
+        self.resets = 0
         self._size = size
         self._delay_s = delay_s
         self._gate = gate
@@ -66,9 +67,9 @@ class FakeEngine:
             FrameSlot(np.zeros((*self._size, 3), np.uint8), np.zeros((*self._size, 3), np.uint8)) for _ in range(count)
         ]
 
-    def submit(self, slot: FrameSlot, strength: float) -> None:
+    def submit(self, slot: FrameSlot, look: Look) -> None:
         assert all(slot is not other for other, _, _ in self._in_flight), "a slot was submitted twice"
-        self._in_flight.append((slot, slot.frame.copy(), strength))
+        self._in_flight.append((slot, slot.frame.copy(), look.strength))
         assert len(self._in_flight) <= self.max_in_flight
         self.most_in_flight = max(self.most_in_flight, len(self._in_flight))
 
@@ -86,6 +87,9 @@ class FakeEngine:
         assert (slot.frame == before).all(), "somebody wrote into a slot that the engine owned"
         blend = before + strength * (255.0 - 2.0 * before)
         slot.stylized[:] = np.rint(blend).astype(np.uint8)
+
+    def reset(self) -> None:
+        self.resets += 1
 
     def describe(self) -> EngineInfo:
         return EngineInfo("fake", "fake 1", "CPU", "fp32", self._size)

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from artmirror.runtime.engines.base import Engine
+from artmirror.runtime.engines.base import Engine, Look
 from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.pipeline import Pipeline
-from tests.runtime.engines.test_cuda import Bench
-from tests.runtime.fake_engine import FakeEngine
-from tests.runtime.test_pipeline import SIZE, CollectingSink, CountingSource
+from tests.fakes.ends import SIZE, CollectingSink, CountingSource
+from tests.fakes.engine import FakeEngine
+from tests.fakes.tensorrt_runtime import Bench
 
 POISON = 0xEE
 
@@ -35,8 +35,8 @@ class ScribblingEngine(FakeEngine):
         self._thread = threading.Thread(target=self._scribble, daemon=True)
         self._thread.start()
 
-    def submit(self, slot: FrameSlot, strength: float) -> None:
-        super().submit(slot, strength)
+    def submit(self, slot: FrameSlot, look: Look) -> None:
+        super().submit(slot, look)
         slot.stylized[:] = POISON
         with self._changing:
             self._owned.append(slot)

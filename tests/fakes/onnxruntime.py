@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
-from tests.runtime.fake_cuda import FakeCuda, invert
+from tests.fakes.cuda import FakeCuda, invert
 
 
 class FakeOnnxRuntime:

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from artmirror.runtime.engines import onnxruntime_cuda as engine_onnxruntime_cuda
-from artmirror.runtime.engines.base import Engine, stylize
+from artmirror.runtime.engines.base import FULL_STYLE, Engine, Look, stylize
 from artmirror.runtime.engines.open import open_engine
 from artmirror.runtime.gallery.bundled import find_style
-from tests.runtime import fake_cuda
-from tests.runtime.fake_engine import FakeEngine
-from tests.runtime.fake_onnxruntime import FakeOnnxRuntime
-from tests.runtime.fake_tensorrt import FakeTensorRt, write_fake_plan
-from tests.runtime.real_gpu import build_real_plan, need_gpu
-from tests.runtime.tiny_ncnn import need_vulkan, tiny_ncnn
+from tests.fakes import cuda as fake_cuda
+from tests.fakes.engine import FakeEngine
+from tests.fakes.onnxruntime import FakeOnnxRuntime
+from tests.fakes.real_gpu import build_real_plan, need_gpu
+from tests.fakes.tensorrt_runtime import FakeTensorRt, write_fake_plan
+from tests.fakes.tiny_ncnn import need_vulkan, tiny_ncnn
 
 SIZE = (66, 95)  # odd, and no multiple of four: the network must crop
 ON_CPU = ("openvino", "onnxruntime")
@@ -82,17 +82,17 @@ def test_slots_have_the_size_and_type_of_the_contract(engine: Engine) -> None:
 def test_strength_zero_is_the_camera_picture_to_the_bit(engine: Engine) -> None:
     slot = engine.allocate(1)[0]
     slot.frame[:] = picture(0)
-    stylize(engine, slot, 0.0)
+    stylize(engine, slot, Look(0.0))
     assert (slot.stylized == picture(0)).all()
 
 
 def test_strength_blends(engine: Engine) -> None:
     slot = engine.allocate(1)[0]
     slot.frame[:] = picture(0)
-    stylize(engine, slot, 1.0)
+    stylize(engine, slot)
     full = slot.stylized.astype(np.float32)
     assert np.abs(full - picture(0)).mean() > 10
-    stylize(engine, slot, 0.5)
+    stylize(engine, slot, Look(0.5))
     assert np.abs(slot.stylized - (full + picture(0)) / 2).max() <= 3
 
 
@@ -115,7 +115,7 @@ def test_results_in_flight_are_the_same_as_one_by_one(engine: Engine) -> None:
     for start in range(len(slots)):
         group = slots[start : start + engine.max_in_flight]
         for slot in group:
-            engine.submit(slot, 1.0)
+            engine.submit(slot, FULL_STYLE)
         for slot in group:
             engine.wait(slot)
     for slot, expected in zip(slots, alone, strict=True):
@@ -125,12 +125,46 @@ def test_results_in_flight_are_the_same_as_one_by_one(engine: Engine) -> None:
 def test_strength_belongs_to_the_slot(engine: Engine) -> None:
     first, second = engine.allocate(2)
     first.frame[:] = second.frame[:] = picture(2)
-    engine.submit(first, 0.0)
-    engine.submit(second, 1.0)
+    engine.submit(first, Look(0.0))
+    engine.submit(second, FULL_STYLE)
     engine.wait(first)
     engine.wait(second)
     assert (first.stylized == picture(2)).all()
     assert not (second.stylized == picture(2)).all()
+
+
+def test_the_look_changes_from_frame_to_frame_in_the_same_slot(engine: Engine) -> None:
+    (slot,) = engine.allocate(1)
+    memory = slot.frame, slot.stylized
+    stylize(engine, slot)
+    slot.frame[:] = picture(2)
+    stylize(engine, slot)
+    painted = slot.stylized.copy()
+    for look, expected in ((Look(0.0), picture(2)), (Look(), painted), (Look(0.0), picture(2))):
+        stylize(engine, slot, look)
+        assert (slot.stylized == expected).all()
+    assert slot.frame is memory[0]
+    assert slot.stylized is memory[1]
+
+
+def test_after_a_reset_a_frame_is_painted_as_the_first(engine: Engine) -> None:
+    engine.reset()  # where there is nothing to forget
+    first, second = engine.allocate(2)
+    first.frame[:], second.frame[:] = picture(7), picture(8)
+    stylize(engine, first)
+    alone = first.stylized.copy()
+    stylize(engine, second)
+    engine.reset()
+    engine.submit(first, FULL_STYLE)
+    engine.reset()  # with a frame in flight, which stays as it is
+    engine.submit(second, FULL_STYLE)
+    engine.wait(first)
+    engine.wait(second)
+    assert (first.stylized == alone).all()
+    with ThreadPoolExecutor(1) as other:  # from the thread that submits, whichever that is
+        other.submit(engine.reset).result()
+        other.submit(stylize, engine, first).result()
+    assert (first.stylized == alone).all()
 
 
 def test_it_says_what_it_is(engine: Engine) -> None:

@@ -1,14 +1,20 @@
 """A `tensorrt` module without a network: its engine inverts pixels in the memory of a simulated GPU."""
 
 import dataclasses
+import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from artmirror.runtime.formats.manifest import Manifest
-from artmirror.runtime.formats.plan import write_plan
-from tests.runtime.fake_cuda import FakeCuda, invert
-from tests.runtime.fake_engine import make_manifest
+import pytest
+
+from artmirror.runtime.engines.cuda import CudaEngine
+from artmirror.runtime.engines.open import open_engine
+from artmirror.runtime.formats.plan import PlanInfo, write_plan
+from tests.fakes import cuda as fake_cuda
+from tests.fakes.cuda import FakeCuda, invert
+from tests.fakes.ends import SIZE
+from tests.fakes.engine import make_manifest
 
 ENGINE = b"an engine of no library"
 
@@ -128,7 +134,7 @@ class _Context:
         return True
 
 
-def write_fake_plan(path: Path, **changes: object) -> Manifest:
+def write_fake_plan(path: Path, **changes: object) -> None:
     """A plan that `FakeTensorRt` opens at any size from 64 to 2000, for sm86."""
     values: dict[str, Any] = {
         "library": "tensorrt",
@@ -139,4 +145,24 @@ def write_fake_plan(path: Path, **changes: object) -> Manifest:
         "max_size": [2000, 2000],
         "precision": "fp16",
     }
-    return write_plan(path, dataclasses.replace(make_manifest(), **{**values, **changes}), ENGINE)
+    values |= changes
+    own = {entry.name: values.pop(entry.name) for entry in dataclasses.fields(PlanInfo) if entry.name in values}
+    write_plan(path, make_manifest(**values), PlanInfo(**own), ENGINE)
+
+
+class Bench:
+    """A simulated GPU with TensorRT, and an engine on it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, **options: Any) -> None:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+        self.cuda = fake_cuda.install(monkeypatch, options.pop("cuda", None), graphs=options.pop("graphs", False))
+        self.library = options.get("library", "tensorrt")
+        self.trt = FakeTensorRt(self.cuda, self.library)
+        monkeypatch.setitem(sys.modules, self.library, self.trt)
+        self.path = folder / "fake.plan"
+        write_fake_plan(self.path, **options)
+
+    def open(self) -> CudaEngine:
+        engine = open_engine(self.path, size=SIZE)
+        assert isinstance(engine, CudaEngine)
+        return engine

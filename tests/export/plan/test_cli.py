@@ -42,7 +42,7 @@ def test_onnx_plan_and_what_is_in_them(tiny_path: Path, monkeypatch: pytest.Monk
     assert (code, err) == (0, "")
     plan = tiny_path.with_suffix(".plan")
     assert files(tiny_path.parent) == ["tiny.onnx", "tiny.plan", "tiny.pt"]
-    assert read_plan_manifest(plan).targets == ["sm86", "sm75"]
+    assert read_plan_manifest(plan)[1].targets == ["sm86", "sm75"]
     assert "10 convolutions in fp16 (10 of 10 read back from its program text)" in out
     assert f"st-run --engine {plan}" in out
 
@@ -85,9 +85,9 @@ def test_a_plan_from_an_onnx(tiny_path: Path) -> None:
     )
     assert (code, err) == (0, "")
     assert "64x64 to 128x96, best at 96x64" in out
-    manifest = read_plan_manifest(tiny_path.with_suffix(".plan"))
+    manifest, info = read_plan_manifest(tiny_path.with_suffix(".plan"))
     assert (manifest.precision, manifest.height) == ("fp32", None)
-    assert (manifest.min_size, manifest.opt_size, manifest.max_size) == ([64, 64], [64, 96], [96, 128])
+    assert (info.min_size, info.opt_size, info.max_size) == ([64, 64], [64, 96], [96, 128])
     for arguments in (("--fp16",), ("--no-plan",), ("-o", "x.onnx")):
         code, _, err = run(*arguments, onnx_path)
         assert code == 2
