@@ -19,8 +19,8 @@ from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.gallery import bundled as gallery
 from tests.benchmarks.fakes import SIZE, FakeEngine, make_start
 from tests.benchmarks.moving import texture, write_picture
+from tests.places import STARRY
 
-STARRY = Path(__file__).parents[2] / "runtime" / "styles" / "starry.onnx"
 FEW = ("--size", "80x64", "--rounds", "2", "--frames", "3", "--no-ceilings")
 SHORT = (*FEW, "--scenario", "engine", "--scenario", "pipeline")
 

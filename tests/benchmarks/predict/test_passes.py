@@ -10,8 +10,8 @@ from onnx import helper, numpy_helper
 from artmirror.benchmarks.predict.passes import RULES, Pass, passes_of
 from artmirror.benchmarks.speed.workload import read_layers, read_workload
 from tests.benchmarks.networks import write_network
+from tests.places import STARRY
 
-STARRY = Path(__file__).parents[2] / "runtime" / "styles" / "starry.onnx"
 SIZE = (64, 80)
 PIXELS = 64 * 80
 

@@ -1,7 +1,6 @@
 """Predictions in closed form, the cards, and fits that have to find what made their data."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +11,8 @@ from artmirror.benchmarks.predict.passes import RULES, Pass, passes_of
 from artmirror.benchmarks.predict.roofline import CARD, PROCESSOR, PROFILED, Efficiencies, Roofs, frame_s, pass_times
 from artmirror.benchmarks.speed.workload import read_layers
 from artmirror.runtime.common.errors import ArtmirrorError
+from tests.places import STARRY
 
-STARRY = Path(__file__).parents[2] / "runtime" / "styles" / "starry.onnx"
 HALVES = Efficiencies(0.5, 0.5, 0.1, 1e-6, 8, "test")
 ROOFS = Roofs(flop_per_s=1e12, bytes_per_s=1e10)
 

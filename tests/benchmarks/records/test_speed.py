@@ -17,6 +17,7 @@ from artmirror.benchmarks.records.machine import Gpu
 from artmirror.benchmarks.records.speed import Ceilings, Session, read_session, write_session
 from artmirror.runtime.common.errors import ArtmirrorError
 from tests.benchmarks.fakes import make_environment, make_record, make_round, make_start, make_start_record
+from tests.places import ROOT
 
 SESSION = Session(
     replace(make_environment(), cpu_features=("avx2",), gpus=(Gpu("a GPU", "580.1", "8192 MiB"),)),
@@ -136,7 +137,7 @@ def test_environment_explains_without_giving_away(monkeypatch: pytest.MonkeyPatc
     assert environment.cores >= 1
     assert {"openvino", "numpy", "opencv-python", "av"} <= environment.libraries.keys()
     text = Session(environment, ()).to_json()
-    for secret in ("anns-laptop", str(Path(__file__).parents[2]), str(Path.home()) + os.sep):
+    for secret in ("anns-laptop", str(ROOT), str(Path.home()) + os.sep):
         assert secret not in text
 
 

@@ -16,8 +16,8 @@ from artmirror.export.cost import graph_cost
 from artmirror.runtime.common.errors import ArtmirrorError
 from tests.benchmarks.fakes import make_environment, make_record, make_round
 from tests.benchmarks.networks import write_network
+from tests.places import STARRY
 
-STARRY = Path(__file__).parents[2] / "runtime" / "styles" / "starry.onnx"
 ROOFS = Ceilings(2, (9e9, 10e9), {"fp32": (90e9, 100e9), "bf16": (300e9,)})
 
 

@@ -14,8 +14,8 @@ from artmirror.benchmarks.speed.scenarios import Stopped
 from artmirror.benchmarks.speed.start_probe import Request
 from artmirror.benchmarks.speed.starts import StartUp
 from artmirror.runtime.common.errors import ArtmirrorError
+from tests.places import STARRY
 
-STARRY = Path(__file__).parents[2] / "runtime" / "styles" / "starry.onnx"
 REQUEST = Request(str(STARRY), 64, 80, None, "cpu", 1, False, 2)
 
 

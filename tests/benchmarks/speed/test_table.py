@@ -21,8 +21,9 @@ from artmirror.benchmarks.records.temporal import TemporalSession, read_temporal
 from artmirror.benchmarks.report.figures import instability_figure, roofline_figure, starts_figure
 from artmirror.benchmarks.report.moments import side_by_side, worst_moments, worst_pairs
 from artmirror.benchmarks.report.page import render_page
+from artmirror.benchmarks.temporal import painters
 from artmirror.benchmarks.temporal.kept_frames import WHITE, KeptFrames
-from artmirror.benchmarks.temporal.metric import instability, painters, squared_error
+from artmirror.benchmarks.temporal.metric import instability, squared_error
 from artmirror.benchmarks.temporal.summary import temporal_error
 from artmirror.runtime.common.errors import ArtmirrorError
 from tests.benchmarks.fakes import (

@@ -24,8 +24,9 @@ from tests.benchmarks.moving import constant_flow, shifted, texture, write_frame
 from tests.benchmarks.temporal.test_distances import features, vgg_file  # noqa: F401  # fixtures
 from tests.benchmarks.temporal.test_lpips import lpips_files  # noqa: F401  # a fixture
 from tests.benchmarks.temporal.test_peers import write_network
+from tests.places import SHARED
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
+DATA = SHARED / "data"
 
 
 class Opener:

@@ -107,7 +107,7 @@ def test_torchvisions_weights_are_normalised_on_the_photos(
     ("make", "message"),
     [
         (lambda vgg, painting: Judge(Path("none.safetensors"), painting, SIDE, []), "do not exist"),
-        (lambda vgg, painting: Judge(vgg, Path("none.png"), SIDE, []), "cannot read none.png"),
+        (lambda vgg, painting: Judge(vgg, Path("none.png"), SIDE, []), "cannot read the picture none.png"),
     ],
 )
 def test_errors(make: Callable[[Path, Path], Judge], message: str, vgg_file: Path, painting: Path) -> None:
