@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from artmirror.benchmarks.temporal.distances import Judge
 from artmirror.train.objective.vgg import CONTENT_LAYER, STYLE_LAYERS, VggFeatures
-from tests.benchmarks.moving import Picture, write_picture
+from tests.fakes.moving_pictures import Picture, write_picture
 
 SIDE = 64
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from artmirror.benchmarks.temporal.lpips import PerceptualDistance
-from tests.benchmarks.moving import SIZE, constant_flow, shifted, texture
+from tests.fakes.moving_pictures import SIZE, constant_flow, shifted, texture
 
 CHANNELS = (64, 192, 384, 256, 256)
 EVERYWHERE = np.ones(SIZE, bool)
