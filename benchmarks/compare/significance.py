@@ -67,7 +67,7 @@ def compare_pairs(old: Sequence[float], new: Sequence[float]) -> Change:
     """Compare e_stab of the same pairs of frames by a paired bootstrap over the pairs.
 
     Args:
-        old: Squared errors, see `temporal.squared_error`.
+        old: Squared errors, see `metric.squared_error`.
         new: Those of the same pairs.
 
     Raises:

@@ -1,7 +1,7 @@
 """All that is to be measured on a GPU in one call: `python -m artmirror.benchmarks.gpu.cli starry.pt --json out.json`.
 
-Exports and builds are `st-export`, PyTorch is `artmirror.benchmarks.gpu.cli.pytorch`: programs of their own, started here and
-read by file, since the benchmarks import the runtime alone. So one of them that fails is a row with a reason. The JSON
+Exports and builds are `st-export`, PyTorch is `artmirror.benchmarks.gpu.pytorch`: programs of their own, started here
+and read by file. So one of them that fails is a row with a reason. The JSON
 is written again after every row, so that a session that is cut off leaves what it has.
 """
 
@@ -52,7 +52,7 @@ class Session:
     rows: list[Row] = field(default_factory=list)
     ceilings: dict[str, float] = field(
         default_factory=dict
-    )  # by `artmirror.benchmarks.gpu.cli.pytorch`; empty without a GPU
+    )  # by `artmirror.benchmarks.gpu.pytorch`; empty without a GPU
 
     def add(self, rows: Sequence[Row], path: Path | None) -> None:
         """Keep rows, tell them on stderr, and write all to `path`."""
@@ -177,9 +177,7 @@ def _run_pytorch(
     rows_path = network.folder / "rows.json"
     try:
         # A compiler that hangs is killed; what was measured by then is in the file.
-        _run_program(
-            ["artmirror.benchmarks.gpu.cli.pytorch", *wanted, *numbers, network.checkpoint], 1.25 * limit_s + 20
-        )
+        _run_program(["artmirror.benchmarks.gpu.pytorch", *wanted, *numbers, network.checkpoint], 1.25 * limit_s + 20)
     except ArtmirrorError as error:
         if not rows_path.exists():
             raise

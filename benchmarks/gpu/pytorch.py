@@ -1,8 +1,7 @@
 """The network in PyTorch, timed on a GPU and painted in FP32: what the exported engines are compared with.
 
-A program of its own (`python -m artmirror.benchmarks.gpu.cli.pytorch`), which `artmirror.benchmarks.gpu.cli` starts: benchmarks
-import the runtime alone, and what PyTorch keeps on the GPU is gone when it ends. It leaves one JSON file, and for each
-size a picture and the same picture painted in FP32, as .npy.
+A process of its own, which `st-bench gpu` starts: what PyTorch keeps on the GPU is gone when it ends. It leaves one
+JSON file, and for each size a picture and the same picture painted in FP32, as .npy.
 """
 
 import json

@@ -18,7 +18,7 @@ def render_rows(rows: Sequence[Row], ceilings: dict[str, float]) -> Group:
     """One table: a row for each that was measured, and below it those that were not, with their reasons.
 
     Args:
-        ceilings: What the card was measured to do at best, see `artmirror.benchmarks.gpu.cli.pytorch`; may be empty.
+        ceilings: What the card was measured to do at best, see `artmirror.benchmarks.gpu.pytorch`; may be empty.
     """
     columns = (
         "network",

@@ -91,7 +91,7 @@ def fit_grid(title: str, measured: Sequence[Measured], fitted: Fitted) -> Grid:
 
 
 def fit_lines(measured: Sequence[Measured], fitted: Fitted) -> list[str]:
-    """The errors in short, and the efficiencies as they stand in `roofline_model`."""
+    """The errors in short, and the efficiencies as they stand in `roofline`."""
     shares = fitted.efficiencies
     return [
         f"median error {median_error(fitted.errors(measured)):.1%}; "

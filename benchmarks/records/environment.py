@@ -59,7 +59,7 @@ def read_environment() -> Environment:
     processor = read_processor(root)
     return Environment(
         artmirror=version("artmirror"),
-        commit=read_commit(Path(__file__).resolve().parents[1]),
+        commit=read_commit(Path(__file__).resolve().parents[2]),
         python=f"{platform.python_implementation()} {platform.python_version()}",
         # The version alone: what a provider appends names its machines.
         os=f"{platform.system()} {platform.release().partition('-')[0]} {platform.machine()}",

@@ -1,6 +1,6 @@
 """What a session of st-bench leaves behind: immutable records of raw values, and their JSON.
 
-Nothing here is computed from the values (see `statistics`), so that new statistics can read old records.
+Nothing here is computed from the values (see `speed/summary.py`), so that new statistics can read old records.
 """
 
 import json
@@ -12,7 +12,7 @@ from artmirror.benchmarks.records.environment import Environment
 from artmirror.benchmarks.records.json_file import check_version, parse, read_text, write_text
 from artmirror.runtime.common.errors import ArtmirrorError
 
-KIND = "speed"  # tells these files from those of `temporal_record`
+KIND = "speed"  # tells these files from those of `records/temporal.py`
 FORMAT_VERSION = 3  # 2: sensors, roofs, costs, more of the environment; 3: transfers, starts, the cost of measuring
 _READ_VERSIONS = (1, 2, 3)  # what an earlier version lacks is None or nothing
 
@@ -79,7 +79,7 @@ class Record(Subject):
     rounds: tuple[Round, ...]
     peak_rss_bytes: int | None  # of the whole process, which holds every engine of the session; None where unknown
     macs: int | None = None  # multiply-accumulates of a frame; None where nobody counted, as in version 1
-    bytes_moved: int | None = None  # of a frame, by the rule of `workload`
+    bytes_moved: int | None = None  # of a frame, by the rule of `speed/workload.py`
     holds: str = ""  # what the scenario's times are times of, in words
 
 
@@ -108,7 +108,7 @@ class StartRecord(Subject):
 
 @dataclass(frozen=True, slots=True)
 class Ceilings:
-    """The machine's own roofs, measured after the engines, a value of each round; see `ceilings`."""
+    """The machine's own roofs, measured after the engines, a value of each round; see `speed/ceilings.py`."""
 
     threads: int | None  # None where the library chose
     copy_bytes_per_s: tuple[float, ...]  # read and written

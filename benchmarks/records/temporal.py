@@ -1,6 +1,6 @@
 """What `st-bench temporal` leaves behind: raw values of every pair and every frame, and their JSON.
 
-As in `record`, nothing here is computed from the values (see `temporal_statistics`).
+As in `records/speed.py`, nothing here is computed from the values (see `temporal/summary.py`).
 """
 
 import json
@@ -12,7 +12,7 @@ from artmirror.benchmarks.records.environment import Environment
 from artmirror.benchmarks.records.json_file import check_version, parse, read_text, write_text
 from artmirror.runtime.common.errors import ArtmirrorError
 
-KIND = "temporal"  # tells these files from those of `record`
+KIND = "temporal"  # tells these files from those of `records/speed.py`
 FORMAT_VERSION = 4  # 2: more of the environment; 3: LPIPS; 4: edges
 _READ_VERSIONS = (1, 2, 3, 4)
 
@@ -66,12 +66,12 @@ class SequenceRecord:
 class SequenceValues:
     """What one painter did on one sequence."""
 
-    squared_errors: tuple[float, ...]  # of each pair, see `temporal.squared_error`
+    squared_errors: tuple[float, ...]  # of each pair, see `metric.squared_error`
     latency_ns: tuple[int, ...]  # of each frame; none for the input
     style: tuple[float, ...]  # style distance of each judged frame
     content: tuple[float, ...]  # content distance of each judged frame
-    lpips: tuple[float, ...] = ()  # of each perceived pair, see `perceptual_distance`
-    edges: tuple[float, ...] = ()  # of each pair's earlier frame, see `temporal.edge_energy`; none before version 4
+    lpips: tuple[float, ...] = ()  # of each perceived pair, see `lpips`
+    edges: tuple[float, ...] = ()  # of each pair's earlier frame, see `metric.edge_energy`; none before version 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ def render_page(records: Sequence[tuple[Session | TemporalSession, KeptFrames | 
         records: Each with the pictures that its run kept, or None.
     """
     template = Templates(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined).from_string(
-        files("artmirror.benchmarks").joinpath("report.html.j2").read_text(encoding="utf-8")
+        files("artmirror.benchmarks.report").joinpath("page.html.j2").read_text(encoding="utf-8")
     )
     sections = [
         _temporal_section(session, kept) if isinstance(session, TemporalSession) else _speed_section(session)

@@ -146,7 +146,7 @@ def _start_record(candidate: Candidate, starter: Starter, starts: Sequence[Start
 
 
 def _subject(candidate: Candidate) -> dict[str, Any]:
-    """The fields of `record.Subject`."""
+    """The fields of `Subject`."""
     manifest, info = candidate.engine.manifest, candidate.engine.describe()
     return {
         "engine": candidate.label,

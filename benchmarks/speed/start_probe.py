@@ -1,6 +1,6 @@
 """A process that starts as st-run does, paints one frame, then some more, and tells when it did what.
 
-`start_up` runs it, with what it shall open as JSON in its only argument.
+`starts` runs it, with what it shall open as JSON in its only argument.
 """
 
 import time
@@ -62,7 +62,7 @@ def start(request: Request) -> Moments:
     path = Path(request.path)
     choice = choose_backend(path, request.backend, request.device)
     # With its library, which is most of it. What `open_engine` imports on top takes no time any more.
-    import_module(f"artmirror.runtime.engine_{choice.backend.partition('-')[0]}")
+    import_module(f"artmirror.runtime.engines.{choice.backend.partition('-')[0]}")
     imported_ns = time.monotonic_ns()
     _read(path)
     read_ns = time.monotonic_ns()

@@ -22,7 +22,7 @@ _POLL_S = 0.1
 
 
 class StartUp:
-    """Keeps the Protocol `measure.Starter` with processes that run `start_probe`."""
+    """Keeps the Protocol `rounds.Starter` with processes that run `start_probe`."""
 
     def __init__(self, request: Request) -> None:
         """Start what `request` says."""

@@ -4,8 +4,8 @@ OpenVINO reads the graph and tells all shapes, since it is there wherever the ru
 
 Values are counted under one fusion rule, that of compilers of today: convolutions, normalisations, padding, resizing
 and joining read their inputs and weights and write their output, once each; whatever works on single values (bias,
-scale, ReLU, tanh, casts) is done in passing and free. The frame is read and written once as uint8. `layer_costs` takes
-the same layers under other rules.
+scale, ReLU, tanh, casts) is done in passing and free. The frame is read and written once as uint8. The same layers
+stand under other rules in `predict/passes.py`.
 """
 
 from dataclasses import dataclass, replace

@@ -1,7 +1,7 @@
 """What decides coherence: trains one network in many ways and compares them in one measurement.
 
-    python -m artmirror.benchmarks.studies.coherence runs/ --style painting.jpg --photos photos/ --vgg vgg19.safetensors \
-        --clips dataset/ --sequence held_out/ -o coherence.md
+    python -m artmirror.benchmarks.studies.coherence runs/ --style painting.jpg --photos photos/ \
+        --vgg vgg19.safetensors --clips dataset/ --sequence held_out/ -o coherence.md
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """Measures this project itself, and keeps docs/bench and the README's numbers: `make bench`.
 
-    python -m artmirror.benchmarks.studies.project --data ../shared/data            # some ten minutes on a quiet machine
+    python -m artmirror.benchmarks.studies.project --data ../shared/data            # ten minutes on a quiet machine
     python -m artmirror.benchmarks.studies.project --data ../shared/data --quick    # tries all of it in one or two
-    python -m artmirror.benchmarks.studies.project --readme                         # the README's tables, from the records
+    python -m artmirror.benchmarks.studies.project --readme                         # the README's tables from records
 
 The user's own programs do the work and are read by file. Everything is measured in build/ first, so that docs/bench
 holds one whole run or the one before.
@@ -26,7 +26,7 @@ from artmirror.runtime.common.command import Command, common_options
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.gallery.variants import variants
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RECORDS = ROOT / "docs" / "bench"
 README = ROOT / "README.md"
 STYLE = ROOT / "runtime" / "styles" / "starry.onnx"  # the one whose variants are measured

@@ -1,4 +1,4 @@
-"""The README's tables of numbers, from the records of `project`: pure functions from records to Markdown.
+"""The README's tables of numbers, from the records of `studies/project.py`: pure functions from records to Markdown.
 
 A table stands in the README between `<!-- bench: NAME -->` and `<!-- /bench -->`.
 """

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Distances(NamedTuple):
-    """How far a painted frame is from the painting and from the frame; see `train.losses` for both."""
+    """How far a painted frame is from the painting and from the frame; see `train/objective/losses.py` for both."""
 
     style: float
     content: float

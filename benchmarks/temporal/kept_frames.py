@@ -2,7 +2,7 @@
 
 run.json                        which run it was
 0003/01/00012.jpg               frame 12 of sequence 3 by painter 1; painter 0 is the input
-0003/01/00012.instability.jpg   grey: how far that picture and its successor differ, see `temporal.instability`
+0003/01/00012.instability.jpg   grey: how far that picture and its successor differ, see `metric.instability`
 """
 
 import json

@@ -70,7 +70,7 @@ class PerceptualDistance:
     def of_pair(self, earlier: Pixels, later: Pixels, flow: Flow, visible: Mask) -> float:
         """LPIPS of a painted frame and its warped successor, which shows the frame itself where M hides it.
 
-        So nothing differs there, as in `temporal.squared_error`, and the mean is over all places too.
+        So nothing differs there, as in `metric.squared_error`, and the mean is over all places too.
 
         Args:
             earlier: (H, W, 3) uint8 BGR, H and W at least 64.

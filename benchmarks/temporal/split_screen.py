@@ -106,7 +106,7 @@ class SequenceScreen:
         self._latencies_ns: list[list[int]] = []  # by painter, without the input
 
     def keep_instability(self, index: int, maps: Sequence[NDArray[np.float32]]) -> None:
-        """Take in a pair's errors; see `temporal.instability`."""
+        """Take in a pair's errors; see `metric.instability`."""
         self._squared_errors = self._squared_errors or [[] for _ in maps]
         for errors, values in zip(self._squared_errors, maps, strict=True):
             errors.append(float(np.square(values, dtype=np.float64).mean()))

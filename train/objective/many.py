@@ -30,7 +30,7 @@ class ManyObjective(nn.Module):
     """The weighted sum that training minimises, and its terms.
 
     The style term is that of `Objective`, for each painting in units of what unpainted photos score, and once more
-    layer by layer; above 1 it grows with the root, since a few paintings that look like photos would outweigh all others.
+    layer by layer. Above 1 it grows with the root: a few paintings that look like photos would outweigh all others.
 
     Args:
         features: VGG-19.

@@ -15,8 +15,8 @@ from artmirror.benchmarks.predict.roofline import PROFILED, Roofs, frame_s
 from artmirror.benchmarks.records.speed import Ceilings, Session, write_session
 from artmirror.benchmarks.speed.workload import read_layers
 from artmirror.runtime.formats.manifest import read_manifest
-from tests.benchmarks.fakes import make_environment, make_record, make_round
-from tests.benchmarks.networks import write_network
+from tests.fakes.benchmark_records import make_environment, make_record, make_round
+from tests.fakes.tiny_networks import write_network
 
 ROOFS = Ceilings(2, (9e9, 1e10), {"fp32": (1e11,), "bf16": (2e11,)})
 

@@ -9,7 +9,7 @@ from onnx import helper, numpy_helper
 
 from artmirror.benchmarks.predict.passes import RULES, Pass, passes_of
 from artmirror.benchmarks.speed.workload import read_layers, read_workload
-from tests.benchmarks.networks import write_network
+from tests.fakes.tiny_networks import write_network
 from tests.places import STARRY
 
 SIZE = (64, 80)

@@ -14,7 +14,7 @@ from artmirror.benchmarks.speed.gpu_sensors import open_gpus
 from artmirror.benchmarks.speed.notes import sensor_notes
 from artmirror.benchmarks.speed.sensors import Sensors
 from artmirror.benchmarks.speed.summary import hottest_c, power_w
-from tests.benchmarks.fakes import make_record, make_round
+from tests.fakes.benchmark_records import make_record, make_round
 
 CPUINFO = """processor : 0
 model name : Some Processor 9000

@@ -16,7 +16,7 @@ from artmirror.benchmarks.records.environment import read_commit, read_environme
 from artmirror.benchmarks.records.machine import Gpu
 from artmirror.benchmarks.records.speed import Ceilings, Session, read_session, write_session
 from artmirror.runtime.common.errors import ArtmirrorError
-from tests.benchmarks.fakes import make_environment, make_record, make_round, make_start, make_start_record
+from tests.fakes.benchmark_records import make_environment, make_record, make_round, make_start, make_start_record
 from tests.places import ROOT
 
 SESSION = Session(

@@ -14,8 +14,8 @@ from artmirror.benchmarks.speed.table import roof_notes, roofs_grid
 from artmirror.benchmarks.speed.workload import Workload, read_workload
 from artmirror.export.cost import graph_cost
 from artmirror.runtime.common.errors import ArtmirrorError
-from tests.benchmarks.fakes import make_environment, make_record, make_round
-from tests.benchmarks.networks import write_network
+from tests.fakes.benchmark_records import make_environment, make_record, make_round
+from tests.fakes.tiny_networks import write_network
 from tests.places import STARRY
 
 ROOFS = Ceilings(2, (9e9, 10e9), {"fp32": (90e9, 100e9), "bf16": (300e9,)})

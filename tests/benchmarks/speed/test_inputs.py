@@ -8,8 +8,8 @@ from artmirror.benchmarks.speed import inputs
 from artmirror.benchmarks.speed.inputs import Input, open_inputs, source_label
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.sources.base import Source
-from tests.benchmarks.fakes import SIZE, FakeSource
-from tests.benchmarks.moving import texture, write_picture
+from tests.fakes.counting_engine import SIZE, CountingSource
+from tests.fakes.moving_pictures import texture, write_picture
 from tests.runtime.media import clip_pictures, write_clip
 
 
@@ -59,9 +59,9 @@ def test_pictures_have_no_pace(tmp_path: Path) -> None:
 def test_a_camera_can_only_be_live_and_is_opened_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    def open_camera(uri: str, **options: object) -> FakeSource:
+    def open_camera(uri: str, **options: object) -> CountingSource:
         asked.append(uri)
-        return FakeSource(3, live=True)
+        return CountingSource(3, live=True)
 
     monkeypatch.setattr(inputs, "open_source", open_camera)
     found = open_inputs("0", SIZE)
@@ -72,7 +72,7 @@ def test_a_camera_can_only_be_live_and_is_opened_once(monkeypatch: pytest.Monkey
 
 
 def test_no_frame_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inputs, "open_source", lambda uri, **options: FakeSource(0))
+    monkeypatch.setattr(inputs, "open_source", lambda uri, **options: CountingSource(0))
     with pytest.raises(ArtmirrorError, match=r"clip\.mp4 gave no frame; name another --input"):
         open_inputs("clip.mp4", SIZE)
 

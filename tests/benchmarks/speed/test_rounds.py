@@ -23,7 +23,8 @@ from artmirror.benchmarks.speed.scenarios import (
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.engines.base import FULL_STYLE
 from artmirror.runtime.frame import FrameSlot
-from tests.benchmarks.fakes import SIZE, FakeEngine, FakeSource, make_round, make_start
+from tests.fakes.benchmark_records import make_round, make_start
+from tests.fakes.counting_engine import SIZE, CountingEngine, CountingSource
 
 
 def never() -> bool:
@@ -41,16 +42,16 @@ class StopAfter:
         return self.left < 0
 
 
-def engine_only(engine: FakeEngine) -> EngineOnly:
+def engine_only(engine: CountingEngine) -> EngineOnly:
     picture = KeptSlots(engine).allocate(1)[0].frame
     picture[:] = 33
     return EngineOnly(KeptSlots(engine), picture)
 
 
-def whole_pipeline(engine: FakeEngine, opened: list[FakeSource], limit: int = 1000) -> WholePipeline:
-    def open_source(frames: int | None) -> FakeSource:
+def whole_pipeline(engine: CountingEngine, opened: list[CountingSource], limit: int = 1000) -> WholePipeline:
+    def open_source(frames: int | None) -> CountingSource:
         assert frames is not None
-        opened.append(FakeSource(min(frames, limit)))
+        opened.append(CountingSource(min(frames, limit)))
         return opened[-1]
 
     return WholePipeline(KeptSlots(engine), open_source, "clip.mp4", live=False)
@@ -67,7 +68,7 @@ def test_split_round_keeps_warm_up_apart() -> None:
 
 
 def test_engine_only_measures_every_frame_with_the_engine_full() -> None:
-    engine = FakeEngine()
+    engine = CountingEngine()
     result = engine_only(engine).run(11, never)
     assert len(result.warmup.latency_ns) == len(result.warmup.completed_ns) == WARMUP_FRAMES
     assert len(result.measured.latency_ns) == len(result.measured.completed_ns) == 11
@@ -80,7 +81,7 @@ def test_engine_only_measures_every_frame_with_the_engine_full() -> None:
 
 @pytest.mark.parametrize("questions", [0, 3, WARMUP_FRAMES + 4 + 3])
 def test_engine_only_stops_with_nothing_left_in_the_engine(questions: int) -> None:
-    engine = FakeEngine()
+    engine = CountingEngine()
     with pytest.raises(Stopped):
         engine_only(engine).run(4, StopAfter(questions))
     assert engine.waited == len(engine.inputs) < 2 * (WARMUP_FRAMES + 4)
@@ -88,7 +89,7 @@ def test_engine_only_stops_with_nothing_left_in_the_engine(questions: int) -> No
 
 
 def test_transfers_bring_each_frame_in_and_its_result_out() -> None:
-    engine = FakeEngine()
+    engine = CountingEngine()
     slots = KeptSlots(engine)
     scenario = WithTransfers(slots, np.full((*SIZE, 3), 33, np.uint8))
     assert scenario.name == "transfers"
@@ -100,7 +101,7 @@ def test_transfers_bring_each_frame_in_and_its_result_out() -> None:
     np.testing.assert_array_equal(scenario.result, 255 - 33)
 
 
-class FakeGpu(FakeEngine):
+class FakeGpu(CountingEngine):
     """Knows how to leave the copies out, and how many frames it was asked for at once."""
 
     def __init__(self) -> None:
@@ -116,7 +117,7 @@ class FakeGpu(FakeEngine):
 def test_a_gpu_alone_computes_on_what_it_has_already() -> None:
     engine = FakeGpu()
     assert isinstance(engine, ComputesAlone)
-    assert not isinstance(FakeEngine(), ComputesAlone)
+    assert not isinstance(CountingEngine(), ComputesAlone)
     scenario = ComputeOnly(KeptSlots(engine), np.full((*SIZE, 3), 33, np.uint8), engine)
     result = scenario.run(7, never)
     assert engine.computed == [1] * (WARMUP_FRAMES + 7) + [WARMUP_FRAMES, WARMUP_FRAMES, 2]
@@ -141,9 +142,9 @@ class SteppingClock:
 
 @pytest.mark.parametrize("scenario", [engine_only, lambda engine: whole_pipeline(engine, [])])
 def test_bookkeeping_is_what_the_same_calls_take_without_work(
-    scenario: Callable[[FakeEngine], Scenario], monkeypatch: pytest.MonkeyPatch
+    scenario: Callable[[CountingEngine], Scenario], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = FakeEngine()
+    engine = CountingEngine()
     made = scenario(engine)
     monkeypatch.setattr(time, "monotonic_ns", SteppingClock())
     assert made.bookkeeping_ns() == 1000  # one look at the clock for every frame that is done
@@ -151,8 +152,8 @@ def test_bookkeeping_is_what_the_same_calls_take_without_work(
 
 
 def test_measuring_takes_less_than_a_hundredth_of_a_frame_of_a_millisecond() -> None:
-    assert 0 < engine_only(FakeEngine()).bookkeeping_ns() < 10_000
-    assert 0 < whole_pipeline(FakeEngine(), []).bookkeeping_ns() < 10_000
+    assert 0 < engine_only(CountingEngine()).bookkeeping_ns() < 10_000
+    assert 0 < whole_pipeline(CountingEngine(), []).bookkeeping_ns() < 10_000
 
 
 def test_the_idle_engine_does_nothing() -> None:
@@ -165,7 +166,7 @@ def test_the_idle_engine_does_nothing() -> None:
 
 
 def test_pipeline_measures_every_frame_and_closes_its_source() -> None:
-    engine, opened = FakeEngine(), []
+    engine, opened = CountingEngine(), []
     result = whole_pipeline(engine, opened).run(11, never)
     for samples, count in ((result.warmup, WARMUP_FRAMES), (result.measured, 11)):
         assert len(samples.completed_ns) == len(samples.latency_ns) == len(samples.engine_ns) == count
@@ -174,10 +175,10 @@ def test_pipeline_measures_every_frame_and_closes_its_source() -> None:
     assert engine.inputs.count(7) == WARMUP_FRAMES + 11
 
 
-class SlowEngine(FakeEngine):
+class SlowEngine(CountingEngine):
     """Takes as long as the source needs for three frames more, or a fifth of a second."""
 
-    def __init__(self, source: FakeSource) -> None:
+    def __init__(self, source: CountingSource) -> None:
         super().__init__()
         self.source = source
 
@@ -191,9 +192,9 @@ class SlowEngine(FakeEngine):
 
 
 def test_dropped_frames_are_not_missing_from_a_live_measurement() -> None:
-    source = FakeSource(1_000_000_000, live=True)
+    source = CountingSource(1_000_000_000, live=True)
 
-    def open_source(frames: int | None) -> FakeSource:
+    def open_source(frames: int | None) -> CountingSource:
         assert frames is None
         return source
 
@@ -203,7 +204,7 @@ def test_dropped_frames_are_not_missing_from_a_live_measurement() -> None:
 
 
 def test_pipelines_share_one_engines_slots() -> None:
-    engine = FakeEngine()
+    engine = CountingEngine()
     pipeline = whole_pipeline(engine, [])
     pipeline.run(2, never)
     needed = engine.allocated
@@ -213,27 +214,27 @@ def test_pipelines_share_one_engines_slots() -> None:
 
 def test_pipeline_tells_a_source_that_is_too_short() -> None:
     with pytest.raises(ArtmirrorError, match=r"clip\.mp4 gave 5 frames; more than 5 are wanted"):
-        whole_pipeline(FakeEngine(), [], limit=WARMUP_FRAMES).run(10, never)
+        whole_pipeline(CountingEngine(), [], limit=WARMUP_FRAMES).run(10, never)
 
 
 def test_pipeline_passes_on_a_failure() -> None:
-    opened: list[FakeSource] = []
+    opened: list[CountingSource] = []
     with pytest.raises(ArtmirrorError, match="the fake engine broke"):
-        whole_pipeline(FakeEngine(fail_at=4), opened).run(10, never)
+        whole_pipeline(CountingEngine(fail_at=4), opened).run(10, never)
     assert opened[0].closed
 
 
 def test_pipeline_closes_its_source_when_it_cannot_start() -> None:
-    opened: list[FakeSource] = []
+    opened: list[CountingSource] = []
     with pytest.raises(ArtmirrorError, match="the fake engine broke"):
-        whole_pipeline(FakeEngine(fail_at=1), opened).run(10, never)
+        whole_pipeline(CountingEngine(fail_at=1), opened).run(10, never)
     assert opened[0].closed
 
 
 def test_pipeline_stops() -> None:
-    opened: list[FakeSource] = []
+    opened: list[CountingSource] = []
     with pytest.raises(Stopped):
-        whole_pipeline(FakeEngine(), opened).run(10, StopAfter(0))
+        whole_pipeline(CountingEngine(), opened).run(10, StopAfter(0))
     assert opened[0].closed
 
 
@@ -272,7 +273,7 @@ def test_rounds_are_interleaved() -> None:
     log: list[str] = []
     seen: list[int] = []
     candidates = [
-        Candidate(name, FakeEngine(name), None, tuple(LoggedScenario(name + part, log) for part in ("-e", "-p")))
+        Candidate(name, CountingEngine(name), None, tuple(LoggedScenario(name + part, log) for part in ("-e", "-p")))
         for name in ("a", "b")
     ]
     records = measure(candidates, rounds=3, frames=1, observe=lambda: seen.append(len(log)))
@@ -288,7 +289,9 @@ def test_starts_take_their_turns_too() -> None:
     log: list[str] = []
     seen: list[int] = []
     candidates = [
-        Candidate(name, FakeEngine(name), 2, (LoggedScenario(name, log),), starter=LoggedStarter(f"{name}-start", log))
+        Candidate(
+            name, CountingEngine(name), 2, (LoggedScenario(name, log),), starter=LoggedStarter(f"{name}-start", log)
+        )
         for name in ("a", "b")
     ]
     records, starts = measure_with_starts(candidates, rounds=2, frames=1, observe=lambda: seen.append(len(log)))
@@ -302,7 +305,7 @@ def test_starts_take_their_turns_too() -> None:
 
 
 def test_records_say_what_was_measured() -> None:
-    engine = FakeEngine("night", backend="onnxruntime")
+    engine = CountingEngine("night", backend="onnxruntime")
     candidate = Candidate("night_fp16", engine, 2, (engine_only(engine), whole_pipeline(engine, [])))
     alone, whole = measure([candidate], rounds=2, frames=3)
     assert (alone.engine, alone.style, alone.preset, alone.graph_sha256) == (

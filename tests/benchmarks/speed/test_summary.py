@@ -20,7 +20,7 @@ from artmirror.benchmarks.speed.summary import (
     summarize,
 )
 from artmirror.benchmarks.speed.table import render_session
-from tests.benchmarks.fakes import make_environment, make_record, make_round, make_start, make_start_record
+from tests.fakes.benchmark_records import make_environment, make_record, make_round, make_start, make_start_record
 
 
 def show(

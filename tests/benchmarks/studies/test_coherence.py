@@ -7,7 +7,7 @@ import pytest
 from artmirror.benchmarks.studies.coherence import RECIPE, RUNS, markdown
 from artmirror.benchmarks.studies.training_runs import Recipe, Run
 from artmirror.train.cli import main as st_train
-from tests.benchmarks.run_records import make_painter, make_temporal
+from tests.fakes.benchmark_records import make_painter, make_temporal
 
 RECIPE_HERE = Recipe(RECIPE, Path("/a/painting.jpg"), Path("/a/photos"), Path("/a/vgg.safetensors"), Path("/a/clips"))
 

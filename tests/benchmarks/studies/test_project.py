@@ -27,8 +27,15 @@ from artmirror.export.cli import main as st_export
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.formats.manifest import read_manifest
 from artmirror.runtime.gallery.variants import variants
-from tests.benchmarks.fakes import make_environment, make_record, make_round, make_start, make_start_record
-from tests.benchmarks.run_records import make_painter, make_temporal
+from tests.fakes.benchmark_records import (
+    make_environment,
+    make_painter,
+    make_record,
+    make_round,
+    make_start,
+    make_start_record,
+    make_temporal,
+)
 
 README = (project.ROOT / "README.md").read_text(encoding="utf-8")
 ENGINES = [Path("/a/starry.onnx"), Path("/a/starry-lite.onnx")]

@@ -9,7 +9,7 @@ import pytest
 from artmirror.benchmarks.records.temporal import write_temporal
 from artmirror.benchmarks.studies.training_runs import Recipe, Run, judge_runs, train_runs
 from artmirror.runtime.common.errors import ArtmirrorError
-from tests.benchmarks.run_records import make_painter, make_temporal
+from tests.fakes.benchmark_records import make_painter, make_temporal
 
 RUNS = (Run("plain", "nothing"), Run("fast", "speed", "--learning-rate 1e-2"), Run("real", "motion", "", "clips"))
 RECIPE = Recipe("--steps 7", Path("/a/b c.jpg"), Path("/a/photos"), Path("/a/vgg.pth"))

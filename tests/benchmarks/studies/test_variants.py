@@ -20,9 +20,8 @@ from artmirror.runtime.formats.ncnn import ncnn_pair
 from artmirror.train.checkpoint import save_checkpoint
 from artmirror.train.cli import main as st_train
 from artmirror.train.config import NETWORK_PRESETS, NetworkConfig, parse_network
-from tests.benchmarks.fakes import make_environment, make_record, make_round
-from tests.benchmarks.run_records import make_painter, make_temporal
 from tests.export.conftest import make_checkpoint
+from tests.fakes.benchmark_records import make_environment, make_painter, make_record, make_round, make_temporal
 from tests.fakes.tiny_ncnn import tiny_ncnn
 
 HERE = Recipe(RECIPE, Path("/a/painting.jpg"), Path("/a/photos"), Path("/a/vgg.safetensors"))

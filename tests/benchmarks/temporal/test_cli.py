@@ -19,11 +19,11 @@ from artmirror.benchmarks.temporal import painters
 from artmirror.benchmarks.temporal.summary import mean_lpips, temporal_error
 from artmirror.benchmarks.temporal.table import markdown_temporal
 from artmirror.runtime.common.errors import ArtmirrorError
-from tests.benchmarks.fakes import SIZE, FakeEngine
-from tests.benchmarks.moving import constant_flow, shifted, texture, write_frames, write_picture
 from tests.benchmarks.temporal.test_distances import features, vgg_file  # noqa: F401  # fixtures
 from tests.benchmarks.temporal.test_lpips import lpips_files  # noqa: F401  # a fixture
 from tests.benchmarks.temporal.test_peers import write_network
+from tests.fakes.counting_engine import SIZE, CountingEngine
+from tests.fakes.moving_pictures import constant_flow, shifted, texture, write_frames, write_picture
 from tests.places import SHARED
 
 DATA = SHARED / "data"
@@ -35,12 +35,12 @@ class Opener:
     def __init__(self) -> None:
         self.asked: list[tuple[str, tuple[int, int], str | None]] = []
         self.options: dict[str, object] = {}
-        self.engines: list[FakeEngine] = []
+        self.engines: list[CountingEngine] = []
 
-    def __call__(self, path: Path, *, size: tuple[int, int], backend: str | None, **options: object) -> FakeEngine:
+    def __call__(self, path: Path, *, size: tuple[int, int], backend: str | None, **options: object) -> CountingEngine:
         self.asked.append((path.name, size, backend))
         self.options = options
-        self.engines.append(FakeEngine(path.stem, backend or "openvino"))
+        self.engines.append(CountingEngine(path.stem, backend or "openvino"))
         return self.engines[-1]
 
 
@@ -233,13 +233,13 @@ def test_mistakes_are_one_line(
 
 
 def test_ctrl_c_writes_nothing(opener: Opener, truth: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(self: FakeEngine, slot: object) -> None:
+    def interrupt(self: CountingEngine, slot: object) -> None:
         if self.waited == 5:
             os.kill(os.getpid(), signal.SIGINT)
         wait(self, slot)
 
-    wait = FakeEngine.wait
-    monkeypatch.setattr(FakeEngine, "wait", interrupt)
+    wait = CountingEngine.wait
+    monkeypatch.setattr(CountingEngine, "wait", interrupt)
     result = temporal("a.onnx", "--sequence", truth, "--json", tmp_path / "values.json")
     assert result.exit_code == 130
     assert "nothing was written" in result.stderr

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from artmirror.benchmarks.temporal.distances import Judge
 from artmirror.train.objective.vgg import CONTENT_LAYER, STYLE_LAYERS, VggFeatures
-from tests.benchmarks.moving import Picture, write_picture
+from tests.fakes.moving_pictures import Picture, write_picture
 
 SIDE = 64
 
@@ -107,7 +107,7 @@ def test_torchvisions_weights_are_normalised_on_the_photos(
     ("make", "message"),
     [
         (lambda vgg, painting: Judge(Path("none.safetensors"), painting, SIDE, []), "do not exist"),
-        (lambda vgg, painting: Judge(vgg, Path("none.png"), SIDE, []), "cannot read none.png"),
+        (lambda vgg, painting: Judge(vgg, Path("none.png"), SIDE, []), "cannot read the picture none.png"),
     ],
 )
 def test_errors(make: Callable[[Path, Path], Judge], message: str, vgg_file: Path, painting: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from artmirror.benchmarks.temporal.lpips import PerceptualDistance
-from tests.benchmarks.moving import SIZE, constant_flow, shifted, texture
+from tests.fakes.moving_pictures import SIZE, constant_flow, shifted, texture
 
 CHANNELS = (64, 192, 384, 256, 256)
 EVERYWHERE = np.ones(SIZE, bool)
@@ -90,7 +90,7 @@ def test_neighbours_are_compared_after_warping_and_inside_the_mask(lpips_files: 
         ),
         (lambda alexnet, linear: (linear, alexnet), r"alex\.pth does not hold 0\.weight of shape 64x3x11x11"),
         (lambda alexnet, linear: (alexnet, alexnet), r"does not hold lin0\.model\.1\.weight of shape 1x64x1x1"),
-        (lambda alexnet, linear: (Path(__file__), linear), r"test_perceptual_distance\.py holds no weights"),
+        (lambda alexnet, linear: (Path(__file__), linear), r"test_lpips\.py holds no weights"),
     ],
 )
 def test_other_files_are_refused_in_one_line(

@@ -20,7 +20,7 @@ from artmirror.benchmarks.temporal.summary import (
     times_spread,
 )
 from artmirror.runtime.common.flow import dis_flow
-from tests.benchmarks.moving import (
+from tests.fakes.moving_pictures import (
     SIZE,
     FunctionPainter,
     Picture,

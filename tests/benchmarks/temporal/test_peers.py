@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from artmirror.benchmarks.temporal.peers import Peer, PeerSpec, from_planes, to_planes
-from tests.benchmarks.moving import SIZE, texture
+from tests.fakes.moving_pictures import SIZE, texture
 
 
 def write_network(

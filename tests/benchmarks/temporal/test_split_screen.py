@@ -12,8 +12,8 @@ from artmirror.benchmarks.cli import main
 from artmirror.benchmarks.temporal import painters
 from artmirror.benchmarks.temporal.split_screen import SequenceScreen, SplitScreen
 from artmirror.runtime.common.errors import ArtmirrorError
-from tests.benchmarks.fakes import SIZE, FakeEngine
-from tests.benchmarks.moving import Picture, constant_flow, texture, write_frames
+from tests.fakes.counting_engine import SIZE, CountingEngine
+from tests.fakes.moving_pictures import Picture, constant_flow, texture, write_frames
 
 HEIGHT, WIDTH = SIZE
 BAR = 24  # below each cell of this size
@@ -22,7 +22,7 @@ BAR = 24  # below each cell of this size
 @pytest.fixture
 def flash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Four frames of one grey, the third brighter; every engine inverts."""
-    monkeypatch.setattr(painters, "open_engine", lambda path, **options: FakeEngine(path.stem))
+    monkeypatch.setattr(painters, "open_engine", lambda path, **options: CountingEngine(path.stem))
     return write_frames(tmp_path / "flash", [texture() * 0 + grey for grey in (60, 60, 100, 60)], constant_flow(0))
 
 
@@ -79,14 +79,14 @@ def test_figures_are_of_all_frames_so_far(flash: Path, tmp_path: Path) -> None:
 
 
 def test_what_breaks_off_still_plays(flash: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wait = FakeEngine.wait
+    wait = CountingEngine.wait
 
-    def break_off(self: FakeEngine, slot: object) -> None:
+    def break_off(self: CountingEngine, slot: object) -> None:
         wait(self, slot)  # type: ignore[arg-type]
         if self.waited == 3 + 3:  # after the warm-up, in the third frame
             raise ArtmirrorError("the device is gone")
 
-    monkeypatch.setattr(FakeEngine, "wait", break_off)
+    monkeypatch.setattr(CountingEngine, "wait", break_off)
     path = tmp_path / "proof.mp4"
     result = temporal("a.onnx", "--sequence", flash, "--video", path)
     assert result.exit_code == 1

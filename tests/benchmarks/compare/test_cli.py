@@ -24,7 +24,7 @@ from artmirror.benchmarks.records.temporal import (
     TemporalSession,
     write_temporal,
 )
-from tests.benchmarks.fakes import make_environment, make_record, make_round, make_start, make_start_record
+from tests.fakes.benchmark_records import make_environment, make_record, make_round, make_start, make_start_record
 
 GPU = Gpu("a GPU", "580.1", "8192 MiB")
 ROUNDS_MS = [10.0, 10.1, 10.2, 10.3, 10.4]

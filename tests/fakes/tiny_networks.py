@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from artmirror.runtime.formats.onnx import read_onnx_metadata
-from tests.benchmarks.fakes import make_manifest
+from tests.fakes.counting_engine import make_manifest
 
 
 def write_network(path: Path, *nodes: onnx.NodeProto, **weights: tuple[int, ...]) -> Path:

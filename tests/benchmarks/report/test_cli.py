@@ -21,20 +21,14 @@ from artmirror.benchmarks.records.temporal import TemporalSession, read_temporal
 from artmirror.benchmarks.report.figures import instability_figure, roofline_figure, starts_figure
 from artmirror.benchmarks.report.moments import side_by_side, worst_moments, worst_pairs
 from artmirror.benchmarks.report.page import render_page
+from artmirror.benchmarks.temporal import painters
 from artmirror.benchmarks.temporal.kept_frames import WHITE, KeptFrames
-from artmirror.benchmarks.temporal.metric import instability, painters, squared_error
+from artmirror.benchmarks.temporal.metric import instability, squared_error
 from artmirror.benchmarks.temporal.summary import temporal_error
 from artmirror.runtime.common.errors import ArtmirrorError
-from tests.benchmarks.fakes import (
-    SIZE,
-    FakeEngine,
-    make_environment,
-    make_record,
-    make_round,
-    make_start,
-    make_start_record,
-)
-from tests.benchmarks.moving import constant_flow, texture, write_frames
+from tests.fakes.benchmark_records import make_environment, make_record, make_round, make_start, make_start_record
+from tests.fakes.counting_engine import SIZE, CountingEngine
+from tests.fakes.moving_pictures import constant_flow, texture, write_frames
 
 CHROMIUM = shutil.which("chromium")
 ROOFS = Ceilings(2, (9e9, 10e9), {"fp32": (90e9, 100e9), "bf16": (300e9,)})
@@ -58,7 +52,7 @@ def run(*arguments: str | Path) -> Result:
 @pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     """The record and the pictures of a run on frames that stand still, but for one that is brighter."""
-    monkeypatch.setattr(painters, "open_engine", lambda path, **options: FakeEngine(path.stem))
+    monkeypatch.setattr(painters, "open_engine", lambda path, **options: CountingEngine(path.stem))
     still = [texture()] * 12
     still[7] = texture() + 40
     folder = write_frames(tmp_path / "flash", still, constant_flow(0))

@@ -17,8 +17,9 @@ from artmirror.benchmarks.speed.start_probe import Request
 from artmirror.benchmarks.speed.workload import read_workload
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.gallery import bundled as gallery
-from tests.benchmarks.fakes import SIZE, FakeEngine, make_start
-from tests.benchmarks.moving import texture, write_picture
+from tests.fakes.benchmark_records import make_start
+from tests.fakes.counting_engine import SIZE, CountingEngine
+from tests.fakes.moving_pictures import texture, write_picture
 from tests.places import STARRY
 
 FEW = ("--size", "80x64", "--rounds", "2", "--frames", "3", "--no-ceilings")
@@ -33,7 +34,7 @@ class Opener:
         self.devices: set[str | None] = set()
         self.full_precision: set[bool] = set()
         self.sizes: list[tuple[int, int]] = []
-        self.engines: list[FakeEngine] = []
+        self.engines: list[CountingEngine] = []
 
     def __call__(
         self,
@@ -44,14 +45,14 @@ class Opener:
         device: str | None,
         threads: int | None,
         full_precision: bool,
-    ) -> FakeEngine:
+    ) -> CountingEngine:
         self.sizes.append(size)
         if path.stem == "broken" or (path.stem == "fixed" and size != SIZE):
             raise ArtmirrorError(f"cannot read {path}")
         self.asked.append((str(path), backend, threads))
         self.devices.add(device)
         self.full_precision.add(full_precision)
-        self.engines.append(FakeEngine(path.stem, backend or "openvino", size=size))
+        self.engines.append(CountingEngine(path.stem, backend or "openvino", size=size))
         return self.engines[-1]
 
 
@@ -290,14 +291,14 @@ def test_unwritable_json_still_prints_the_table(
 
 
 def test_interrupt_is_clean(opener: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wait = FakeEngine.wait
+    wait = CountingEngine.wait
 
-    def interrupted_wait(self: FakeEngine, slot: object) -> None:
+    def interrupted_wait(self: CountingEngine, slot: object) -> None:
         wait(self, slot)
         if self.waited == 9:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(FakeEngine, "wait", interrupted_wait)
+    monkeypatch.setattr(CountingEngine, "wait", interrupted_wait)
     path = tmp_path / "records.json"
     result = bench("starry", *SHORT, "--json", str(path))
     assert result.exit_code == 130
