@@ -26,10 +26,9 @@ _BELOW_FLOOR = {  # what to do where the parity check fails
     "fp16": "export without --fp16",
     "int8": "calibrate on photos more like those to be painted, or export without --int8",
 }
-_SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
 
 
-@click.group(cls=DefaultGroup)
+@click.group("st-export", cls=DefaultGroup)
 def main() -> None:
     """The commands; the first is meant where none is named."""
 
@@ -37,7 +36,6 @@ def main() -> None:
 @main.command(
     "export",
     cls=DefaultCommand,
-    context_settings=_SETTINGS,
     epilog="\b\nExamples: st-export --fp16 starry.pt\n          st-export inspect starry.plan",
 )
 @click.argument("checkpoint", type=click.Path(path_type=Path))
@@ -121,7 +119,7 @@ def export(
         _export_plan(output, wanted, library, verbose)
 
 
-@main.command(cls=Command, context_settings=_SETTINGS, epilog="Example: st-export inspect --size 1280x720 starry.plan")
+@main.command(cls=Command, epilog="Example: st-export inspect --size 1280x720 starry.plan")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--size", type=SizeType(), help="Size to estimate for.  [default: the plan's, or 640x360]")
 @click.option("--verbose", is_flag=True, help="Print every node and every layer.")

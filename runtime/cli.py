@@ -63,8 +63,8 @@ def _list_styles(ctx: click.Context, param: click.Parameter, value: bool) -> Non
 
 
 @click.command(
+    "st-run",
     cls=Command,
-    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
     epilog="Examples:  st-run --style starry --camera 0;  "
     "st-run --engine starry.onnx --input clip.mp4 --output painted.mp4",
 )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 from rich.console import Console
 
-from artmirror.runtime.common.command import EXIT_INTERRUPTED, Command
+from artmirror.runtime.common.command import EXIT_INTERRUPTED, Command, common_options
 from artmirror.train.config import (
     NETWORK_PRESETS,
     FlowSource,
@@ -31,9 +31,9 @@ _OPTIONAL_PATHS = ("content_path", "clips_path", "flow_weights_path", "vgg_path"
 
 
 @click.command(
+    "st-train",
     cls=Command,
     extra="train",
-    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
     epilog="Example: st-train --style starry_night.jpg --content photos/ -o starry.pt",
 )
 @click.option("--style", "style_path", type=click.Path(path_type=Path), help="The painting, a picture file.")
@@ -163,8 +163,7 @@ _OPTIONAL_PATHS = ("content_path", "clips_path", "flow_weights_path", "vgg_path"
     help="Go on with an interrupted run; takes its own configuration.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the configuration as JSON and stop.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.version_option(package_name="artmirror", prog_name="st-train")
+@common_options("st-train")
 @click.pass_context
 def main(ctx: click.Context, /, **options: Any) -> None:
     """Train a painting into a small network that paints live video, without flicker.

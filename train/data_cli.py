@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import cloup
 
-from artmirror.runtime.common.command import EXIT_INTERRUPTED, Command
+from artmirror.runtime.common.command import CONTEXT_SETTINGS, EXIT_INTERRUPTED, Command, common_options
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.option_types import BytesType, SizeType
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:  # imports what is not needed for --help
     from artmirror.train.collect.run import Outcome
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@cloup.group("st-data", context_settings=CONTEXT_SETTINGS)
 @click.version_option(package_name="artmirror", prog_name="st-data")
 def main() -> None:
     """Collect clips and prepare them for st-train."""
@@ -43,7 +44,7 @@ def main() -> None:
     help="Seconds between two requests to a host; its robots.txt may want more.",
 )
 @click.option("--dry-run", is_flag=True, help="List what would be fetched and stop.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@common_options("st-data collect")
 def collect(source: str, output: Path, dry_run: bool, delay: float, **options: Any) -> None:
     """Download the video files that a web page links to, or that a list names.
 
@@ -140,7 +141,7 @@ def _summarise(outcomes: "list[Outcome]") -> None:
 @click.option("--workers", type=click.IntRange(1), default=1, help="Threads that measure and encode.")
 @click.option("--dry-run", is_flag=True, help="Measure and report, but write no shards.")
 @click.option("--overwrite", is_flag=True, help="Replace a dataset of other settings or clips.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@common_options("st-data prepare")
 def prepare(
     clips: tuple[Path, ...], output: Path, workers: int, dry_run: bool, overwrite: bool, **options: Any
 ) -> None:

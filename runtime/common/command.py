@@ -1,28 +1,49 @@
-"""What the commands have in common: one line for an error, `--debug`, `--version`, stopping on signals."""
+"""What the commands have in common: help in groups, one line for an error, `--debug`, `--version`, stopping on signals."""
 
 import signal
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
 import click
+import cloup
 
 from artmirror.runtime.common.errors import ArtmirrorError
 
 EXIT_INTERRUPTED = 130
+CONTEXT_SETTINGS: dict[str, Any] = {
+    "help_option_names": ["-h", "--help"],
+    "show_default": True,
+    "max_content_width": 120,  # columns
+}
 
 
-class Command(click.Command):
-    """A command whose `--debug` shows where an error came from; else an error is one line.
+class Command(cloup.Command):
+    """A command that tells an error in one line, and shows with `--debug` where it came from.
+
+    Its options stand in the help in the groups that `cloup.option_group` names; those without one come last, as "Other".
 
     Args:
         extra: The extra of the package that holds what the command imports; None where it needs none.
+        examples: Command lines that the help ends with.
     """
 
-    def __init__(self, *args: Any, extra: str | None = None, **options: Any) -> None:
-        super().__init__(*args, **options)
+    def __init__(self, *args: Any, extra: str | None = None, examples: Sequence[str] = (), **settings: Any) -> None:
+        settings["context_settings"] = {**CONTEXT_SETTINGS, **(settings.get("context_settings") or {})}
+        if examples:
+            settings["epilog"] = "\n".join(["\b", "Examples:", *(f"  {example}" for example in examples)])
+        super().__init__(*args, **settings)
+        self.examples = tuple(examples)
         self._extra = extra
+
+    def get_default_option_group(
+        self, ctx: click.Context, is_the_only_visible_option_group: bool = False
+    ) -> cloup.OptionGroup:
+        """The options that are in no group, under a short title."""
+        group = super().get_default_option_group(ctx, is_the_only_visible_option_group)
+        group.title = "Options" if is_the_only_visible_option_group else "Other"
+        return group
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -43,7 +64,7 @@ class Command(click.Command):
             raise ArtmirrorError(f"{type(error).__name__}: {told}; --debug shows where it happened") from error
 
 
-class DefaultGroup(click.Group):
+class DefaultGroup(cloup.Group):
     """A group whose first command runs when the first argument names no command, --help included."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
@@ -55,7 +76,7 @@ class DefaultGroup(click.Group):
         return super().parse_args(ctx, args)
 
 
-class _UnnamedContext(click.Context):
+class _UnnamedContext(cloup.Context):
     """The default command's: in usage and errors it goes by the program's name."""
 
     @property
@@ -64,13 +85,24 @@ class _UnnamedContext(click.Context):
 
 
 class DefaultCommand(Command):
-    """The first command of a `DefaultGroup`."""
+    """The first command of a `DefaultGroup`; its help lists the others."""
 
     context_class = _UnnamedContext
 
+    def format_params(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the groups of options, and what other commands there are."""
+        super().format_params(ctx, formatter)
+        if ctx.parent is None or not isinstance(ctx.parent.command, click.Group):
+            return
+        others = {name: command for name, command in ctx.parent.command.commands.items() if command is not self}
+        rows = [(f"{ctx.command_path} {name}", command.get_short_help_str(100)) for name, command in others.items()]
+        if rows:
+            with formatter.section("Other commands"):
+                formatter.write_dl(rows)
+
 
 def common_options(prog_name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Add `--debug` and `--version` to a command."""
+    """Add `--debug` and `--version` to a command, under its groups of options."""
 
     def add(function: Callable[..., Any]) -> Callable[..., Any]:
         function = click.option("--debug", is_flag=True, help="Show the traceback of an error.")(function)
@@ -80,10 +112,16 @@ def common_options(prog_name: str) -> Callable[[Callable[..., Any]], Callable[..
 
 
 class StopOnSignals:
-    """While open, Ctrl-C and SIGTERM set `asked`, so that files can be closed; a second signal stops at once."""
+    """While open, Ctrl-C and SIGTERM set `asked`, so that files can be closed; a second one raises KeyboardInterrupt.
 
-    def __init__(self) -> None:
+    Args:
+        at_once: The first one raises KeyboardInterrupt already, for work that goes on later where it was.
+        on_ask: Called when the first one comes, to say what happens now.
+    """
+
+    def __init__(self, *, at_once: bool = False, on_ask: Callable[[], None] | None = None) -> None:
         self.asked = False
+        self._at_once, self._on_ask = at_once, on_ask
 
     def __enter__(self) -> "StopOnSignals":
         self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -94,6 +132,8 @@ class StopOnSignals:
             signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        second, self.asked = self.asked, True
+        if self._at_once or second:
             raise KeyboardInterrupt
-        self.asked = True
+        if self._on_ask is not None:
+            self._on_ask()

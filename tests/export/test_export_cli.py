@@ -54,7 +54,7 @@ def test_user_mistakes_are_one_line(tiny_path: Path, tmp_path: Path) -> None:
         ((text,), 1, "not a file of st-train"),
         ((tiny_path, "-o", tmp_path / "x.plan"), 2, "ends in .onnx"),
         ((tiny_path, "-o", tmp_path / "no" / "x.onnx"), 1, "cannot write"),
-        ((tiny_path, "--pictures", tmp_path), 1, "no pictures"),
+        ((tiny_path, "--pictures", tmp_path), 1, "a folder of pictures"),
         ((), 2, "Missing argument"),
     ]:
         found, _, err = run(*arguments)

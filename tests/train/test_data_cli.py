@@ -100,9 +100,8 @@ def test_help_imports_nothing_that_is_not_installed_everywhere() -> None:
 
 
 def test_without_the_extra(collect: Collect, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("artmirror.train.")]:
-        if name.startswith("artmirror.train.collect"):
-            monkeypatch.delitem(sys.modules, name)
+    for name in [name for name in sys.modules if name.startswith("artmirror.train.collect.")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "protego", None)
     result = collect("list.txt")
     assert result.exit_code == 1
