@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import cloup
 from rich.console import Console
 from rich.table import Table
 
@@ -36,36 +37,53 @@ def main() -> None:
 @main.command(
     "export",
     cls=DefaultCommand,
-    epilog="\b\nExamples: st-export --fp16 starry.pt\n          st-export inspect starry.plan",
+    examples=(
+        "st-export --fp16 starry.pt",
+        "st-export --int8 --photos photos/ -o starry-int8.onnx starry.pt",
+        "st-export --target sm86 starry.onnx",
+    ),
 )
 @click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="File to write.  [default: NAME.onnx or NAME.ncnn.param]"
+@cloup.option_group(
+    "Used first",
+    cloup.option(
+        "-o",
+        "--output",
+        type=click.Path(path_type=Path),
+        help="File to write.  [default: NAME.onnx or NAME.ncnn.param]",
+    ),
+    cloup.option("--fp16", is_flag=True, help="Convolutions in FP16, normalisation in FP32: half the size."),
+    cloup.option("--int8", is_flag=True, help="Convolutions in INT8, for processors; needs --photos."),
+    cloup.option(
+        "--photos",
+        type=click.Path(path_type=Path),
+        metavar="FOLDER",
+        help="Photos like those to be painted, for the ranges of --int8; 32 of them are used.",
+    ),
+    cloup.option(
+        "--ncnn", is_flag=True, help="NAME.ncnn.param and NAME.ncnn.bin for Vulkan, in place of ONNX and plan."
+    ),
 )
-@click.option("--fp16", is_flag=True, help="Convolutions in FP16, normalisation in FP32: half the size.")
-@click.option("--int8", is_flag=True, help="Convolutions in INT8, for processors; needs --calibrate.")
-@click.option(
-    "--calibrate",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="Photos like those to be painted, for the ranges of --int8; 32 of them are used.",
-)
-@click.option("--ncnn", is_flag=True, help="NAME.ncnn.param and NAME.ncnn.bin for Vulkan, in place of ONNX and plan.")
-@click.option("--parity/--no-parity", default=True, help="Check the file against PyTorch on pictures.")
-@click.option(
-    "--pictures",
-    type=click.Path(path_type=Path),
-    help="Folder of pictures for the check.  [default: three that come with the package]",
+@cloup.option_group(
+    "The check",
+    cloup.option("--parity/--no-parity", default=True, help="Check the file against PyTorch on pictures."),
+    cloup.option(
+        "--pictures",
+        type=click.Path(path_type=Path),
+        help="Folder of pictures for the check.  [default: three that come with the package]",
+    ),
+    cloup.option(
+        "--verbose", is_flag=True, help="Print the precision of every node, and why; and TensorRT's messages."
+    ),
 )
 @plan_options
-@click.option("--verbose", is_flag=True, help="Print the precision of every node, and why; and TensorRT's messages.")
 @common_options("st-export")
 def export(
     checkpoint: Path,
     output: Path | None,
     fp16: bool,
     int8: bool,
-    calibrate: Path | None,
+    photos: Path | None,
     ncnn: bool,
     parity: bool,
     pictures: Path | None,
@@ -82,7 +100,7 @@ def export(
     NAME.plan beside it, is built where a TensorRT is installed, for the GPU at hand or for those of --target. With
     NAME.onnx in place of a checkpoint, only the plan is built.
 
-    With --int8 --calibrate PHOTOS the ONNX is faster on a processor and a little less exact; no plan is made of it.
+    With --int8 --photos PHOTOS the ONNX is faster on a processor and a little less exact; no plan is made of it.
 
     With --ncnn, two files for ncnn are written, which runs on any GPU with a Vulkan driver and on processors; --fp16
     stores their weights in FP16.
@@ -91,8 +109,8 @@ def export(
     """
     wanted = build_options(**options)
     from_onnx = checkpoint.suffix == ".onnx"
-    if int8 != (calibrate is not None):
-        raise click.UsageError("--int8 and --calibrate FOLDER go together: INT8 takes its ranges from photos")
+    if int8 != (photos is not None):
+        raise click.UsageError("--int8 and --photos FOLDER go together: INT8 takes its ranges from photos")
     if int8 and (fp16 or ncnn or plan):
         raise click.UsageError("--int8 is an ONNX for processors: leave out --fp16, --ncnn and --plan")
     if ncnn:
@@ -112,7 +130,7 @@ def export(
     if plan is not False and not int8:
         library, note = _find_builder(trt_library, wanted, must=bool(plan or from_onnx or trt_library))
     if not from_onnx:
-        _export_onnx(checkpoint, output, fp16, calibrate, parity, pictures, verbose)
+        _export_onnx(checkpoint, output, fp16, photos, parity, pictures, verbose)
     if note:
         click.echo(f"No plan was built: {note}", err=True)
     elif library:
@@ -155,7 +173,7 @@ def _export_onnx(
     checkpoint: Path,
     output: Path,
     fp16: bool,
-    calibrate: Path | None,
+    calibration_folder: Path | None,
     parity: bool,
     pictures: Path | None,
     verbose: bool,
@@ -169,10 +187,10 @@ def _export_onnx(
     except ImportError as error:
         raise _missing(error) from None
 
-    precision = "int8" if calibrate else "fp16" if fp16 else "fp32"
+    precision = "int8" if calibration_folder else "fp16" if fp16 else "fp32"
     trained = load_checkpoint(checkpoint)
     photos = read_pictures(pictures or own_pictures()) if parity else []
-    calibration = read_calibration(calibrate) if calibrate else None
+    calibration = read_calibration(calibration_folder) if calibration_folder else None
     model, choices = onnx_from_checkpoint(trained, checkpoint, fp16=fp16, calibration=calibration)
     if verbose:
         _print_choices(choices)
@@ -238,8 +256,8 @@ def _export_plan(onnx_path: Path, options: BuildOptions, library: Library, verbo
         known = "as the network declares them; the plan cannot be read here"
     click.echo(
         f"{path}: {library.name} {library.version} for {', '.join(report.info.targets)}, {options.sizes}, "
-        f"{path.stat().st_size / 1e6:.2f} MB, {report.convolutions} convolutions in {report.manifest.precision} ({known}). "
-        f"Next: st-run --engine {path} --camera 0"
+        f"{path.stat().st_size / 1e6:.2f} MB, {report.convolutions} convolutions "
+        f"in {report.manifest.precision} ({known}). Next: st-run --engine {path} --camera 0"
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import cloup
 
 from artmirror.runtime.common.command import EXIT_INTERRUPTED, Command, StopOnSignals, common_options
 from artmirror.runtime.common.errors import ArtmirrorError
@@ -62,81 +63,101 @@ def _list_styles(ctx: click.Context, param: click.Parameter, value: bool) -> Non
     ctx.exit()
 
 
-@click.command(
+@cloup.command(
     "st-run",
     cls=Command,
-    epilog="Examples:  st-run --style starry --camera 0;  "
-    "st-run --engine starry.onnx --input clip.mp4 --output painted.mp4",
+    examples=(
+        "st-run",
+        "st-run --style wave --camera 1",
+        "st-run --style starry --input clip.mp4 -o painted.mp4",
+        "st-run --engine starry.onnx --input photos/ -o painted/ --strength 0.6",
+    ),
 )
-@click.option("--camera", type=click.IntRange(0), metavar="N", help="Camera number.")
-@click.option(
-    "--input",
-    "input_uri",
-    metavar="URI",
-    help="Video file, picture, folder of pictures, stream URL, or synthetic:640x360@60 for a test picture.",
+@cloup.option_group(
+    "Used first",
+    cloup.option(
+        "--camera", type=click.IntRange(0), metavar="N", help="Camera number.  [default: 0, if there is no --input]"
+    ),
+    cloup.option(
+        "--input",
+        "input_uri",
+        metavar="URI",
+        help="Video file, picture, folder of pictures, stream URL, or synthetic:640x360@60 for a test picture.",
+    ),
+    cloup.option(
+        "-o",
+        "--output",
+        "output_uris",
+        multiple=True,
+        metavar="URI",
+        help="Video file, picture, folder of pictures (ending in /), window: or null:; may be given more than once.  "
+        "[default: window:]",
+    ),
+    cloup.option("--style", metavar="NAME", help=f"Bundled style, in place of --engine.  [default: {DEFAULT_STYLE}]"),
+    cloup.option("--engine", type=click.Path(path_type=Path), metavar="FILE", help="Network written by st-export."),
+    cloup.option(
+        "--strength", type=click.FloatRange(0, 1), default=1.0, help="0 is the camera picture, 1 the full style."
+    ),
+    cloup.option("--size", type=SizeType(), help="Size of the frames, cropped to fit.  [default: the source's own]"),
+    cloup.option("--mirror", is_flag=True, help="Flip left and right, as a mirror does."),
+    cloup.option(
+        "--quality",
+        type=click.Choice([*QUALITIES, AUTO]),
+        help="Variant of the style, such as starry-lite.onnx beside starry.onnx.  auto: the best that holds the "
+        "target FPS here.  [default: auto for a camera or a stream, full for files; an --engine FILE as it is]",
+    ),
+    cloup.option("--max-frames", type=click.IntRange(1), metavar="N", help="Stop after N frames of the source."),
 )
-@click.option("--engine", type=click.Path(path_type=Path), metavar="FILE", help="Network written by st-export.")
-@click.option("--style", metavar="NAME", help=f"Bundled style, in place of --engine.  [default: {DEFAULT_STYLE}]")
-@click.option(
-    "--quality",
-    type=click.Choice([*QUALITIES, AUTO]),
-    help="Variant of the style, such as starry-lite.onnx beside starry.onnx.  auto: the best that holds the target FPS "
-    "here.  [default: auto for a camera or a stream, full for files; an --engine FILE as it is]",
+@cloup.option_group(
+    "Speed",
+    cloup.option(
+        "--target-fps",
+        type=click.FloatRange(0, min_open=True),
+        metavar="FPS",
+        help=f"What --quality auto has to hold, with {MARGIN - 1:.0%} to spare.  "
+        f"[default: {DEFAULT_TARGET_FPS:g}, or the rate of a slower camera or stream]",
+    ),
+    cloup.option("--live", is_flag=True, help="Play a file at its own rate and drop frames, as if it were a camera."),
+    cloup.option(
+        "--backend",
+        type=click.Choice(BACKENDS),
+        help="Library that runs the network.  [default: tensorrt for a .plan, ncnn for a .ncnn.param, else openvino, "
+        "or onnxruntime on a GPU]",
+    ),
+    cloup.option(
+        "--device",
+        metavar="NAME",
+        help="cpu, cuda, cuda:N, vulkan, vulkan:N or vulkan:PART-OF-NAME.  "
+        "[default: cuda for a .plan, vulkan for a .ncnn.param, else cpu]",
+    ),
+    cloup.option("--threads", type=click.IntRange(1), help="Processor threads.  [default: the library chooses]"),
+    cloup.option("--rebuild", is_flag=True, help="Build a .plan that does not fit again, from the .onnx beside it."),
 )
-@click.option(
-    "--target-fps",
-    type=click.FloatRange(0, min_open=True),
-    metavar="FPS",
-    help=f"What --quality auto has to hold, with {MARGIN - 1:.0%} to spare.  "
-    f"[default: {DEFAULT_TARGET_FPS:g}, or the rate of a slower camera or stream]",
-)
-@click.option(
-    "--output",
-    "output_uris",
-    multiple=True,
-    metavar="URI",
-    help="Video file, picture, folder of pictures (ending in /), window: or null:; may be given more than once.  "
-    "[default: window:]",
-)
-@click.option("--size", type=SizeType(), help="Size of the frames, cropped to fit.  [default: the source's own]")
-@click.option("--strength", type=click.FloatRange(0, 1), default=1.0, help="0 is the camera picture, 1 the full style.")
-@click.option("--mirror", is_flag=True, help="Flip left and right, as a mirror does.")
-@click.option("--live", is_flag=True, help="Play a file at its own rate and drop frames, as if it were a camera.")
-@click.option("--max-frames", type=click.IntRange(1), metavar="N", help="Stop after N frames of the source.")
-@click.option(
-    "--backend",
-    type=click.Choice(BACKENDS),
-    help="Library that runs the network.  [default: tensorrt for a .plan, ncnn for a .ncnn.param, else openvino, or "
-    "onnxruntime on a GPU]",
-)
-@click.option(
-    "--device",
-    metavar="NAME",
-    help="cpu, cuda, cuda:N, vulkan, vulkan:N or vulkan:PART-OF-NAME.  "
-    "[default: cuda for a .plan, vulkan for a .ncnn.param, else cpu]",
-)
-@click.option("--rebuild", is_flag=True, help="Build a .plan that does not fit again, from the .onnx beside it.")
-@click.option("--threads", type=click.IntRange(1), help="Processor threads.  [default: the library chooses]")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line of stdout.")
-@click.option(
-    "--list-devices",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_list_devices,
-    help="Show what --device can name here and stop.",
-)
-@click.option(
-    "--list-styles",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_list_styles,
-    help="Show the bundled styles and stop.",
+@cloup.option_group(
+    "What there is, and figures",
+    cloup.option(
+        "--list-styles",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_list_styles,
+        help="Show the bundled styles and stop.",
+    ),
+    cloup.option(
+        "--list-devices",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_list_devices,
+        help="Show what --device can name here and stop.",
+    ),
+    cloup.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line of stdout."),
 )
 @common_options("st-run")
 def main(**options: Any) -> None:
     """Paint a camera, a video, or pictures in a style, live.
+
+    Without options it opens the first camera, in the style of The Starry Night.
 
     In the window: q quits, f toggles full screen, h hides the line, s saves a picture.
     """
@@ -169,13 +190,13 @@ def main(**options: Any) -> None:
 
 def _check_usage(options: dict[str, Any]) -> tuple[str, list[str]]:
     """The source's and the sinks' URIs."""
-    if (options["camera"] is None) == (options["input_uri"] is None):
+    if options["camera"] is not None and options["input_uri"] is not None:
         raise click.UsageError("one source is wanted: --camera N or --input URI")
     if options["engine"] and options["style"]:
         raise click.UsageError("one engine is wanted: --engine FILE or --style NAME")
     if options["target_fps"] and options["quality"] not in (None, AUTO):
         raise click.UsageError(f"--target-fps is for --quality auto, not for {options['quality']}: leave out one")
-    source_uri = options["input_uri"] if options["camera"] is None else str(options["camera"])
+    source_uri = options["input_uri"] or str(options["camera"] or 0)  # nothing named: the first camera
     output_uris = list(options["output_uris"])
     if not output_uris:
         if not display_available():

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
+import cloup
 from rich.console import Console
 
 from artmirror.runtime.common.command import EXIT_INTERRUPTED, Command, common_options
+from artmirror.runtime.common.config_file import config_option, write_config
 from artmirror.train.config import (
     NETWORK_PRESETS,
     FlowSource,
@@ -21,157 +23,228 @@ from artmirror.train.config import (
     TrainConfig,
     parse_network,
 )
-from artmirror.train.progress import StopAfterStep, shown_by, training_bar
+from artmirror.train.progress import shown_by, stop_after_step, training_bar
 
 if TYPE_CHECKING:  # imports torch, which takes seconds that --help should not
     from artmirror.train.loop import StepReport
 
-_DEFAULTS = TrainConfig(style_path="", content_path="")
-_OPTIONAL_PATHS = ("content_path", "clips_path", "flow_weights_path", "vgg_path")
+_DEFAULTS = TrainConfig(painting_path="", photos_path="")
+_NOT_OF_THE_RUN = ("config", "save_config", "dry_run", "debug", "resume")
+_OPTIONAL_PATHS = ("photos_path", "clips_path", "flow_weights_path", "vgg_path")
 
 
-@click.command(
+@cloup.command(
     "st-train",
     cls=Command,
     extra="train",
-    epilog="Example: st-train --style starry_night.jpg --content photos/ -o starry.pt",
+    examples=(
+        "st-train --painting starry_night.jpg --photos photos/ -o starry.pt",
+        "st-train --config starry.toml --steps 8000",
+        "st-train --resume starry.pt",
+        "torchrun --nproc-per-node 2 --no-python st-train --painting starry_night.jpg --photos photos/",
+    ),
 )
-@click.option("--style", "style_path", type=click.Path(path_type=Path), help="The painting, a picture file.")
-@click.option(
-    "--content", "content_path", type=click.Path(path_type=Path), help="Folder of photos, searched below too."
+@cloup.option_group(
+    "Used first",
+    cloup.option(
+        "--painting", "painting_path", type=click.Path(path_type=Path), metavar="FILE", help="The painting, a picture."
+    ),
+    cloup.option(
+        "--photos",
+        "photos_path",
+        type=click.Path(path_type=Path),
+        metavar="FOLDER",
+        help="Photos to learn on, some hundred varied ones; folders in it are searched too.",
+    ),
+    cloup.option(
+        "-o",
+        "--output",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Checkpoint to write, NAME.pt.  [default: named after the painting]",
+    ),
+    cloup.option(
+        "--vgg",
+        "vgg_path",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="VGG-19 weights, .safetensors (Caffe's input scale) or torchvision's .pth.  "
+        "[default: torchvision's, fetched once]",
+    ),
+    cloup.option("--steps", type=click.IntRange(1), default=_DEFAULTS.steps, help="Training steps."),
+    cloup.option(
+        "--preset", type=click.Choice(sorted(NETWORK_PRESETS)), default=_DEFAULTS.preset, help="Size of the network."
+    ),
+    cloup.option(
+        "--start-from",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Begin with the weights of another checkpoint: a style then takes some hundred steps.",
+    ),
+    cloup.option(
+        "--resume",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Go on with the interrupted run of this checkpoint; it has its own configuration.",
+    ),
+    cloup.option("--title", default="", help="The painting's title, for captions.", show_default=False),
+    cloup.option("--artist", default="", help="The painter.", show_default=False),
 )
-@click.option(
-    "--clips",
-    "clips_path",
-    type=click.Path(path_type=Path),
-    metavar="DATASET",
-    help="Clips, a folder that st-data prepare wrote; beside --content or in its place.",
+@cloup.option_group(
+    "How it looks",
+    cloup.option(
+        "--painting-size",
+        type=click.IntRange(64),
+        default=_DEFAULTS.painting_size,
+        help="The painting's short side, pixels: smaller gives finer strokes.",
+    ),
+    cloup.option(
+        "--style-weight",
+        type=click.FloatRange(0),
+        default=_DEFAULTS.weights.style,
+        help="How much of the painting.",
+    ),
+    cloup.option(
+        "--content-weight",
+        type=click.FloatRange(0),
+        default=_DEFAULTS.weights.content,
+        help="How much of the photo.",
+    ),
+    cloup.option(
+        "--temporal-weight", type=click.FloatRange(0), default=_DEFAULTS.weights.temporal, help="Higher flickers less."
+    ),
+    cloup.option(
+        "--temporal-ramp",
+        type=click.FloatRange(0, 1),
+        default=_DEFAULTS.temporal_ramp,
+        help="Share of the steps in which the temporal weight grows from 0.",
+    ),
+    cloup.option(
+        "--tv-weight",
+        type=click.FloatRange(0),
+        default=_DEFAULTS.weights.total_variation,
+        help="Total variation: higher is smoother.",
+    ),
+    cloup.option(
+        "--network",
+        "network_changes",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Change a number of the preset, as channels=16,24,32 or norm=batch. May be given more than once.",
+    ),
 )
-@click.option(
-    "--clip-share",
-    type=click.FloatRange(0, 1),
-    default=_DEFAULTS.clip_share,
-    help="Share of clips in the pairs, where photos and clips are given.",
+@cloup.option_group(
+    "Clips with real motion",
+    cloup.option(
+        "--clips",
+        "clips_path",
+        type=click.Path(path_type=Path),
+        metavar="FOLDER",
+        help="A dataset that st-data prepare wrote; beside --photos or in their place.",
+    ),
+    cloup.option(
+        "--clip-share",
+        type=click.FloatRange(0, 1),
+        default=_DEFAULTS.clip_share,
+        help="Share of clips in the pairs, where photos and clips are given.",
+    ),
+    cloup.option(
+        "--gap",
+        "gaps",
+        type=click.IntRange(1),
+        multiple=True,
+        default=_DEFAULTS.gaps,
+        help="Frames from one of a pair to the other; several are drawn evenly.",
+    ),
+    cloup.option(
+        "--flow",
+        type=click.Choice(get_args(FlowSource)),
+        default=_DEFAULTS.flow,
+        help="Motion in clips: estimated as they are loaded, or stored by st-data prepare.",
+    ),
+    cloup.option(
+        "--flow-weights",
+        "flow_weights_path",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Weights for --flow raft, torchvision's .pth.  [default: torchvision's, fetched once]",
+    ),
 )
-@click.option(
-    "--gap",
-    "gaps",
-    type=click.IntRange(1),
-    multiple=True,
-    default=_DEFAULTS.gaps,
-    help="Frames from one of a pair to the other, in clips; several are drawn evenly.",
+@cloup.option_group(
+    "The training",
+    cloup.option("--pairs", type=click.IntRange(1), default=_DEFAULTS.pairs, help="Pairs of frames a step."),
+    cloup.option(
+        "--crop", type=click.IntRange(64), default=_DEFAULTS.crop, help="Side of the training frames, pixels."
+    ),
+    cloup.option(
+        "--noise",
+        type=click.FloatRange(0, 1),
+        default=_DEFAULTS.motion.noise_std,
+        help="Noise on the moved twin, for pictures in [0, 1].",
+    ),
+    cloup.option(
+        "--learning-rate",
+        type=click.FloatRange(0, min_open=True),
+        default=_DEFAULTS.peak_learning_rate,
+        help="Peak of the one-cycle schedule.",
+    ),
+    cloup.option(
+        "--ema",
+        "ema_decay",
+        type=click.FloatRange(0, 1, max_open=True),
+        metavar="DECAY",
+        default=_DEFAULTS.ema_decay,
+        help="Keep a running average of the weights, for instance 0.99; 0 for none.",
+    ),
+    cloup.option("--seed", type=click.IntRange(0, (1 << 32) - 1), default=_DEFAULTS.seed, help="Of all chance."),
 )
-@click.option(
-    "--flow",
-    type=click.Choice(get_args(FlowSource)),
-    default=_DEFAULTS.flow,
-    help="Motion in clips: estimated as they are loaded, or stored by st-data prepare.",
+@cloup.option_group(
+    "The machine",
+    cloup.option("--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1, ... or auto."),
+    cloup.option(
+        "--precision",
+        type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+        default="auto",
+        help="auto: bf16 where the hardware has it, else fp16 on a GPU and fp32 on a CPU.",
+    ),
+    cloup.option("--workers", type=click.IntRange(0), default=1, help="Processes that load photos."),
 )
-@click.option(
-    "--flow-weights",
-    "flow_weights_path",
-    type=click.Path(path_type=Path),
-    help="Weights for --flow raft, torchvision's .pth.  [default: torchvision's, fetched once]",
+@cloup.option_group(
+    "Files",
+    cloup.option("--name", help="Short name of the style.  [default: stem of --output]"),
+    cloup.option("--year", default="", help="The painting's year.", show_default=False),
+    cloup.option("--checkpoint-every", type=click.IntRange(1), default=250, help="Steps between checkpoints."),
+    cloup.option(
+        "--preview-every", type=click.IntRange(0), default=250, help="Steps between preview pictures; 0 for none."
+    ),
+    cloup.option(
+        "--tensorboard",
+        type=click.Path(path_type=Path),
+        metavar="FOLDER",
+        help="Write what TensorBoard shows there.",
+    ),
+    config_option,
+    cloup.option(
+        "--save-config",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Write the options as TOML, for --config, and stop.",
+    ),
+    cloup.option("--dry-run", is_flag=True, help="Print the configuration as JSON and stop."),
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Checkpoint to write.  [default: NAME.pt]")
-@click.option(
-    "--vgg",
-    "vgg_path",
-    type=click.Path(path_type=Path),
-    help="VGG-19 weights, .safetensors (Caffe's input scale) or torchvision's .pth.  "
-    "[default: torchvision's, fetched once]",
-)
-@click.option("--name", help="Short name of the style.  [default: stem of --output]")
-@click.option("--title", default="", help="The painting's title, for captions.", show_default=False)
-@click.option("--artist", default="", help="The painter.", show_default=False)
-@click.option("--year", default="", help="The painting's year.", show_default=False)
-@click.option("--preset", type=click.Choice(sorted(NETWORK_PRESETS)), default=_DEFAULTS.preset, help="Network.")
-@click.option(
-    "--network",
-    "network_changes",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change a number of the preset, as channels=16,24,32 or norm=batch. Repeatable.",
-)
-@click.option("--steps", type=click.IntRange(1), default=_DEFAULTS.steps)
-@click.option("--pairs", type=click.IntRange(1), default=_DEFAULTS.pairs, help="Pairs of frames a step.")
-@click.option("--crop", type=click.IntRange(64), default=_DEFAULTS.crop, help="Side of the training frames, pixels.")
-@click.option(
-    "--style-size",
-    type=click.IntRange(64),
-    default=_DEFAULTS.style_size,
-    help="The painting's short side, pixels: smaller gives finer strokes.",
-)
-@click.option("--content-weight", type=click.FloatRange(0), default=_DEFAULTS.weights.content)
-@click.option("--style-weight", type=click.FloatRange(0), default=_DEFAULTS.weights.style)
-@click.option(
-    "--tv-weight",
-    type=click.FloatRange(0),
-    default=_DEFAULTS.weights.total_variation,
-    help="Total variation: higher is smoother.",
-)
-@click.option(
-    "--temporal-weight", type=click.FloatRange(0), default=_DEFAULTS.weights.temporal, help="Higher flickers less."
-)
-@click.option(
-    "--temporal-ramp",
-    type=click.FloatRange(0, 1),
-    default=_DEFAULTS.temporal_ramp,
-    help="Share of the steps in which the temporal weight grows from 0.",
-)
-@click.option(
-    "--noise",
-    type=click.FloatRange(0, 1),
-    default=_DEFAULTS.motion.noise_std,
-    help="Noise on the moved twin, for pictures in [0, 1].",
-)
-@click.option(
-    "--learning-rate",
-    type=click.FloatRange(0, min_open=True),
-    default=_DEFAULTS.peak_learning_rate,
-    help="Peak of the one-cycle schedule.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
-    default="auto",
-    help="auto: bf16 where the hardware has it, else fp16 on a GPU and fp32 on a CPU.",
-)
-@click.option(
-    "--ema",
-    "ema_decay",
-    type=click.FloatRange(0, 1, max_open=True),
-    metavar="DECAY",
-    default=_DEFAULTS.ema_decay,
-    help="Keep a running average of the weights, for instance 0.99; 0 for none.",
-)
-@click.option("--seed", type=click.IntRange(0, (1 << 32) - 1), default=_DEFAULTS.seed)
-@click.option("--device", default="auto", help="cpu, cuda, cuda:1, ... or auto.")
-@click.option("--workers", type=click.IntRange(0), default=1, help="Processes that load photos.")
-@click.option("--checkpoint-every", type=click.IntRange(1), default=250, help="Steps between checkpoints.")
-@click.option(
-    "--preview-every", type=click.IntRange(0), default=250, help="Steps between preview pictures; 0 for none."
-)
-@click.option(
-    "--tensorboard", type=click.Path(path_type=Path), metavar="FOLDER", help="Write what TensorBoard shows there."
-)
-@click.option("--start-from", type=click.Path(path_type=Path), help="Begin with the weights of another checkpoint.")
-@click.option(
-    "--resume",
-    type=click.Path(path_type=Path),
-    metavar="CHECKPOINT",
-    help="Go on with an interrupted run; takes its own configuration.",
-)
-@click.option("--dry-run", is_flag=True, help="Print the configuration as JSON and stop.")
 @common_options("st-train")
 @click.pass_context
 def main(ctx: click.Context, /, **options: Any) -> None:
     """Train a painting into a small network that paints live video, without flicker.
 
     Writes the checkpoint (NAME.pt), the state to resume from (NAME.state.pt) and preview pictures (NAME.previews/).
-    Ctrl-C saves and says how to go on. Several GPUs: torchrun --nproc-per-node 2 --no-python st-train ...
+    Ctrl-C saves and says how to go on.
     """
     config, style, output = _resumed(ctx, options) if options["resume"] else _configured(options)
+    if options["save_config"]:
+        write_config(options["save_config"], ctx, leave_out=_NOT_OF_THE_RUN)
+        click.echo(f"{options['save_config']}: go on with st-train --config {options['save_config']}")
+        return
     if options["dry_run"]:
         click.echo(json.dumps({"style": style, "output": str(output), **config.to_dict()}, indent=2))
         return
@@ -180,8 +253,8 @@ def main(ctx: click.Context, /, **options: Any) -> None:
 
 def _configured(options: dict[str, Any]) -> tuple[TrainConfig, dict[str, str], Path]:
     wanted = {
-        "--style": options["style_path"],
-        "--content or --clips": options["content_path"] or options["clips_path"],
+        "--painting": options["painting_path"],
+        "--photos or --clips": options["photos_path"] or options["clips_path"],
     }
     missing = [flag for flag, given in wanted.items() if not given]
     if missing:
@@ -189,12 +262,12 @@ def _configured(options: dict[str, Any]) -> tuple[TrainConfig, dict[str, str], P
             f"{' and '.join(missing)} missing; wanted a painting, and a folder of photos or a dataset of clips; "
             "or --resume CHECKPOINT"
         )
-    output = options["output"] or Path(f"{options['name'] or options['style_path'].stem}.pt")
+    output = options["output"] or Path(f"{options['name'] or options['painting_path'].stem}.pt")
     if output.suffix != ".pt":
         raise click.UsageError(f"the output is {output}; wanted a name that ends in .pt")
     paths: dict[str, Any] = {key: None if options[key] is None else str(options[key]) for key in _OPTIONAL_PATHS}
     config = TrainConfig(
-        style_path=str(options["style_path"]),
+        painting_path=str(options["painting_path"]),
         **paths,
         clip_share=options["clip_share"],
         gaps=options["gaps"],
@@ -211,7 +284,7 @@ def _configured(options: dict[str, Any]) -> tuple[TrainConfig, dict[str, str], P
         steps=options["steps"],
         pairs=options["pairs"],
         crop=options["crop"],
-        style_size=options["style_size"],
+        painting_size=options["painting_size"],
         peak_learning_rate=options["learning_rate"],
         temporal_ramp=options["temporal_ramp"],
         precision=_precision(options),
@@ -240,7 +313,8 @@ def _resumed(ctx: click.Context, options: dict[str, Any]) -> tuple[TrainConfig, 
         for parameter in ctx.command.params
         if parameter.name not in allowed
         and parameter.name is not None
-        and ctx.get_parameter_source(parameter.name) == click.core.ParameterSource.COMMANDLINE
+        and ctx.get_parameter_source(parameter.name)
+        in (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.DEFAULT_MAP)
     ]
     if given:
         raise click.UsageError(f"--resume takes the interrupted run's configuration; leave out {', '.join(given)}")
@@ -264,7 +338,7 @@ def _run(config: TrainConfig, style: dict[str, str], output: Path, options: dict
     console = Console(stderr=True, quiet=not is_first_process(), soft_wrap=True, highlight=False, markup=False)
     with ExitStack() as stack:
         progress = stack.enter_context(training_bar(console))
-        stopping = stack.enter_context(StopAfterStep(console))
+        stopping = stack.enter_context(stop_after_step(console))
         observers: list[Callable[[StepReport], None]] = [shown_by(progress, config.steps)]
         if options["tensorboard"]:
             observers.append(stack.enter_context(closing(EventLog(options["tensorboard"], config.weights))))

@@ -127,15 +127,15 @@ class MotionConfig:
     noise_std: float = 0.02  # Gaussian noise on the second frame, pictures in [0, 1]
 
 
-_PATHS = ("style_path", "content_path", "clips_path", "flow_weights_path", "vgg_path")  # of TrainConfig
+_PATHS = ("painting_path", "photos_path", "clips_path", "flow_weights_path", "vgg_path")  # of TrainConfig
 
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
     """One training run. Two runs with equal configurations on one machine have equal losses."""
 
-    style_path: str
-    content_path: str | None = None  # folder of photos
+    painting_path: str
+    photos_path: str | None = None  # folder of photos
     clips_path: str | None = None  # dataset of clips
     clip_share: float = 0.5  # of the pairs, where both are given
     gaps: tuple[int, ...] = (1,)  # frames from the first to the second of a pair from clips; drawn evenly
@@ -149,7 +149,7 @@ class TrainConfig:
     steps: int = 4000
     pairs: int = 4  # pairs of frames a step
     crop: int = 192  # side of the square frames, pixels
-    style_size: int = 384  # the painting's short side, pixels
+    painting_size: int = 384  # the painting's short side, pixels
     peak_learning_rate: float = 3e-3
     temporal_ramp: float = 0.0  # share of the steps in which the temporal weight grows from 0 to its full
     gradient_clip: float = 10.0
@@ -159,9 +159,9 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _check_choices(self)
-        if min(self.steps, self.pairs) < 1 or self.crop < 64 or self.style_size < 64:
+        if min(self.steps, self.pairs) < 1 or self.crop < 64 or self.painting_size < 64:
             raise ArtmirrorError(
-                f"steps {self.steps}, pairs {self.pairs}, crop {self.crop}, style size {self.style_size}: "
+                f"steps {self.steps}, pairs {self.pairs}, crop {self.crop}, style size {self.painting_size}: "
                 "wanted at least 1, 1, 64 and 64"
             )
         if not 0 < self.peak_learning_rate < math.inf or not self.gradient_clip > 0:
@@ -174,10 +174,8 @@ class TrainConfig:
             raise ArtmirrorError(
                 f"decay of the average {self.ema_decay}; wanted 0 for none, or below 1, for instance 0.99"
             )
-        if self.content_path is None and self.clips_path is None:
-            raise ArtmirrorError(
-                "nothing to train on; name a folder of photos with --content or a dataset with --clips"
-            )
+        if self.photos_path is None and self.clips_path is None:
+            raise ArtmirrorError("nothing to train on; name a folder of photos with --photos or a dataset with --clips")
         if not 0 <= self.clip_share <= 1:
             raise ArtmirrorError(f"share of clips {self.clip_share}; wanted 0 to 1")
         if not self.gaps or min(self.gaps) < 1:

@@ -1,7 +1,6 @@
 """`st-data`: from clips, wherever users have them, to a dataset that trains at full speed."""
 
 import shlex
-import signal
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import cloup
 
-from artmirror.runtime.common.command import CONTEXT_SETTINGS, EXIT_INTERRUPTED, Command, common_options
+from artmirror.runtime.common.command import CONTEXT_SETTINGS, EXIT_INTERRUPTED, Command, StopOnSignals, common_options
+from artmirror.runtime.common.config_file import config_option
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.option_types import BytesType, SizeType
 
@@ -27,23 +27,32 @@ def main() -> None:
 @main.command(
     cls=Command,
     extra="data",
-    epilog="Example: st-data collect https://example.org/films.html -o clips/ --max-size 200MB",
+    examples=(
+        "st-data collect https://example.org/films.html -o clips/ --max-size 200MB",
+        "st-data collect list.txt -o clips/ --dry-run",
+    ),
 )
 @click.argument("source", metavar="PAGE_OR_LIST")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the clips."
+@cloup.option_group(
+    "Used first",
+    cloup.option(
+        "-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the clips."
+    ),
+    cloup.option("--max-size", type=BytesType(), default="500MB", help="Largest file."),
+    cloup.option("--max-total", type=BytesType(), default="20GB", help="All files in the folder together."),
+    cloup.option("--max-files", type=click.IntRange(1), default=1000, help="Number of files in the folder."),
+    cloup.option("--dry-run", is_flag=True, help="List what would be fetched and stop."),
 )
-@click.option("--max-size", type=BytesType(), default="500MB", help="Largest file.")
-@click.option("--max-total", type=BytesType(), default="20GB", help="All files in the folder together.")
-@click.option("--max-files", type=click.IntRange(1), default=1000, help="Number of files in the folder.")
-@click.option("--rate", type=BytesType(per_second=True), default="5MB/s", help="Fastest download, bytes a second.")
-@click.option(
-    "--delay",
-    type=click.FloatRange(0, 3600),
-    default=1.0,
-    help="Seconds between two requests to a host; its robots.txt may want more.",
+@cloup.option_group(
+    "Politeness",
+    cloup.option("--rate", type=BytesType(per_second=True), default="5MB/s", help="Fastest download, bytes a second."),
+    cloup.option(
+        "--delay",
+        type=click.FloatRange(0, 3600),
+        default=1.0,
+        help="Seconds between two requests to a host; its robots.txt may want more.",
+    ),
 )
-@click.option("--dry-run", is_flag=True, help="List what would be fetched and stop.")
 @common_options("st-data collect")
 def collect(source: str, output: Path, dry_run: bool, delay: float, **options: Any) -> None:
     """Download the video files that a web page links to, or that a list names.
@@ -65,9 +74,12 @@ def collect(source: str, output: Path, dry_run: bool, delay: float, **options: A
     )
     collection = Collection(output)
     outcomes: list[Outcome] = []
-    terminated = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with CollectProgress() as progress, closing(PoliteClient(delay, on_wait=progress.say)) as client:
+        with (
+            StopOnSignals(at_once=True),
+            CollectProgress() as progress,
+            closing(PoliteClient(delay, on_wait=progress.say)) as client,
+        ):
             links = collecting.find_links(client, source)
             progress.count = len(links)
             if dry_run:
@@ -81,8 +93,6 @@ def collect(source: str, output: Path, dry_run: bool, delay: float, **options: A
         again = shlex.join(["st-data", *sys.argv[1:]])
         click.echo(f"Stopped; what came of the last file is kept. Go on with: {again}", err=True)
         raise SystemExit(EXIT_INTERRUPTED) from None
-    finally:
-        signal.signal(signal.SIGTERM, terminated)
     _summarise(outcomes)
     if all(outcome.kind == "refused" for outcome in outcomes):
         raise ArtmirrorError(f"nothing could be collected from {source}; the reasons are above")
@@ -104,43 +114,60 @@ def _summarise(outcomes: "list[Outcome]") -> None:
 @main.command(
     cls=Command,
     extra="data",
-    epilog="Example: st-data prepare clips/ film.mkv -o dataset/ --holdout 0.1",
+    examples=(
+        "st-data prepare clips/ film.mkv -o dataset/ --holdout 0.1",
+        "st-data prepare clips/ -o dataset/ --config rules.toml",
+    ),
 )
 @click.argument("clips", metavar="CLIPS...", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the dataset."
+@cloup.option_group(
+    "Used first",
+    cloup.option(
+        "-o",
+        "--output",
+        type=click.Path(path_type=Path, file_okay=False),
+        required=True,
+        help="Folder for the dataset.",
+    ),
+    cloup.option("--size", type=SizeType(), default="640x360", help="Of all frames; scaled and cropped to fill."),
+    cloup.option("--holdout", type=click.FloatRange(0, 0.9), default=0.0, help="Share of frames for DATASET/holdout."),
+    cloup.option("--dry-run", is_flag=True, help="Measure and report, but write no shards."),
+    cloup.option("--overwrite", is_flag=True, help="Replace a dataset of other settings or clips."),
+    cloup.option("--workers", type=click.IntRange(1), default=1, help="Threads that measure and encode."),
+    config_option,
 )
-@click.option("--size", type=SizeType(), default="640x360", help="Of all frames; scaled and cropped to fill.")
-@click.option("--frames-per-chunk", type=click.IntRange(2, 99), default=16, help="Consecutive frames of a sample.")
-@click.option("--holdout", type=click.FloatRange(0, 0.9), default=0.0, help="Share of frames for DATASET/holdout.")
-@click.option("--store-flow", is_flag=True, help="Store flow beside the frames.")
-@click.option("--flow", type=click.Choice(["dis", "farneback"]), default="dis", help="Which flow is stored.")
-@click.option(
-    "--flow-gap",
-    "flow_gaps",
-    type=click.IntRange(1, 98),
-    multiple=True,
-    default=[1],
-    help="Frames from the first to the second of a pair; may be given several times.",
+@cloup.option_group(
+    "What is dropped",
+    cloup.option("--min-frames", type=click.IntRange(8), default=16, help="Shorter shots are dropped."),
+    cloup.option(
+        "--max-shot-frames", type=click.IntRange(8), default=240, help="Of longer shots, spread chunks are taken."
+    ),
+    cloup.option("--min-luma", type=click.FloatRange(0, 255), default=16.0, help="Darker frames are left out."),
+    cloup.option("--min-contrast", type=click.FloatRange(0, 127), default=6.0, help="Standard deviation of luma."),
+    cloup.option(
+        "--still-px", type=click.FloatRange(0), default=0.1, help="Less motion a frame, on average, is stillness."
+    ),
+    cloup.option("--max-still-frames", type=click.IntRange(1), default=24, help="Longer still stretches are cut out."),
+    cloup.option("--max-enlarging", type=click.FloatRange(1), default=1.5, help="Smaller pictures are dropped."),
+    cloup.option("--max-motion-px", type=click.FloatRange(0), default=40.0, help="Faster shots are dropped."),
+    cloup.option("--min-trust", type=click.FloatRange(0, 1), default=0.5, help="Share of the flow that is consistent."),
+    cloup.option("--min-sharpness", type=click.FloatRange(0), default=0.002, help="Laplacian's variance over luma's."),
 )
-@click.option("--min-frames", type=click.IntRange(8), default=16, help="Shorter shots are dropped.")
-@click.option(
-    "--max-shot-frames", type=click.IntRange(8), default=240, help="Of longer shots, spread chunks are taken."
+@cloup.option_group(
+    "What is stored",
+    cloup.option("--frames-per-chunk", type=click.IntRange(2, 99), default=16, help="Consecutive frames of a sample."),
+    cloup.option("--shard-size", type=BytesType(), default="256MB", help="A shard ends when it is this large."),
+    cloup.option("--store-flow", is_flag=True, help="Store flow beside the frames."),
+    cloup.option("--flow", type=click.Choice(["dis", "farneback"]), default="dis", help="Which flow is stored."),
+    cloup.option(
+        "--flow-gap",
+        "flow_gaps",
+        type=click.IntRange(1, 98),
+        multiple=True,
+        default=[1],
+        help="Frames from the first to the second of a pair; may be given several times.",
+    ),
 )
-@click.option("--min-luma", type=click.FloatRange(0, 255), default=16.0, help="Darker frames are left out.")
-@click.option("--min-contrast", type=click.FloatRange(0, 127), default=6.0, help="Standard deviation of luma.")
-@click.option(
-    "--still-px", type=click.FloatRange(0), default=0.1, help="Less motion a frame, on average, is stillness."
-)
-@click.option("--max-still-frames", type=click.IntRange(1), default=24, help="Longer still stretches are cut out.")
-@click.option("--max-enlarging", type=click.FloatRange(1), default=1.5, help="Smaller pictures are dropped.")
-@click.option("--max-motion-px", type=click.FloatRange(0), default=40.0, help="Faster shots are dropped.")
-@click.option("--min-trust", type=click.FloatRange(0, 1), default=0.5, help="Share of the flow that is consistent.")
-@click.option("--min-sharpness", type=click.FloatRange(0), default=0.002, help="Laplacian's variance over luma's.")
-@click.option("--shard-size", type=BytesType(), default="256MB", help="A shard ends when it is this large.")
-@click.option("--workers", type=click.IntRange(1), default=1, help="Threads that measure and encode.")
-@click.option("--dry-run", is_flag=True, help="Measure and report, but write no shards.")
-@click.option("--overwrite", is_flag=True, help="Replace a dataset of other settings or clips.")
 @common_options("st-data prepare")
 def prepare(
     clips: tuple[Path, ...], output: Path, workers: int, dry_run: bool, overwrite: bool, **options: Any
@@ -175,9 +202,8 @@ def prepare(
         shard_bytes=options["shard_size"],
         holdout=options["holdout"],
     )
-    terminated = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with PrepareProgress() as progress:
+        with StopOnSignals(at_once=True), PrepareProgress() as progress:
             report = prepare_dataset(
                 clips, output, config, workers=workers, dry_run=dry_run, overwrite=overwrite, observe=progress.observe
             )
@@ -185,8 +211,6 @@ def prepare(
         again = shlex.join(["st-data", *(word for word in sys.argv[1:] if word != "--overwrite")])
         click.echo(f"Stopped; finished measurements and shards are kept. Go on with: {again}", err=True)
         raise SystemExit(EXIT_INTERRUPTED) from None
-    finally:
-        signal.signal(signal.SIGTERM, terminated)
     for name, remark in report.remarks():
         click.echo(f"{name}: {remark}", err=True)
     Console().print(report.table())

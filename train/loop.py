@@ -165,7 +165,7 @@ def _objective(config: TrainConfig, pairs: PairStream, group: Group) -> Objectiv
     photos = pairs.calibration_photos()
     features = load_vgg(vgg_path, photos)
     features.to(group.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    painting = read_painting(Path(config.style_path), config.style_size).to(group.device)
+    painting = read_painting(Path(config.painting_path), config.painting_size).to(group.device)
     return Objective(features, painting, photos.to(group.device), config.weights).to(group.device)
 
 

@@ -1,14 +1,13 @@
 """What `st-train` shows while it trains, and how it is asked to stop."""
 
-import signal
-from collections.abc import Callable
-from types import FrameType
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from artmirror.runtime.common.command import EXIT_INTERRUPTED
+from artmirror.runtime.common.command import EXIT_INTERRUPTED, StopOnSignals
 
 if TYPE_CHECKING:  # imports torch, which takes seconds that --help should not
     from artmirror.train.loop import StepReport
@@ -44,24 +43,17 @@ def shown_by(progress: Progress, steps: int) -> Callable[["StepReport"], None]:
     return observe
 
 
-class StopAfterStep:
-    """While open, Ctrl-C and SIGTERM ask the loop to stop after the current step; a second one stops at once."""
+@contextmanager
+def stop_after_step(console: Console) -> Iterator[Callable[[], bool]]:
+    """While open, Ctrl-C and SIGTERM ask the loop to stop after the current step; a second one stops at once.
 
-    def __init__(self, console: Console) -> None:
-        self._console = console  # that of the progress bar, so that a line does not land on it
-        self._asked = False
-
-    def __enter__(self) -> Callable[[], bool]:
-        self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
-        return lambda: self._asked
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self._asked:
-            self._console.print("stopped at once; the steps since the last checkpoint are lost")
-            raise SystemExit(EXIT_INTERRUPTED)
-        self._asked = True
-        self._console.print("stopping after this step ...")
+    Args:
+        console: That of the progress bar, so that a line does not land on it.
+    """
+    signals = StopOnSignals(on_ask=lambda: console.print("stopping after this step ..."))
+    try:
+        with signals:
+            yield lambda: signals.asked
+    except KeyboardInterrupt:
+        console.print("stopped at once; the steps since the last checkpoint are lost")
+        raise SystemExit(EXIT_INTERRUPTED) from None

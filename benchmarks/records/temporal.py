@@ -90,7 +90,7 @@ class Judges:
     vgg: str  # name of the weights file
     normalised_on: int  # photos; 0 where the file was taken as it is
     painting: str  # file name
-    style_size: int  # the painting's short side, pixels
+    painting_size: int  # the painting's short side, pixels
     every: int  # each so many-th frame of a sequence was judged
 
 

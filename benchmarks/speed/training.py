@@ -1,4 +1,4 @@
-"""What a training run costs beside its mathematics: `python -m artmirror.benchmarks.speed.training --style ...`.
+"""What a training run costs beside its mathematics: `python -m artmirror.benchmarks.speed.training --painting ...`.
 
 The bare step is the network, VGG-19 there and back, and the optimizer, on a batch that lies ready in memory; it is
 written here, not taken from the training loop. The loop is all that `st-train` does: it loads pairs in other processes,
@@ -103,14 +103,14 @@ class Turns:
 
 
 @click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.option("--style", type=click.Path(exists=True, path_type=Path), required=True, help="A painting.")
-@click.option("--content", type=click.Path(exists=True, path_type=Path), help="Folder of photos.")
+@click.option("--painting", type=click.Path(exists=True, path_type=Path), required=True, help="A painting.")
+@click.option("--photos", type=click.Path(exists=True, path_type=Path), help="Folder of photos.")
 @click.option("--clips", type=click.Path(exists=True, path_type=Path), help="Dataset of clips.")
 @click.option("--flow", type=click.Choice(["dis", "farneback", "raft", "stored"]), default="dis", help="Of clips.")
 @click.option("--vgg", type=click.Path(exists=True, path_type=Path), help="VGG-19.  [default: torchvision's]")
 @click.option("--pairs", type=click.IntRange(1), default=4, help="Pairs a step.")
 @click.option("--crop", type=click.IntRange(64), default=192, help="Side of the frames, pixels.")
-@click.option("--style-size", type=click.IntRange(64), default=384, help="The painting's short side, pixels.")
+@click.option("--painting-size", type=click.IntRange(64), default=384, help="The painting's short side, pixels.")
 @click.option("--workers", type=click.IntRange(0), default=1, help="Processes that load pairs.")
 @click.option("--device", default="auto", help="cpu, cuda, cuda:1, ... or auto.")
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto")
@@ -129,13 +129,13 @@ def main(**options: Any) -> None:
         f"{name}_path": str(options[name]) for name in ("content", "clips", "vgg") if options[name] is not None
     }
     config = TrainConfig(
-        style_path=str(options["style"]),
+        painting_path=str(options["style"]),
         **paths,
         flow=options["flow"],
         steps=rounds * (SETTLE + steps + 1),
         pairs=options["pairs"],
         crop=options["crop"],
-        style_size=options["style_size"],
+        painting_size=options["painting_size"],
         precision=best_precision(device) if options["precision"] == "auto" else options["precision"],
     )
     environment = asdict(read_environment())
@@ -186,7 +186,7 @@ def _bare_step(config: "TrainConfig", device: "torch.device") -> Callable[[int],
     pairs = training_pairs(config)
     photos = pairs.calibration_photos()
     vgg = load_vgg(None if config.vgg_path is None else Path(config.vgg_path), photos)
-    painting = read_painting(Path(config.style_path), config.style_size)
+    painting = read_painting(Path(config.painting_path), config.painting_size)
     objective = Objective(vgg, painting, photos, config.weights)
     network = Stylizer(config.network)
     objective.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,6 +1,6 @@
 """What decides coherence: trains one network in many ways and compares them in one measurement.
 
-    python -m artmirror.benchmarks.studies.coherence runs/ --style painting.jpg --photos photos/ \
+    python -m artmirror.benchmarks.studies.coherence runs/ --painting painting.jpg --photos photos/ \
         --vgg vgg19.safetensors --clips dataset/ --sequence held_out/ -o coherence.md
 """
 

@@ -177,8 +177,8 @@ def temporal_commands(data: Path, work: Path, engines: Sequence[Path], effort: E
     on += ["--max-frames", str(effort.clip_frames), "--vgg", str(data / VGG), "--distance-every", str(_EVERY)]
     ours = [str(work / f"{path.stem}.onnx") for path in MOSAICS]
     against = [word for peer in PEERS for word in ("--against", f"{data / peer}@255")]
-    starry = [*on, "--style", str(data / PAINTING), "--json", str(work / TEMPORAL["variants"])]
-    mosaic = [*on, "--style", str(data / MOSAIC), "--json", str(work / TEMPORAL["mosaic"])]
+    starry = [*on, "--painting", str(data / PAINTING), "--json", str(work / TEMPORAL["variants"])]
+    mosaic = [*on, "--painting", str(data / MOSAIC), "--json", str(work / TEMPORAL["mosaic"])]
     return [
         ["st-bench", "temporal", *map(str, engines), *starry],
         ["st-bench", "temporal", *ours, *against, *mosaic, "--keep-frames", str(work / _FRAMES)],

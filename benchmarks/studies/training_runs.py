@@ -40,9 +40,9 @@ class Recipe:
 
     def command(self, run: Run, output: Path) -> list[str]:
         """The whole st-train command of a run."""
-        data = {"photos": ["--content", str(self.photos)], "clips": ["--clips", str(self.clips)]}
+        data = {"photos": ["--photos", str(self.photos)], "clips": ["--clips", str(self.clips)]}
         named = [argument for kind in run.data.split() for argument in data[kind]]
-        common = ["--style", str(self.style), "--vgg", str(self.vgg), *shlex.split(self.options)]
+        common = ["--painting", str(self.style), "--vgg", str(self.vgg), *shlex.split(self.options)]
         # The last of an option that is given twice counts.
         return ["st-train", *named, *common, *shlex.split(run.options), "-o", str(output)]
 
@@ -55,7 +55,7 @@ def run_options(runs: Sequence[Run]) -> Callable[[Callable[..., Any]], Callable[
         for parameter in reversed(
             (
                 click.argument("folder", type=click.Path(path_type=Path)),
-                click.option("--style", type=there, required=True, help="The painting."),
+                click.option("--painting", type=there, required=True, help="The painting."),
                 click.option("--photos", type=there, required=True, help="Photos to train with."),
                 click.option("--vgg", type=there, required=True, help="VGG-19 weights."),
                 click.option(
@@ -114,7 +114,7 @@ def judge_runs(folder: Path, runs: Sequence[Run], recipe: Recipe, sequences: Seq
     arguments = [str(onnx_path(folder, run)) for run in runs]
     for sequence in sequences:
         arguments += ["--sequence", sequence]
-    judged = ["--style", str(recipe.style), "--vgg", str(recipe.vgg)]
+    judged = ["--painting", str(recipe.style), "--vgg", str(recipe.vgg)]
     call(["st-bench", "temporal", *arguments, *judged, "--full-precision", "--json", str(record)])
     return read_temporal(record)
 

@@ -1,6 +1,6 @@
 """The search for lighter networks: trains each, and compares their costs, times and looks.
 
-    python -m artmirror.benchmarks.studies.variants runs/ --style painting.jpg --photos photos/ \
+    python -m artmirror.benchmarks.studies.variants runs/ --painting painting.jpg --photos photos/ \
         --vgg vgg19.safetensors --sequence held_out/ --picture face.png --picture landscape.png -o docs/variants.md
 
 Beside the page comes a sheet, docs/variants.jpg; runs/pictures/ has its pictures in full size.

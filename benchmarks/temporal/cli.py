@@ -69,8 +69,8 @@ _CALIBRATION_PHOTOS = 16  # as training takes
 )
 @click.option("--against-range", type=click.Choice(("1", "255")), help="White of those without @.")
 @click.option("--against-order", type=click.Choice(("rgb", "bgr")), default="rgb", help="Order of their channels.")
-@click.option("--style", "painting", type=click.Path(path_type=Path), metavar="PICTURE", help="For style distance.")
-@click.option("--style-size", type=click.IntRange(64), default=384, help="Short side of the painting, pixels.")
+@click.option("--painting", "painting", type=click.Path(path_type=Path), metavar="PICTURE", help="For style distance.")
+@click.option("--painting-size", type=click.IntRange(64), default=384, help="Short side of the painting, pixels.")
 @click.option("--vgg", type=click.Path(path_type=Path), metavar="FILE", help="VGG-19 weights, as for st-train.")
 @click.option(
     "--lpips",
@@ -106,7 +106,7 @@ def temporal(**options: Any) -> None:
 
     A painted frame is compared with its successor, warped back by the motion between the input frames; the input
     itself is measured too, as the floor. A network that copies its input scores well, so look at the style distance
-    beside it: it needs --vgg and --style.
+    beside it: it needs --vgg and --painting.
 
     ENGINE is a file written by st-export or the name of a bundled style.
     """
@@ -131,7 +131,7 @@ def temporal(**options: Any) -> None:
             f"--video {options['video']} is no video: wanted one of {' '.join(WRITTEN_VIDEO_SUFFIXES)}"
         )
     if (options["vgg"] is None) != (options["painting"] is None) or (options["photos"] and not options["vgg"]):
-        raise click.UsageError("style and content distances need both --vgg and --style; --photos adds to them")
+        raise click.UsageError("style and content distances need both --vgg and --painting; --photos adds to them")
     specs = [PeerSpec.parse(text, options["against_range"], options["against_order"]) for text in options["against"]]
     paths = [engine_path(name) for name in options["engines"] or (() if specs else (DEFAULT_STYLE,))]
     sequences = [
@@ -184,12 +184,12 @@ def _open_judge(photos: "PictureSequence | None", options: dict[str, Any]) -> tu
     from artmirror.benchmarks.records.temporal import Judges
     from artmirror.benchmarks.temporal.distances import Judge
 
-    vgg, painting, style_size = options["vgg"], options["painting"], options["style_size"]
+    vgg, painting, painting_size = options["vgg"], options["painting"], options["painting_size"]
     if vgg is None:
         return None, None
     calibration = [] if photos is None else [frame.pixels for frame in islice(photos.frames(), _CALIBRATION_PHOTOS)]
-    judge = Judge(vgg, painting, style_size, calibration)
-    return judge, Judges(vgg.name, judge.normalised_on, painting.name, style_size, options["distance_every"])
+    judge = Judge(vgg, painting, painting_size, calibration)
+    return judge, Judges(vgg.name, judge.normalised_on, painting.name, painting_size, options["distance_every"])
 
 
 def _open_perception(options: dict[str, Any]) -> tuple["PerceptualDistance | None", "LpipsWeights | None"]:

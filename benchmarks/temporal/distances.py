@@ -26,13 +26,13 @@ class Distances(NamedTuple):
 class Judge:
     """VGG-19 with a painting in mind."""
 
-    def __init__(self, vgg: Path, painting: Path, style_size: int, calibration: Sequence[Pixels]) -> None:
+    def __init__(self, vgg: Path, painting: Path, painting_size: int, calibration: Sequence[Pixels]) -> None:
         """Open the weights and look at the painting.
 
         Args:
             vgg: Weights as `st-train --vgg` takes them. A `.safetensors` file is taken as it is: the one that training
                 knows is normalised already. A `.pth` is normalised on `calibration`, as training does on its photos.
-            style_size: The painting's short side, pixels.
+            painting_size: The painting's short side, pixels.
             calibration: Photos of one size, (H, W, 3) uint8 BGR.
 
         Raises:
@@ -48,7 +48,7 @@ class Judge:
         except ImportError as error:
             raise ArtmirrorError(
                 f"style and content distances need the package {error.name}: install it with "
-                "pip install 'artmirror[train]', or leave out --vgg and --style"
+                "pip install 'artmirror[train]', or leave out --vgg and --painting"
             ) from None
         self.normalised_on = 0 if vgg.suffix == ".safetensors" else len(calibration)
         if vgg.suffix != ".safetensors" and not calibration:
@@ -58,7 +58,7 @@ class Judge:
             vgg, torch.cat([self._tensor(photo) for photo in calibration]) if self.normalised_on else None
         )
         with torch.inference_mode():
-            self._style = StyleLoss(self._features(read_painting(painting, style_size)))
+            self._style = StyleLoss(self._features(read_painting(painting, painting_size)))
         self._content = ContentLoss()
 
     def look(self, frame: Pixels) -> "dict[str, Tensor]":

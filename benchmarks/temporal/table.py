@@ -158,12 +158,12 @@ def _notes(session: TemporalSession) -> Iterator[str]:
             more = f" and {len(short) - _NAMED} more" if len(short) > _NAMED else ""
             yield f"too short for a pair at step {step} (frames): {', '.join(short[:_NAMED])}{more}"
     if judges is None:
-        yield "no style and content distance: --vgg and --style were not given"
+        yield "no style and content distance: --vgg and --painting were not given"
     else:
         scale = f"normalised on {judges.normalised_on} photos" if judges.normalised_on else "taken as it is"
         yield (
             f"style and content: training's losses by {judges.vgg} ({scale}), against {judges.painting} at short side "
-            f"{judges.style_size}; every {judges.every}. frame at its full size"
+            f"{judges.painting_size}; every {judges.every}. frame at its full size"
         )
         yield from (
             f"photos: {sequence.frames} of {sequence.name} at {sequence.width}x{sequence.height}"

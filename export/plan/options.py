@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+import cloup
 
 from artmirror.export.plan.build import BuildOptions
 from artmirror.export.plan.library import CURRENT, LIBRARIES
@@ -20,45 +21,40 @@ _TARGET = re.compile(rf"{CURRENT}|sm\d+")
 def plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options; the command gets `plan` and the keywords of `build_options`, and `trt_library`."""
     low, best, high = (f"{width}x{height}" for height, width in DEFAULT_SIZES.as_tuple())
-    for option in reversed(
-        (
-            click.option(
-                "--plan/--no-plan", default=None, help="Build a TensorRT plan too.  [default: where that is possible]"
-            ),
-            click.option("--size", type=SizeType(), help="One size for the plan, which makes it faster than a range."),
-            click.option("--min-size", type=SizeType(), help=f"Smallest size of the plan.  [default: {low}]"),
-            click.option("--opt-size", type=SizeType(), help=f"Size to optimise it for.  [default: {best}]"),
-            click.option("--max-size", type=SizeType(), help=f"Largest size of the plan.  [default: {high}]"),
-            click.option(
-                "--target",
-                "targets",
-                multiple=True,
-                metavar="GPU",
-                help="GPU of the plan: current, or sm86 and the like for one elsewhere (TensorRT for RTX alone), "
-                "which may be repeated.  [default: current]",
-            ),
-            click.option(
-                "--version-compatible", is_flag=True, help="A plan for later versions of TensorRT too (not for RTX)."
-            ),
-            click.option(
-                "--hardware-compatible", is_flag=True, help="A plan for every GPU from Ampere on (not for RTX)."
-            ),
-            click.option(
-                "--workspace",
-                "workspace_mib",
-                type=click.IntRange(min=1),
-                metavar="MIB",
-                help="Device memory that a layer of the plan may use.  [default: all]",
-            ),
-            click.option(
-                "--trt-library",
-                type=click.Choice(LIBRARIES),
-                help="TensorRT that builds the plan.  [default: the first that is installed and can]",
-            ),
-        )
-    ):
-        function = option(function)
-    return function
+    return cloup.option_group(
+        "TensorRT",
+        cloup.option(
+            "--plan/--no-plan", default=None, help="Build a TensorRT plan too.  [default: where that is possible]"
+        ),
+        cloup.option("--size", type=SizeType(), help="One size for the plan, which makes it faster than a range."),
+        cloup.option("--min-size", type=SizeType(), help=f"Smallest size of the plan.  [default: {low}]"),
+        cloup.option("--opt-size", type=SizeType(), help=f"Size to optimise it for.  [default: {best}]"),
+        cloup.option("--max-size", type=SizeType(), help=f"Largest size of the plan.  [default: {high}]"),
+        cloup.option(
+            "--target",
+            "targets",
+            multiple=True,
+            metavar="GPU",
+            help="GPU of the plan: current, or sm86 and the like for one elsewhere (TensorRT for RTX alone), "
+            "which may be repeated.  [default: current]",
+        ),
+        cloup.option(
+            "--version-compatible", is_flag=True, help="A plan for later versions of TensorRT too (not for RTX)."
+        ),
+        cloup.option("--hardware-compatible", is_flag=True, help="A plan for every GPU from Ampere on (not for RTX)."),
+        cloup.option(
+            "--workspace",
+            "workspace_mib",
+            type=click.IntRange(min=1),
+            metavar="MIB",
+            help="Device memory that a layer of the plan may use.  [default: all]",
+        ),
+        cloup.option(
+            "--trt-library",
+            type=click.Choice(LIBRARIES),
+            help="TensorRT that builds the plan.  [default: the first that is installed and can]",
+        ),
+    )(function)
 
 
 def build_options(

@@ -1,4 +1,4 @@
-"""What the commands have in common: help in groups, one line for an error, `--debug`, `--version`, stopping on signals."""
+"""What the commands have in common: help in groups, one line for an error, `--debug`, stopping on signals."""
 
 import signal
 import traceback
@@ -22,7 +22,7 @@ CONTEXT_SETTINGS: dict[str, Any] = {
 class Command(cloup.Command):
     """A command that tells an error in one line, and shows with `--debug` where it came from.
 
-    Its options stand in the help in the groups that `cloup.option_group` names; those without one come last, as "Other".
+    Options stand in the help in the groups that `cloup.option_group` names; those without one come last, as "Other".
 
     Args:
         extra: The extra of the package that holds what the command imports; None where it needs none.

@@ -69,7 +69,7 @@ def read_picture(path: Path) -> Pixels:
     try:
         data = np.fromfile(path, np.uint8)  # not cv2.imread: it cannot open every Unicode path
     except OSError as error:
-        raise ArtmirrorError(f"cannot read the picture {path}: {error.strerror}") from error
+        raise ArtmirrorError(f"cannot read the picture {path}: {error.strerror}; name a picture file") from error
     return decode_picture(data, str(path))
 
 

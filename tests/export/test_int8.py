@@ -148,7 +148,7 @@ def test_layers_are_counted_as_in_the_float_file(tiny: Checkpoint, tiny_path: Pa
 
 
 def test_from_the_command_line(tiny_path: Path) -> None:
-    code, out, err = run("--int8", "--calibrate", own_pictures(), "--verbose", tiny_path)
+    code, out, err = run("--int8", "--photos", own_pictures(), "--verbose", tiny_path)
     assert code == 0, err
     assert err == ""
     assert "openvino cpu int8" in out
@@ -175,23 +175,23 @@ def test_user_mistakes_are_one_line(tiny_path: Path, tmp_path: Path, monkeypatch
     photos = own_pictures()
     for arguments, code, words in [
         (("--int8", tiny_path), 2, "go together"),
-        (("--calibrate", photos, tiny_path), 2, "go together"),
-        (("--int8", "--calibrate", photos, "--fp16", tiny_path), 2, "leave out --fp16"),
-        (("--int8", "--calibrate", photos, "--plan", tiny_path), 2, "leave out --fp16, --ncnn and --plan"),
-        (("--int8", "--calibrate", photos, "x.onnx"), 2, "only a plan"),
-        (("--int8", "--calibrate", tmp_path / "absent", tiny_path), 1, "holds no pictures"),
+        (("--photos", photos, tiny_path), 2, "go together"),
+        (("--int8", "--photos", photos, "--fp16", tiny_path), 2, "leave out --fp16"),
+        (("--int8", "--photos", photos, "--plan", tiny_path), 2, "leave out --fp16, --ncnn and --plan"),
+        (("--int8", "--photos", photos, "x.onnx"), 2, "only a plan"),
+        (("--int8", "--photos", tmp_path / "absent", tiny_path), 1, "cannot read the folder"),
     ]:
         found, _, err = run(*arguments)
         assert (found, words in err) == (code, True), (arguments, err)
         assert "Traceback" not in err
     monkeypatch.setitem(parity.PSNR_FLOOR_DB, "int8", 1000.0)
-    code, _, err = run("--int8", "--calibrate", photos, tiny_path)
+    code, _, err = run("--int8", "--photos", photos, tiny_path)
     assert code == 1
     assert "or export without --int8" in err
     assert [path.name for path in tiny_path.parent.iterdir()] == ["tiny.pt"]
     monkeypatch.setitem(sys.modules, "onnxruntime.quantization", None)
     monkeypatch.delitem(sys.modules, "artmirror.export.int8")
-    code, _, err = run("--int8", "--calibrate", photos, tiny_path)
+    code, _, err = run("--int8", "--photos", photos, tiny_path)
     assert code == 1
     assert "install it with pip install 'artmirror[export]'" in err
 
@@ -205,4 +205,4 @@ def test_calibration_is_spread_over_folder_and_sizes(tmp_path: Path) -> None:
     for path in sorted(tmp_path.iterdir())[2:]:
         path.unlink()
     cv2.imwrite(str(tmp_path / "small.png"), np.zeros((70, 80, 3), np.uint8))
-    assert [frame.shape[:2] for frame in read_calibration(tmp_path)] == [(256, 307), (360, 432), (70, 80)]
+    assert [frame.shape[:2] for frame in read_calibration(tmp_path)] == [(70, 80), (360, 432), (480, 576)]

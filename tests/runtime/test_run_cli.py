@@ -157,7 +157,7 @@ def test_usage_mistakes_exit_with_2(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     clip = write_clip(tmp_path / "in.mp4", clip_pictures(3))
     for arguments, words in [
-        ((), "one source"),
+        ((), "no display"),
         (("--camera", "0", "--input", clip), "one source"),
         (("--input", clip, "--engine", "x.onnx", "--style", "starry"), "one engine"),
         (("--input", clip), "no display"),
@@ -178,7 +178,7 @@ def test_debug_shows_where_an_error_came_from(tmp_path: Path) -> None:
 def test_help_version_and_styles() -> None:
     code, out, _ = run("--help")
     assert code == 0
-    assert "st-run --style starry --camera 0" in out
+    assert "st-run --style wave --camera 1" in out
     assert run("--version")[1].startswith("st-run, version ")
     code, out, _ = run("--list-styles")
     assert code == 0

@@ -73,14 +73,14 @@ def make_config(photos: Path, painting: Path, vgg_file: Path) -> Callable[..., T
 
     def make(**changes: object) -> TrainConfig:
         values: dict[str, object] = {
-            "style_path": str(painting),
-            "content_path": str(photos),
+            "painting_path": str(painting),
+            "photos_path": str(photos),
             "vgg_path": str(vgg_file),
             "network": TINY,
             "steps": 6,
             "pairs": 2,
             "crop": 64,
-            "style_size": 64,
+            "painting_size": 64,
             "precision": "fp32",
         }
         return TrainConfig(**{**values, **changes})  # type: ignore[arg-type]

@@ -94,7 +94,7 @@ def test_help_imports_nothing_that_is_not_installed_everywhere() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.stderr.strip() == ""
     told = " ".join(CliRunner().invoke(main, ["collect", "--help"]).stdout.split())
-    assert "Example: st-data collect https://example.org/films.html -o clips/" in told
+    assert "st-data collect https://example.org/films.html -o clips/" in told
     for option in ("--max-size", "--max-total", "--max-files", "--rate", "--delay", "--dry-run", "[default: 500MB]"):
         assert option in told
 

@@ -56,7 +56,7 @@ run("whole", config, preview_every=3)
 steps = itertools.count(1)
 run("stopped", config, lambda: next(steps) == {STOP_AT} and second, preview_every=0)
 run("odd", replace(config, pairs=3))
-run("failed", replace(config, content_path="/absent" if second else config.content_path))
+run("failed", replace(config, photos_path="/absent" if second else config.photos_path))
 print(json.dumps(found))
 """
 
@@ -72,14 +72,14 @@ class Ran:
 def ran(tmp_path_factory: pytest.TempPathFactory, photos: Path, painting: Path, vgg_file: Path) -> Ran:
     """Do the runs of PROGRAM in two processes."""
     config = TrainConfig(
-        style_path=str(painting),
-        content_path=str(photos),
+        painting_path=str(painting),
+        photos_path=str(photos),
         vgg_path=str(vgg_file),
         network=NetworkConfig(channels=(4, 6, 8), blocks=1),
         steps=6,
         pairs=2,
         crop=64,
-        style_size=64,
+        painting_size=64,
         ema_decay=0.5,
         peak_learning_rate=3e-4,  # Adam's division makes large steps of small gradients, and differences of rounding
     )
@@ -172,8 +172,8 @@ def test_torchrun_starts_st_train_and_a_signal_stops_it(
 ) -> None:
     programs, output = Path(sys.executable).parent, tmp_path / "run.pt"
     launch = [programs / "torchrun", "--standalone", "--nproc-per-node", 2, "--no-python", programs / "st-train"]
-    files = ["--style", painting, "--content", photos, "--vgg", vgg_file, "-o", output]
-    sizes = ["--crop", 64, "--style-size", 64, "--pairs", 2, "--steps", 1000, "--precision", "fp32"]
+    files = ["--painting", painting, "--photos", photos, "--vgg", vgg_file, "-o", output]
+    sizes = ["--crop", 64, "--painting-size", 64, "--pairs", 2, "--steps", 1000, "--precision", "fp32"]
     more = ["--workers", 0, "--preview-every", 0, "--checkpoint-every", 1]
     process = subprocess.Popen(
         [str(word) for word in (*launch, *files, *sizes, *more)],

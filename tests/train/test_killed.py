@@ -36,8 +36,8 @@ main(sys.argv[3:])
 
 @pytest.fixture
 def arguments(photos: Path, painting: Path, vgg_file: Path, tmp_path: Path) -> list[object]:
-    files = ["--style", painting, "--content", photos, "--vgg", vgg_file, "-o", tmp_path / "run.pt"]
-    sizes = ["--crop", 64, "--style-size", 64, "--pairs", 1, "--steps", 6, "--precision", "fp32", "--ema", 0.5]
+    files = ["--painting", painting, "--photos", photos, "--vgg", vgg_file, "-o", tmp_path / "run.pt"]
+    sizes = ["--crop", 64, "--painting-size", 64, "--pairs", 1, "--steps", 6, "--precision", "fp32", "--ema", 0.5]
     return [*files, *sizes, *_FEW]
 
 

@@ -63,14 +63,14 @@ def unbroken(
     tmp_path_factory: pytest.TempPathFactory, photos: Path, painting: Path, vgg_file: Path
 ) -> tuple[TrainConfig, Run]:
     config = TrainConfig(
-        style_path=str(painting),
-        content_path=str(photos),
+        painting_path=str(painting),
+        photos_path=str(photos),
         vgg_path=str(vgg_file),
         network=NetworkConfig(channels=(4, 6, 8), blocks=1),
         steps=6,
         pairs=2,
         crop=64,
-        style_size=64,
+        painting_size=64,
         precision="fp32",
     )
     run = Run(tmp_path_factory.mktemp("unbroken") / "run.pt")
@@ -96,8 +96,8 @@ def test_reports_and_checkpoint_tell_what_was_done(unbroken: tuple[TrainConfig, 
     assert saved.step == 6
     assert saved.network == config.network
     assert saved.losses == run.losses[6]
-    expected = {**config.to_dict(), "style_path": "stripes.png", "vgg_path": "random.safetensors"}
-    expected |= {"content_path": Path(config.content_path or "").name, "start_from": None}
+    expected = {**config.to_dict(), "painting_path": "stripes.png", "vgg_path": "random.safetensors"}
+    expected |= {"photos_path": Path(config.photos_path or "").name, "start_from": None}
     assert saved.training == expected  # no folders
     assert sorted(path.name for path in run.output.parent.iterdir()) == ["run.pt", "run.state.pt"]
 
@@ -160,9 +160,9 @@ def test_a_run_is_resumed_from_another_folder(
     unbroken: tuple[TrainConfig, Run], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, whole = unbroken
-    painting = Path(config.style_path)
+    painting = Path(config.painting_path)
     monkeypatch.chdir(painting.parent)
-    begun = replace(config, style_path=painting.name)
+    begun = replace(config, painting_path=painting.name)
     run(begun, stop_at=3)
     monkeypatch.chdir(tmp_path)
     assert load_state(state_path(run.output))[1] == config
@@ -270,7 +270,7 @@ def test_previews_show_photos_above_what_the_checkpoint_paints(
     picture = cv2.imread(str(folder / "step_000003.png"))
     assert picture is not None
     assert picture.shape == (2 * 64, 4 * 64, 3)
-    frames = MovedPhotos(Path(config.content_path), config).calibration_photos(4)
+    frames = MovedPhotos(Path(config.photos_path), config).calibration_photos(4)
     with torch.no_grad():
         painted = load_checkpoint(run.output).stylizer()(frames)
     for row, rgb in enumerate((frames, painted)):
@@ -363,8 +363,8 @@ class TestBadInput:
         [
             ({}, {"device": "toaster"}, "there is no device 'toaster'; wanted cpu, cuda"),
             ({"precision": "fp16"}, {}, "fp16 training needs a CUDA GPU; use --precision bf16 or fp32"),
-            ({"content_path": "/absent"}, {}, "/absent does not exist; name a folder of photos"),
-            ({"style_path": "/absent.png"}, {}, r"cannot read the picture /absent\.png: No such file"),
+            ({"photos_path": "/absent"}, {}, "/absent does not exist; name a folder of photos"),
+            ({"painting_path": "/absent.png"}, {}, r"cannot read the picture /absent\.png: No such file"),
             ({"vgg_path": "/absent.pth"}, {}, r"VGG-19 weights /absent\.pth do not exist; fetch"),
         ],
     )
@@ -417,13 +417,14 @@ class TestBadInput:
             shutil.copy(photos / "a.png", folder / f"{index:02}.png")
         broken = folder / "16.png"
         broken.write_bytes(b"no picture")
-        config = make_config(content_path=str(folder), pairs=4, steps=5, seed=1)
+        config = make_config(photos_path=str(folder), pairs=4, steps=5, seed=1)
         with pytest.raises(ArtmirrorError) as caught:
             run(config, workers=workers)
         done = len(run.reports)
         assert done > 0  # or choose another seed
         assert caught.value.message == (
-            f"{broken} is not a picture; wanted JPEG, PNG, WebP, BMP or TIFF; "
+            f"{broken} is not a picture that can be read (damaged, or another format under this name): "
+            "open it in a picture viewer and save it again as PNG or JPEG; "
             f"the {done} steps so far are saved, go on with --resume {run.output}"
         )
         shutil.copy(photos / "a.png", broken)

@@ -23,7 +23,7 @@ from artmirror.train.checkpoint import load_checkpoint, load_state, state_path
 from artmirror.train.config import NETWORK_PRESETS, LossWeights, MotionConfig, TrainConfig
 from artmirror.train.device import best_precision
 from artmirror.train.loop import StepReport
-from artmirror.train.progress import StopAfterStep
+from artmirror.train.progress import stop_after_step
 
 Invoke = Callable[..., Result]
 
@@ -36,8 +36,8 @@ def invoke() -> Invoke:
 @pytest.fixture
 def tiny(photos: Path, painting: Path, vgg_file: Path, tmp_path: Path) -> list[object]:
     """Return the arguments of a run as small as the options allow, into `tmp_path/run.pt`."""
-    options = ["--style", painting, "--content", photos, "--vgg", vgg_file, "-o", tmp_path / "run.pt"]
-    sizes = ["--crop", 64, "--style-size", 64, "--pairs", 1, "--workers", 0, "--preview-every", 0]
+    options = ["--painting", painting, "--photos", photos, "--vgg", vgg_file, "-o", tmp_path / "run.pt"]
+    sizes = ["--crop", 64, "--painting-size", 64, "--pairs", 1, "--workers", 0, "--preview-every", 0]
     return [*options, *sizes, "--precision", "fp32"]
 
 
@@ -53,9 +53,9 @@ def test_help_has_an_example_and_the_defaults(invoke: Invoke) -> None:
     for flag in ("-h", "--help"):
         result = invoke(flag)
         assert result.exit_code == 0
-        assert "Example: st-train --style starry_night.jpg --content photos/ -o starry.pt" in result.stdout
+        assert "st-train --painting starry_night.jpg --photos photos/ -o starry.pt" in result.stdout
     told = " ".join(result.stdout.split())
-    for option in ("--style-size", "--temporal-weight", "--resume", "--dry-run", "--debug", "[default: huang]"):
+    for option in ("--painting-size", "--temporal-weight", "--resume", "--dry-run", "--debug", "[default: huang]"):
         assert option in told
 
 
@@ -70,29 +70,43 @@ def test_version(invoke: Invoke) -> None:
 
 class TestDryRun:
     def test_defaults_are_those_of_the_configuration(self, invoke: Invoke) -> None:
-        result = invoke("--style", "art/starry.jpg", "--content", "photos", "--dry-run")
+        result = invoke("--painting", "art/starry.jpg", "--photos", "photos", "--dry-run")
         assert result.exit_code == 0
         told = json.loads(result.stdout)
         assert told.pop("style") == {"name": "starry", "title": "", "artist": "", "year": ""}
         assert told.pop("output") == "starry.pt"
         assert told["precision"] == best_precision(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
         told["precision"] = "fp32"
-        assert TrainConfig.from_dict(told) == TrainConfig(style_path="art/starry.jpg", content_path="photos")
+        assert TrainConfig.from_dict(told) == TrainConfig(painting_path="art/starry.jpg", photos_path="photos")
+
+    def test_a_saved_configuration_gives_the_same_run(self, invoke: Invoke, tmp_path: Path) -> None:
+        file = tmp_path / "run.toml"
+        words = f"--painting {tmp_path}/a.jpg --photos {tmp_path}/b -o {tmp_path}/c.pt --steps 11 --gap 2 --gap 5"
+        words += " --crop 113 --learning-rate 0.0031"
+        words += " --network channels=8,16,24 --network blocks=3 --precision fp32 --seed 21"
+        saved = invoke(*words.split(), "--title", 'The "Starry" Night', "--save-config", file)
+        assert f"st-train --config {file}" in saved.stdout
+        told = invoke(*words.split(), "--title", 'The "Starry" Night', "--dry-run").stdout
+        assert invoke("--config", file, "--dry-run").stdout == told
+        assert json.loads(invoke("--config", file, "--steps", 12, "--dry-run").stdout)["steps"] == 12
+        assert (
+            "--resume takes the interrupted run's configuration" in invoke("--config", file, "--resume", "c.pt").stderr
+        )
 
     def test_every_option_reaches_the_configuration(self, invoke: Invoke) -> None:
         options = (
-            "--style a.jpg --content b --clips k --clip-share 0.3 --gap 2 --gap 5 --flow raft --flow-weights r.pth "
+            "--painting a.jpg --photos b --clips k --clip-share 0.3 --gap 2 --gap 5 --flow raft --flow-weights r.pth "
             "--vgg c.pth -o d/e.pt --name f --title g --artist h --year 1889 "
-            "--preset johnson --steps 11 --pairs 12 --crop 113 --style-size 114 --content-weight 15 --style-weight 16 "
-            "--tv-weight 17 --temporal-weight 18 --temporal-ramp 0.4 --noise 0.19 --learning-rate 0.2 --precision fp16 "
-            "--ema 0.9 --seed 21"
+            "--preset johnson --steps 11 --pairs 12 --crop 113 --painting-size 114 --content-weight 15 "
+            "--style-weight 16 --tv-weight 17 --temporal-weight 18 --temporal-ramp 0.4 --noise 0.19 "
+            "--learning-rate 0.2 --precision fp16 --ema 0.9 --seed 21"
         )
         told = json.loads(invoke(*options.split(), "--dry-run").stdout)
         assert told.pop("style") == {"name": "f", "title": "g", "artist": "h", "year": "1889"}
         assert told.pop("output") == "d/e.pt"
         assert TrainConfig.from_dict(told) == TrainConfig(
-            style_path="a.jpg",
-            content_path="b",
+            painting_path="a.jpg",
+            photos_path="b",
             clips_path="k",
             clip_share=0.3,
             gaps=(2, 5),
@@ -106,7 +120,7 @@ class TestDryRun:
             steps=11,
             pairs=12,
             crop=113,
-            style_size=114,
+            painting_size=114,
             peak_learning_rate=0.2,
             temporal_ramp=0.4,
             precision="fp16",
@@ -115,7 +129,7 @@ class TestDryRun:
         )
 
     def test_the_name_names_the_output(self, invoke: Invoke) -> None:
-        told = json.loads(invoke("--style", "a.jpg", "--content", "b", "--name", "night", "--dry-run").stdout)
+        told = json.loads(invoke("--painting", "a.jpg", "--photos", "b", "--name", "night", "--dry-run").stdout)
         assert (told["output"], told["style"]["name"]) == ("night.pt", "night")
 
 
@@ -124,15 +138,15 @@ class TestDryRun:
     [
         (
             "",
-            "--style and --content or --clips missing; wanted a painting, and a folder of photos or a dataset of clips",
+            "--painting and --photos or --clips missing; wanted a painting, and a folder of photos or a dataset of",
         ),
-        ("--style a.jpg", "--content or --clips missing"),
-        ("--style a.jpg --clips b --gap 0", "'--gap': 0 is not in the range x>=1"),
+        ("--painting a.jpg", "--photos or --clips missing"),
+        ("--painting a.jpg --clips b --gap 0", "'--gap': 0 is not in the range x>=1"),
         (
-            "--style a.jpg --clips b --flow lucas",
+            "--painting a.jpg --clips b --flow lucas",
             "'--flow': 'lucas' is not one of 'dis', 'farneback', 'raft', 'stored'",
         ),
-        ("--style a.jpg --content b -o c.onnx", "the output is c.onnx; wanted a name that ends in .pt"),
+        ("--painting a.jpg --photos b -o c.onnx", "the output is c.onnx; wanted a name that ends in .pt"),
         ("--steps 0", "'--steps': 0 is not in the range x>=1"),
         ("--crop 63", "'--crop': 63 is not in the range"),
         ("--seed -1", "'--seed': -1 is not in the range"),
@@ -140,7 +154,7 @@ class TestDryRun:
         ("--preset picasso", "'--preset': 'picasso' is not one of"),
         ("--precision int8", "'--precision': 'int8' is not one of"),
         ("--stile a.jpg", "No such option"),
-        ("--resume a.pt --steps 5 --style b.jpg", "leave out --style, --steps"),
+        ("--resume a.pt --steps 5 --painting b.jpg", "leave out --painting, --steps"),
         ("--resume a.pt -o b.pt", "leave out --output"),
     ],
 )
@@ -155,10 +169,13 @@ class TestRuntimeErrors:
     @pytest.mark.parametrize(
         ("changes", "told"),
         [
-            (["--style", "/absent.jpg"], "cannot read /absent.jpg: No such file or directory; name a picture file"),
-            (["--style", __file__], f"{__file__} is not a picture; wanted JPEG"),
-            (["--content", "/absent"], "content folder /absent does not exist; name a folder"),
-            (["--content", str(Path(__file__).parent)], "holds no photos; wanted"),
+            (
+                ["--painting", "/absent.jpg"],
+                "cannot read the picture /absent.jpg: No such file or directory; name a picture file",
+            ),
+            (["--painting", __file__], f"{__file__} is not a picture that can be read"),
+            (["--photos", "/absent"], "folder of photos /absent does not exist; name one"),
+            (["--photos", str(Path(__file__).parent)], "holds no photos; wanted"),
             (["--vgg", "/absent.pth"], "VGG-19 weights /absent.pth do not exist; fetch https://"),
             (["--vgg", __file__], "cannot be read as VGG-19 weights"),
             (["-o", "/absent/a.pt"], "the folder of /absent/a.pt does not exist; make it"),
@@ -177,7 +194,7 @@ class TestRuntimeErrors:
     def test_an_unreadable_photo_is_named(self, invoke: Invoke, tiny: list[object], tmp_path: Path) -> None:
         (tmp_path / "photos").mkdir()
         (tmp_path / "photos" / "broken.jpg").write_bytes(b"no picture")
-        result = invoke(*tiny, "--content", tmp_path / "photos", "--steps", 1)
+        result = invoke(*tiny, "--photos", tmp_path / "photos", "--steps", 1)
         assert result.exit_code == 1
         assert "photos/broken.jpg is not a picture" in _only_line(result)
 
@@ -193,10 +210,10 @@ class TestRuntimeErrors:
         assert "run.state.pt is not a file of st-train, or it is damaged" in _only_line(result)
 
     def test_debug_shows_where_it_happened(self, invoke: Invoke, tiny: list[object]) -> None:
-        result = invoke(*tiny, "--style", "/absent.jpg", "--debug")
+        result = invoke(*tiny, "--painting", "/absent.jpg", "--debug")
         assert result.exit_code == 1
         assert "Traceback" in result.stderr
-        assert "Error: cannot read /absent.jpg" in result.stderr
+        assert "Error: cannot read the picture /absent.jpg" in result.stderr
 
     @pytest.mark.parametrize("debug", [False, True])
     def test_an_unexpected_error_is_one_line_too(
@@ -266,12 +283,15 @@ def test_a_signal_saves_and_says_how_to_go_on(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="os.kill means something else there")
 def test_a_second_signal_stops_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    with StopAfterStep(Console(stderr=True)) as stopping:
-        assert not stopping()
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert stopping()
-        with pytest.raises(SystemExit) as caught:
+    def signalled_twice() -> None:
+        with stop_after_step(Console(stderr=True)) as stopping:
+            assert not stopping()
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stopping()
             os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(SystemExit) as caught:
+        signalled_twice()
     assert caught.value.code == 130
     assert "the steps since the last checkpoint are lost" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -18,7 +18,7 @@ def training_pairs(config: TrainConfig) -> PairStream:
     Raises:
         ArtmirrorError: there are no photos or no usable clips where it says.
     """
-    photos = None if config.content_path is None else MovedPhotos(Path(config.content_path), config)
+    photos = None if config.photos_path is None else MovedPhotos(Path(config.photos_path), config)
     clips = None if config.clips_path is None else ClipPairs(Path(config.clips_path), config)
     if photos is not None and clips is not None:
         return MixedPairs(photos, clips, config)

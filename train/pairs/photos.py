@@ -26,7 +26,7 @@ class MovedPhotos(PairStream):
     def __init__(self, folder: Path, config: TrainConfig) -> None:
         super().__init__(config)
         if not folder.is_dir():
-            raise ArtmirrorError(f"content folder {folder} does not exist; name a folder of photos with --content")
+            raise ArtmirrorError(f"folder of photos {folder} does not exist; name one with --photos")
         self.paths = sorted(
             path
             for path in folder.rglob("*")

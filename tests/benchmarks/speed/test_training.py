@@ -68,7 +68,15 @@ def test_a_tiny_run(tmp_path: Path) -> None:
     vgg = VggFeatures("caffe").layers.state_dict()
     save_file({key: value.half() for key, value in vgg.items()}, tmp_path / "vgg.safetensors")
     files = [f"--{name}={tmp_path / file}" for name, file in (("content", "photos"), ("style", "style.png"))]
-    sizes = ["--pairs=1", "--crop=64", "--style-size=64", "--workers=0", "--precision=fp32", "--rounds=2", "--steps=1"]
+    sizes = [
+        "--pairs=1",
+        "--crop=64",
+        "--painting-size=64",
+        "--workers=0",
+        "--precision=fp32",
+        "--rounds=2",
+        "--steps=1",
+    ]
     record = tmp_path / "out.json"
     result = CliRunner().invoke(main, [*files, *sizes, f"--vgg={tmp_path / 'vgg.safetensors'}", f"--json={record}"])
     found = json.loads(record.read_text())
@@ -77,5 +85,5 @@ def test_a_tiny_run(tmp_path: Path) -> None:
     assert ("met: " if met else "MISSED: ") in result.stdout
     assert len(found["rounds"]) == 2
     assert all(0 < seconds < 600 for one in found["rounds"] for seconds in one.values())
-    assert found["config"]["content_path"] == "photos"
+    assert found["config"]["photos_path"] == "photos"
     assert str(tmp_path) not in record.read_text()

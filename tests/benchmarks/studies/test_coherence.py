@@ -18,7 +18,7 @@ def test_runs_are_understood_by_the_command(run: Run) -> None:
     assert name == "st-train"
     options = st_train.make_context(name, arguments).params  # raises a usage error for what it does not know
     assert options["steps"] == (2000 if run.name == "steps-2000" else 700)
-    assert (options["content_path"] is not None) == ("photos" in run.data)
+    assert (options["photos_path"] is not None) == ("photos" in run.data)
     assert (options["clips_path"] is not None) == ("clips" in run.data)
 
 

@@ -45,9 +45,9 @@ def test_what_is_missing_is_trained_and_exported_once(
     folder = tmp_path / "deep" / "runs"
     assert train_runs(folder, RUNS, RECIPE) == list(RUNS[:2])
     assert calls() == [
-        f"st-train --content /a/photos --style /a/b c.jpg --vgg /a/vgg.pth --steps 7 -o {folder}/plain.pt",
+        f"st-train --photos /a/photos --painting /a/b c.jpg --vgg /a/vgg.pth --steps 7 -o {folder}/plain.pt",
         f"st-export --no-parity {folder}/plain.pt -o {folder}/plain.onnx",
-        "st-train --content /a/photos --style /a/b c.jpg --vgg /a/vgg.pth --steps 7 --learning-rate 1e-2 "
+        "st-train --photos /a/photos --painting /a/b c.jpg --vgg /a/vgg.pth --steps 7 --learning-rate 1e-2 "
         f"-o {folder}/fast.pt",
         f"st-export --no-parity {folder}/fast.pt -o {folder}/fast.onnx",
     ]
@@ -88,5 +88,5 @@ def test_all_are_judged_in_one_call(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert judge_runs(tmp_path, RUNS[:2], RECIPE, ("one.mp4", "two")) == session
     assert (tmp_path / "call").read_text().split() == [
         "temporal", f"{tmp_path}/plain.onnx", f"{tmp_path}/fast.onnx", "--sequence", "one.mp4", "--sequence", "two",
-        "--style", "/a/b", "c.jpg", "--vgg", "/a/vgg.pth", "--full-precision", "--json", f"{tmp_path}/temporal.json",
+        "--painting", "/a/b", "c.jpg", "--vgg", "/a/vgg.pth", "--full-precision", "--json", f"{tmp_path}/temporal.json",
     ]  # fmt: skip

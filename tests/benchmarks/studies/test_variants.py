@@ -140,7 +140,7 @@ def test_the_whole_command_over_networks_that_are_there(
     for name, side in (("face", 400), ("view", 96)):
         picture = np.random.default_rng(1).integers(0, 255, (side * 3 // 4, side, 3), np.uint8)
         assert cv2.imwrite(str(tmp_path / f"{name}.png"), picture)
-    arguments = [str(folder), "--style", str(network), "--photos", str(tmp_path), "--vgg", str(network)]
+    arguments = [str(folder), "--painting", str(network), "--photos", str(tmp_path), "--vgg", str(network)]
     arguments += ["--sequence", "shot", "--only", "huang", "-o", str(pages / "variants.md"), "--size", "80x64"]
     arguments += ["--picture", str(tmp_path / "face.png"), "--picture", str(tmp_path / "view.png")]
     done = CliRunner().invoke(main, [*arguments, "--rounds", "1", "--frames", "2", "--threads", "1"])
@@ -158,7 +158,7 @@ def test_the_whole_command_over_networks_that_are_there(
 
 
 def test_a_page_that_cannot_be_written_is_told_before_anything_is_trained(tmp_path: Path) -> None:
-    arguments = [str(tmp_path / "runs"), "--style", str(tmp_path), "--photos", str(tmp_path), "--vgg", str(tmp_path)]
+    arguments = [str(tmp_path / "runs"), "--painting", str(tmp_path), "--photos", str(tmp_path), "--vgg", str(tmp_path)]
     (tmp_path / "face.png").touch()
     arguments += ["--sequence", "shot", "--picture", str(tmp_path / "face.png"), "-o", str(tmp_path / "no" / "a.md")]
     done = CliRunner().invoke(main, arguments)

@@ -135,7 +135,7 @@ def test_distances_and_photos(opener: Opener, truth: Path, vgg_file: Path, tmp_p
     for index in range(4):
         write_picture(tmp_path / "photos" / f"{index}.png", texture((70, 90), index))
     record = tmp_path / "values.json"
-    judging = ("--vgg", vgg_file, "--style", painting, "--style-size", "64", "--distance-every", "3")
+    judging = ("--vgg", vgg_file, "--painting", painting, "--painting-size", "64", "--distance-every", "3")
     photos = ("--photos", tmp_path / "photos", "--photo-count", "2", "--photo-size", "80x64")
     result = temporal("a.onnx", "--sequence", truth, *judging, *photos, "--json", record)
     assert result.exit_code == 0, result.output
@@ -145,7 +145,7 @@ def test_distances_and_photos(opener: Opener, truth: Path, vgg_file: Path, tmp_p
         assert [len(values.style) for values in row.values] == [3, 2]
         assert all((value == 0) == floor for values in row.values for value in values.content)
     assert session.judges is not None
-    assert (session.judges.vgg, session.judges.normalised_on, session.judges.style_size) == (
+    assert (session.judges.vgg, session.judges.normalised_on, session.judges.painting_size) == (
         "random.safetensors",
         0,
         64,
@@ -200,14 +200,14 @@ def test_lpips_is_taken_of_every_so_manyth_pair(
     [
         ((), "Missing option '--sequence'"),
         (("--sequence", "none.mp4"), "none.mp4 does not exist"),
-        (("--sequence", "{truth}", "--style", "a.jpg"), "need both --vgg and --style"),
-        (("--sequence", "{truth}", "--photos", "photos"), "need both --vgg and --style"),
+        (("--sequence", "{truth}", "--painting", "a.jpg"), "need both --vgg and --painting"),
+        (("--sequence", "{truth}", "--photos", "photos"), "need both --vgg and --painting"),
         (("--sequence", "{truth}", "--against", "a.onnx"), "is white 1 or 255 to it"),
         (("--sequence", "{truth}", "--against", "none.onnx@1"), "cannot read none.onnx"),
         (("--sequence", "{truth}", "--json", "no/folder/a.json"), "wanted a file in a folder that exists"),
         (("--sequence", "{truth}", "-o", "."), "wanted a file in a folder that exists"),
         (("stary", "--sequence", "{truth}"), "did you mean starry?"),
-        (("--sequence", "{truth}", "--vgg", "none.safetensors", "--style", "a.jpg"), "do not exist"),
+        (("--sequence", "{truth}", "--vgg", "none.safetensors", "--painting", "a.jpg"), "do not exist"),
         (("--sequence", "{truth}", "--lpips", "none.pth", "alex.pth"), "cannot read none.pth"),
         (("--sequence", "{truth}", "--lpips", "alexnet.pth"), "requires 2 arguments"),
         (("--sequence", "{spoilt}"), "is no Middlebury flow"),

@@ -159,7 +159,7 @@ def test_what_makes_no_network_is_refused(changes: dict[str, Any], told: str) ->
         ({"steps": 0}, "steps 0"),
         ({"pairs": 0}, "pairs 0"),
         ({"crop": 63}, "crop 63"),
-        ({"style_size": 63}, "style size 63"),
+        ({"painting_size": 63}, "style size 63"),
         ({"peak_learning_rate": 0.0}, "learning rate 0"),
         ({"peak_learning_rate": float("nan")}, "learning rate nan"),
         ({"peak_learning_rate": float("inf")}, "learning rate inf"),
@@ -171,7 +171,7 @@ def test_what_makes_no_network_is_refused(changes: dict[str, Any], told: str) ->
 )
 def test_what_makes_no_run_is_refused(changes: dict[str, Any], told: str) -> None:
     with pytest.raises(ArtmirrorError, match=told):
-        TrainConfig(style_path="a.png", content_path="photos", **changes)
+        TrainConfig(painting_path="a.png", photos_path="photos", **changes)
 
 
 @pytest.mark.parametrize("config", [TINY, *NETWORK_PRESETS.values()])
@@ -182,8 +182,8 @@ def test_network_config_survives_the_round_trip(config: NetworkConfig) -> None:
 
 def test_train_config_survives_the_round_trip() -> None:
     config = TrainConfig(
-        style_path="a.png",
-        content_path="photos",
+        painting_path="a.png",
+        photos_path="photos",
         vgg_path="vgg.pth",
         preset="johnson",
         network=NETWORK_PRESETS["johnson"],
@@ -197,7 +197,7 @@ def test_train_config_survives_the_round_trip() -> None:
 
 @pytest.mark.parametrize("change", [{"colour": "blue"}, {"weights": {"beauty": 1}}, {"motion": None}])
 def test_a_configuration_of_another_version_is_refused(change: dict[str, Any]) -> None:
-    values = TrainConfig(style_path="a.png", content_path="photos").to_dict()
+    values = TrainConfig(painting_path="a.png", photos_path="photos").to_dict()
     with pytest.raises(ArtmirrorError, match="does not fit this version"):
         TrainConfig.from_dict({**values, **change})
 

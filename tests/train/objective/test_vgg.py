@@ -19,7 +19,7 @@ from tests.places import SHARED
 
 @pytest.fixture(scope="module")
 def crops(photos: Path) -> Tensor:
-    config = TrainConfig(style_path="", content_path="", crop=64)
+    config = TrainConfig(painting_path="", photos_path="", crop=64)
     return MovedPhotos(photos, config).calibration_photos()
 
 
@@ -215,7 +215,7 @@ def test_the_real_weights_answer_photos_with_means_near_one() -> None:
     vgg = VggFeatures("caffe")
     weights = load_file(path)
     vgg.layers.load_state_dict({key: weights[key].float() for key in vgg.layers.state_dict()})
-    config = TrainConfig(style_path="", content_path="", crop=128)
+    config = TrainConfig(painting_path="", photos_path="", crop=128)
     rgb = MovedPhotos(SHARED / "data" / "photos", config).calibration_photos(4)
     means = {name: vgg(rgb)[name].mean().item() for name in STYLE_LAYERS}
     assert all(0.6 < mean < 1.6 for mean in means.values()), means

@@ -65,7 +65,7 @@ def test_calibration_takes_half_of_each(make_config: MakeConfig) -> None:
 
 def test_the_configuration_says_what_is_trained_on(make_config: MakeConfig, dataset: Path) -> None:
     assert isinstance(training_pairs(make_config()), MovedPhotos)
-    assert isinstance(training_pairs(make_config(content_path=None, clips_path=str(dataset))), ClipPairs)
+    assert isinstance(training_pairs(make_config(photos_path=None, clips_path=str(dataset))), ClipPairs)
     mixed = training_pairs(make_config(clips_path=str(dataset)))
     assert isinstance(mixed, MixedPairs)
     assert isinstance(mixed.photos, MovedPhotos)
@@ -75,7 +75,7 @@ def test_the_configuration_says_what_is_trained_on(make_config: MakeConfig, data
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"content_path": None}, "nothing to train on; name a folder of photos with --content or a dataset"),
+        ({"photos_path": None}, "nothing to train on; name a folder of photos with --photos or a dataset"),
         ({"clip_share": 1.5}, "share of clips 1.5; wanted 0 to 1"),
         ({"gaps": ()}, r"gaps \(\); wanted at least one"),
         ({"gaps": (1, 0)}, r"gaps \(1, 0\); wanted at least one, each of one frame or more"),
@@ -99,7 +99,7 @@ def test_the_configuration_survives_plain_data(make_config: MakeConfig) -> None:
 def test_clips_train(make_config: MakeConfig, dataset: Path, tmp_path: Path, photos_too: bool) -> None:
     config = make_config(clips_path=str(dataset), steps=1)
     if not photos_too:
-        config = make_config(clips_path=str(dataset), content_path=None, steps=1)
+        config = make_config(clips_path=str(dataset), photos_path=None, steps=1)
     output = tmp_path / "run.pt"
     train(config, StyleInfo("run"), RunOptions(output, workers=0, preview_every=0))
     assert load_checkpoint(output).losses["temporal"] > 0
