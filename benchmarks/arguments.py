@@ -1,10 +1,24 @@
-"""What the commands of st-bench have in common on their command lines."""
+"""What the commands of st-bench have in common on their command lines, and the files that they write."""
 
 from pathlib import Path
 
 import click
+import cloup
 
+from artmirror.runtime.common.files import cannot_write, write_whole
 from artmirror.runtime.gallery.bundled import find_style
+
+RECORD, TABLE = ".json", ".md"  # what the suffix of an output asks for
+
+outputs_option = cloup.option(
+    "-o",
+    "--output",
+    "outputs",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="Write all values (FILE.json) or the table (FILE.md); may be given more than once.",
+)
 
 
 def engine_path(name: str) -> Path:
@@ -25,3 +39,33 @@ def check_output(option: str, path: Path | None) -> None:
     """
     if path is not None and (path.is_dir() or not path.parent.is_dir()):
         raise click.UsageError(f"{option} {path} cannot be written: wanted a file in a folder that exists")
+
+
+def split_outputs(outputs: tuple[Path, ...]) -> tuple[Path | None, Path | None]:
+    """Where the record goes, and where the table; checked before anything is measured.
+
+    Raises:
+        click.UsageError: one has another suffix, or cannot be written; or two are of one kind.
+    """
+    found: dict[str, Path] = {}
+    for path in outputs:
+        kind = path.suffix.lower()
+        check_output("-o", path)
+        if kind not in (RECORD, TABLE):
+            raise click.UsageError(f"-o {path}: wanted a name in {RECORD} for all values, or in {TABLE} for the table")
+        if kind in found:
+            raise click.UsageError(f"-o {found[kind]} and -o {path} are of one kind; leave out one")
+        found[kind] = path
+    return found.get(RECORD), found.get(TABLE)
+
+
+def write_report(path: Path, text: str) -> None:
+    """Write a report whole or not at all.
+
+    Raises:
+        ArtmirrorError: the file cannot be written.
+    """
+    try:
+        write_whole(path, text.encode())
+    except OSError as error:
+        raise cannot_write(path, error) from None

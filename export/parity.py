@@ -10,7 +10,7 @@ import torch
 from artmirror.export.video_filter import VideoFilter
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.pictures import picture_paths, read_picture
-from artmirror.runtime.common.pixels import SMALLEST_SIDE, Pixels
+from artmirror.runtime.common.pixels import SMALLEST_SIDE, Pixels, decibels
 from artmirror.runtime.engines.base import Look, stylize
 from artmirror.runtime.engines.open import open_engine
 from artmirror.runtime.engines.vulkan_device import vulkan_devices
@@ -94,8 +94,7 @@ def check_parity(video_filter: VideoFilter, path: Path, pictures: list[Pixels], 
                 count += difference.size
                 worst = max(worst, int(np.abs(difference).max()))
             engine.close()
-        psnr_db = float("inf") if squares == 0 else 10 * np.log10(255**2 * count / squares)
-        results.setdefault(name, ParityResult(name, float(psnr_db), worst, floor_db))
+        results.setdefault(name, ParityResult(name, decibels(squares / count), worst, floor_db))
     return list(results.values())
 
 

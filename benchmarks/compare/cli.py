@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import click
+import cloup
 from rich.console import Console
 
 from artmirror.runtime.common.command import Command, common_options
@@ -12,33 +13,36 @@ from artmirror.runtime.common.option_types import PercentType
 EXIT_REGRESSION = 3  # apart from 1 (it could not be compared) and 2 (a wrong command line)
 
 
-@click.command(
+@cloup.command(
     cls=Command,
-    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
-    epilog="Example:  st-bench compare yesterday.json today.json --fail-on-regression 5%",
+    examples=("st-bench compare yesterday.json today.json --fail-on-regression 5%",),
 )
 @click.argument("old", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
-@click.option(
-    "--fail-on-regression",
-    "tolerated",
-    type=PercentType(),
-    help=f"Exit with {EXIT_REGRESSION} if a row got worse for sure and by more than that.",
+@cloup.option_group(
+    "Used first",
+    cloup.option(
+        "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the table as Markdown."
+    ),
+    cloup.option(
+        "--fail-on-regression",
+        "tolerated",
+        type=PercentType(),
+        help=f"Exit with {EXIT_REGRESSION} if a row got worse for sure and by more than that.",
+    ),
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the table as Markdown.")
 @common_options("st-bench compare")
 def compare(old: Path, new: Path, tolerated: float | None, output: Path | None, debug: bool) -> None:
     """Tell what changed from the record OLD to the record NEW: faster, slower, or not significant.
 
-    Both were written with --json, by st-bench or by st-bench temporal. Rows are matched by engine, back end,
+    Both were written with -o FILE.json, by st-bench or by st-bench temporal. Rows are matched by engine, back end,
     precision, size, threads and source; what is in one record only is named.
     """
     # Imported here, since --help and completion shall not wait for them.
-    from artmirror.benchmarks.arguments import check_output
+    from artmirror.benchmarks.arguments import check_output, write_report
     from artmirror.benchmarks.compare.comparison import compare_sessions
     from artmirror.benchmarks.grid import markdown_grid, rich_grid
     from artmirror.benchmarks.records.any import read_records
-    from artmirror.benchmarks.report_files import write_report
     from artmirror.runtime.common.errors import ArtmirrorError
 
     check_output("--output", output)

@@ -1,8 +1,8 @@
-"""All that is to be measured on a GPU in one call: `python -m artmirror.benchmarks.gpu.cli starry.pt --json out.json`.
+"""`st-bench gpu`: all that is to be measured on a GPU, in one call.
 
-Exports and builds are `st-export`, PyTorch is `artmirror.benchmarks.gpu.pytorch`: programs of their own, started here
-and read by file. So one of them that fails is a row with a reason. The JSON
-is written again after every row, so that a session that is cut off leaves what it has.
+Exports and builds are `st-export`, PyTorch is `gpu/pytorch.py`: programs of their own, started here and read by file.
+So one of them that fails is a row with a reason. The record is written again after every row: a run that is cut off
+leaves what it has.
 """
 
 import json
@@ -13,21 +13,22 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
+import cloup
 import numpy as np
 from rich.console import Console
 
 from artmirror.benchmarks.arguments import check_output
-from artmirror.benchmarks.gpu.rows import Row, measure_engine
+from artmirror.benchmarks.gpu.rows import measure_engine
 from artmirror.benchmarks.gpu.table import check_goals, render_rows
 from artmirror.benchmarks.records.environment import read_environment
+from artmirror.benchmarks.records.gpu import GpuSession, Row, write_gpu
 from artmirror.runtime.common.command import Command, common_options
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.common.files import write_whole
 from artmirror.runtime.common.option_types import SizeType
 from artmirror.runtime.engines.cuda import CudaEngine
 from artmirror.runtime.engines.cuda_device import open_device
@@ -44,24 +45,20 @@ _ENGINES = {
 
 
 @dataclass(slots=True)
-class Session:
-    """What is written to the JSON file."""
+class _Session:
+    """A record that grows row by row, and where it is written."""
 
-    device: dict[str, Any]
-    environment: dict[str, Any]
-    rows: list[Row] = field(default_factory=list)
-    ceilings: dict[str, float] = field(
-        default_factory=dict
-    )  # by `artmirror.benchmarks.gpu.pytorch`; empty without a GPU
+    record: GpuSession
+    path: Path | None
 
-    def add(self, rows: Sequence[Row], path: Path | None) -> None:
-        """Keep rows, tell them on stderr, and write all to `path`."""
-        self.rows += rows
+    def add(self, rows: Sequence[Row]) -> None:
+        """Keep rows, tell them on stderr, and write all."""
+        self.record = replace(self.record, rows=(*self.record.rows, *rows))
         for row in rows:
             told = row.reason or f"{row.compute_fps:.0f} FPS compute-only"
             click.echo(f"{row.network} {row.size} {row.name}: {told}", err=True)
-        if path is not None:
-            write_whole(path, json.dumps(asdict(self)).encode())
+        if self.path is not None:
+            write_gpu(self.record, self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +90,28 @@ class Network:
         return self.folder / "network.onnx"
 
 
-@click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@cloup.command(
+    "gpu",
+    cls=Command,
+    examples=("st-bench gpu starry.pt starry-lite.pt starry-nano.pt -o gpu.json",),
+)
 @click.argument("checkpoints", type=click.Path(exists=True, dir_okay=False, path_type=Path), nargs=-1, required=True)
-@click.option("--size", "sizes", type=SizeType(), multiple=True, default=_SIZES, help="Sizes of the frames.")
-@click.option("--frames", type=click.IntRange(1), default=300, help="Measured frames of every kind.")
-@click.option("--minutes", type=click.FloatRange(0.1), default=9.0, help="What is not begun by then is left out.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write all values there.")
-@common_options("gpu")
-def main(
+@cloup.option_group(
+    "Used first",
+    cloup.option(
+        "-o", "--output", type=click.Path(path_type=Path), metavar="FILE.json", help="Write all values there."
+    ),
+    cloup.option("--size", "sizes", type=SizeType(), multiple=True, default=_SIZES, help="Sizes of the frames."),
+    cloup.option("--frames", type=click.IntRange(1), default=300, help="Measured frames of every kind."),
+    cloup.option("--minutes", type=click.FloatRange(0.1), default=9.0, help="What is not begun by then is left out."),
+)
+@common_options("st-bench gpu")
+def gpu(
     checkpoints: tuple[Path, ...],
     sizes: tuple[tuple[int, int], ...],
     frames: int,
     minutes: float,
-    json_path: Path | None,
+    output: Path | None,
     debug: bool,
 ) -> None:
     """Build engines of CHECKPOINTS, compare what they paint with PyTorch in FP32, and time them beside PyTorch.
@@ -117,23 +123,23 @@ def main(
     twice = [name for name, count in Counter(path.stem for path in checkpoints).items() if count > 1]
     if twice:
         raise click.UsageError(f"several checkpoints are called {twice[0]}; rename one, since rows go by this name")
-    check_output("--json", json_path)
+    check_output("--output", output)
     clock = Clock(time.monotonic() + minutes * 60)
-    session = Session(_describe_device(), asdict(read_environment()))
-    click.echo(f"device: {', '.join(str(value) for value in session.device.values())}", err=True)
+    session = _Session(GpuSession(read_environment(), _describe_device()), output)
+    click.echo(f"device: {', '.join(str(value) for value in session.record.device.values())}", err=True)
     with tempfile.TemporaryDirectory(prefix="artmirror-gpu-") as name:
         networks = [_export(path, Path(name) / path.stem, clock) for path in checkpoints]
         for index, network in enumerate(networks):
             share = clock.share(1 / (len(networks) - index))
             # First, and in a process of its own: it leaves the reference pictures, and then the GPU to us.
-            costs = _run_pytorch(session, network, sizes, frames, share, json_path)
+            costs = _run_pytorch(session, network, sizes, frames, share)
             for size in sizes:
                 for engine_name in _ENGINES:
                     row = _measure(engine_name, network, size, frames, share)
-                    session.add([replace(row, **costs[row.size])], json_path)
+                    session.add([replace(row, **costs[row.size])])
     console = Console(width=200)
-    console.print(render_rows(session.rows, session.ceilings))
-    goals = check_goals(session.rows)
+    console.print(render_rows(session.record.rows, session.record.ceilings))
+    goals = check_goals(session.record.rows)
     for goal, met, value in goals:
         console.print(f"{'met' if met else 'not measured' if met is None else 'MISSED'}: {goal} ({value})")
     sys.exit(1 if any(met is False for _, met, _ in goals) else 0)
@@ -157,12 +163,11 @@ def _export(checkpoint: Path, folder: Path, clock: Clock) -> Network:
 
 
 def _run_pytorch(
-    session: Session,
+    session: _Session,
     network: Network,
     sizes: tuple[tuple[int, int], ...],
     frames: int,
     clock: Clock,
-    json_path: Path | None,
 ) -> dict[str, dict[str, Any]]:
     """Add what PyTorch measured in half of the time.
 
@@ -172,7 +177,7 @@ def _run_pytorch(
     limit_s = clock.left_s / 2
     wanted = [word for height, width in sizes for word in ("--size", f"{width}x{height}")]
     numbers = ["--frames", frames, "--seconds", limit_s, "--onnx", network.onnx, "--folder", network.folder]
-    if session.ceilings:
+    if session.record.ceilings:
         numbers.append("--no-ceilings")
     rows_path = network.folder / "rows.json"
     try:
@@ -183,14 +188,19 @@ def _run_pytorch(
             raise
         click.echo(f"PyTorch: {error.message}", err=True)
     found = json.loads(rows_path.read_text())
-    session.ceilings = session.ceilings or found["ceilings"]
-    session.environment["libraries"]["torch"] = found["torch"]
+    environment = session.record.environment
+    libraries = {**environment.libraries, "torch": found["torch"]}
+    session.record = replace(
+        session.record,
+        ceilings=session.record.ceilings or found["ceilings"],
+        environment=replace(environment, libraries=libraries),
+    )
     costs = {
         size: {"network": network.name, "frame_flop": cost["flop"], "frame_bytes": cost["bytes"]}
         for size, cost in found["sizes"].items()
     }
     rows = [Row.from_json(values) for values in found["rows"]]
-    session.add([replace(row, **costs[row.size]) for row in rows], json_path)
+    session.add([replace(row, **costs[row.size]) for row in rows])
     return costs
 
 
@@ -237,7 +247,3 @@ def _run_program(command: list[Any], limit_s: float) -> None:
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
         raise ArtmirrorError(lines[-1].removeprefix("Error: "))
-
-
-if __name__ == "__main__":
-    main()

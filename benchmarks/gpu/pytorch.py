@@ -23,6 +23,7 @@ from artmirror.export.video_filter import VideoFilter
 from artmirror.runtime.common.command import Command, common_options
 from artmirror.runtime.common.files import write_whole
 from artmirror.runtime.common.option_types import SizeType
+from artmirror.runtime.common.pixels import psnr_db
 from artmirror.train.checkpoint import load_checkpoint
 
 ROWS = ("PyTorch eager FP32", "PyTorch eager FP16", "torch.compile FP16")
@@ -136,10 +137,8 @@ def _measure_row(
 
     whole()
     torch.cuda.synchronize()
-    difference = host_out[0].numpy().astype(np.int32) - painted
-    squares = float((difference**2).mean())
     return {
-        "psnr_db": float("inf") if squares == 0 else float(10 * np.log10(255**2 / squares)),
+        "psnr_db": psnr_db(host_out[0].numpy(), painted),
         "compute_ns": _time_each(compute, frames),
         "compute_fps": _rate(compute, frames),
         "end_to_end_ns": _time_each(whole, frames),

@@ -7,7 +7,7 @@ import numpy as np
 from rich.console import Group
 from rich.table import Table
 
-from artmirror.benchmarks.gpu.rows import Row
+from artmirror.benchmarks.records.gpu import Row
 
 PSNR_FLOOR_DB = 38.0
 END_TO_END_LIMIT = 1.15  # times the compute-only time of a frame

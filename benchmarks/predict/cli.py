@@ -1,9 +1,10 @@
-"""`st-bench predict`: how fast a network should run on hardware that is not here, and how well such words hold."""
+"""`st-bench predict`: how fast a network should run on hardware that is not here."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import cloup
 from rich.console import Console
 
 from artmirror.runtime.common.command import Command, common_options
@@ -24,26 +25,26 @@ _NOTES = (
 )
 
 
-@click.command(
+@cloup.command(
     cls=Command,
-    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
-    epilog="Examples:  st-bench predict starry --gpu 940m;  st-bench predict a.onnx --flops 0.84T --bandwidth 14.4G;  "
-    "st-bench predict --fit records.json a.onnx b.onnx c.onnx d.onnx",
+    examples=(
+        "st-bench predict starry",
+        "st-bench predict starry --gpu 940m",
+        "st-bench predict a.onnx --flops 0.84T --bandwidth 14.4G",
+    ),
 )
 @click.argument("engines", nargs=-1, type=click.Path(), metavar="[ENGINE]...")
-@click.option("--gpu", metavar="NAME", help="One card of the table, as 940m, with what its time goes into.")
-@click.option("--flops", type=RateType(), help="Operations a second of another one, two for each multiply-add.")
-@click.option("--bandwidth", type=RateType(), help="Bytes a second of its memory.")
-@click.option("--size", type=SizeType(), default="640x360", help="Size of the frames.")
-@click.option("--precision", type=click.Choice(_PRECISIONS), default="fp16", help="In which values are stored.")
-@click.option("--verbose", is_flag=True, help="Print every assumption, and every pass of one card.")
-@click.option(
-    "--fit",
-    "record_paths",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    metavar="RECORDS",
-    help="Fit the shares of the roofs to what st-bench --json measured of the ENGINEs; may be given more than once.",
+@cloup.option_group(
+    "Used first",
+    cloup.option("--gpu", metavar="NAME", help="One card of the table, as 940m, with what its time goes into."),
+    cloup.option("--size", type=SizeType(), default="640x360", help="Size of the frames."),
+    cloup.option("--precision", type=click.Choice(_PRECISIONS), default="fp16", help="In which values are stored."),
+    cloup.option("--verbose", is_flag=True, help="Print every assumption, and every pass of one card."),
+)
+@cloup.option_group(
+    "Another card",
+    cloup.option("--flops", type=RateType(), help="Operations a second of another one, two for each multiply-add."),
+    cloup.option("--bandwidth", type=RateType(), help="Bytes a second of its memory."),
 )
 @common_options("st-bench predict")
 def predict(**options: Any) -> None:
@@ -53,11 +54,6 @@ def predict(**options: Any) -> None:
 
     Every pass over memory takes the longer of its operations and its bytes under the card's roofs. It is an estimate:
     no card of the table was measured.
-
-    To check the model against a machine, measure eight networks or more there and name them again with --fit:
-    st-bench A.onnx B.onnx ... --json bf16.json, once more with --full-precision --json fp32.json, and
-    st-bench predict --fit bf16.json --fit fp32.json A.onnx B.onnx ... Networks of other shapes need no training:
-    st-train --steps 1 --network channels=8,16,24 ... and st-export --no-parity.
     """
     # Imported here, since --help and completion shall not wait for them.
     from artmirror.benchmarks.arguments import engine_path
@@ -69,11 +65,6 @@ def predict(**options: Any) -> None:
     if options["gpu"] is not None and custom[0] is not None:
         raise click.UsageError("--gpu names a card of the table, --flops and --bandwidth another one: give one of both")
     paths = [engine_path(name) for name in names]
-    if options["record_paths"]:
-        if options["gpu"] is not None or custom[0] is not None:
-            raise click.UsageError("--fit is of the machine that measured: leave out --gpu, --flops and --bandwidth")
-        _show_fit(options["record_paths"], paths)
-        return
     for path in paths:
         _show_prediction(path, options)
 
@@ -128,18 +119,6 @@ def _passes_of_file(path: Path, size: tuple[int, int], precision: "Precision") -
     read_manifest(path)  # says what is wrong with a file that is missing, cut off or somebody else's
     layers = read_layers(path, size)
     return {name: passes_of(layers, rules, precision) for name, rules in RULES.items()}
-
-
-def _show_fit(record_paths: tuple[Path, ...], paths: list[Path]) -> None:
-    from artmirror.benchmarks.predict.fit import fit_efficiencies
-    from artmirror.benchmarks.predict.measured import read_measured
-    from artmirror.benchmarks.predict.roofline import PROFILED
-    from artmirror.benchmarks.predict.table import fit_grid, fit_lines
-
-    for backend, measured in read_measured(record_paths, paths).items():
-        fitted = fit_efficiencies(measured, PROFILED, f"fitted to {backend}")
-        _print(fit_grid(f"{backend}: {len(measured)} frames, predicted against measured", measured, fitted))
-        _say(*fit_lines(measured, fitted))
 
 
 def _print(grid: "Grid") -> None:

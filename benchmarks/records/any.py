@@ -1,4 +1,4 @@
-"""Opens a file of records of either kind: of `st-bench`, or of `st-bench temporal`."""
+"""Opens a file of records that has a page: of `st-bench`, or of `st-bench temporal`."""
 
 import json
 from pathlib import Path

@@ -21,7 +21,7 @@ _LIBRARIES = (  # names on PyPI
 class Environment:
     """The machine and the software of a session. Holds no paths and no host name, so that it can be published.
 
-    Fields from `cpu_features` on came with version 2 of the records; None and nothing say that nobody told.
+    From `cpu_features` on, None and nothing say that nobody told.
     """
 
     artmirror: str  # version
@@ -44,12 +44,12 @@ class Environment:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
-        """Read what `asdict` made, of this version or an earlier one.
+        """Read what `asdict` made.
 
         Raises:
             KeyError, TypeError, ValueError: it is something else.
         """
-        features, gpus = values.get("cpu_features", ()), values.get("gpus", ())
+        features, gpus = values["cpu_features"], values["gpus"]
         return cls(**{**values, "cpu_features": tuple(features), "gpus": tuple(Gpu(**gpu) for gpu in gpus)})
 
 

@@ -1,7 +1,6 @@
 """The JSON files of all kinds of records: read, checked and written in one way."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ def read_text(path: Path, command: str = "st-bench") -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ArtmirrorError(f"cannot read {path}: {error}; name a file written by {command} --json") from None
+        raise ArtmirrorError(f"cannot read {path}: {error}; name a file written by {command} -o FILE.json") from None
 
 
 def write_text(text: str, path: Path) -> None:
@@ -30,7 +29,7 @@ def write_text(text: str, path: Path) -> None:
     try:
         write_whole(path, (text + "\n").encode())
     except OSError as error:
-        raise ArtmirrorError(f"cannot write {path}: {error.strerror}; name another file with --json") from None
+        raise ArtmirrorError(f"cannot write {path}: {error.strerror}; name another file with -o") from None
 
 
 def parse(text: str, source: str) -> Any:
@@ -45,13 +44,10 @@ def parse(text: str, source: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise ArtmirrorError(f"{source} is no record of st-bench ({error}); measure again with --json") from None
+        raise ArtmirrorError(f"{source} is no record of st-bench ({error}); measure again with -o FILE.json") from None
 
 
-def check_version(version: object, readable: Sequence[int], source: str) -> None:
+def check_version(version: object, wanted: int, source: str) -> None:
     """Raise ArtmirrorError where a record is of a version that is not read here."""
-    if version not in readable:
-        raise ArtmirrorError(
-            f"{source} has record version {version}; this artmirror reads versions "
-            f"{' and '.join(map(str, readable))}: measure again"
-        )
+    if version != wanted:
+        raise ArtmirrorError(f"{source} has record version {version}; this artmirror reads {wanted}: measure again")

@@ -13,8 +13,7 @@ from artmirror.benchmarks.records.json_file import check_version, parse, read_te
 from artmirror.runtime.common.errors import ArtmirrorError
 
 KIND = "speed"  # tells these files from those of `records/temporal.py`
-FORMAT_VERSION = 3  # 2: sensors, roofs, costs, more of the environment; 3: transfers, starts, the cost of measuring
-_READ_VERSIONS = (1, 2, 3)  # what an earlier version lacks is None or nothing
+FORMAT_VERSION = 3  # the one that is read: nothing older was ever released
 
 ScenarioName = Literal["engine", "transfers", "pipeline", "live"]
 
@@ -35,7 +34,7 @@ class Sensed:
     duration_ns: int
     energy_j: float | None  # of all processor packages; None where the system does not tell
     hottest_c: float | None  # of the processor, at the end; None where the system does not tell
-    gpu_energy_j: float | None = None  # of all NVIDIA GPUs; None where nobody tells, as before version 3
+    gpu_energy_j: float | None = None  # of all NVIDIA GPUs; None where nobody tells
     gpu_hottest_c: float | None = None  # of the hottest of them, at the end
 
 
@@ -49,8 +48,8 @@ class Round:
     warmup: Samples
     measured: Samples
     frames_dropped: int = 0  # by a live source's pipeline, or under way at its end; warm-up included
-    sensed: Sensed | None = None  # None in records of version 1
-    bookkeeping_ns: int | None = None  # what measuring itself takes of every frame; None before version 3
+    sensed: Sensed | None = None
+    bookkeeping_ns: int | None = None  # what measuring itself takes of every frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ class Record(Subject):
     source: str | None  # where frames came from, without folders and hosts
     rounds: tuple[Round, ...]
     peak_rss_bytes: int | None  # of the whole process, which holds every engine of the session; None where unknown
-    macs: int | None = None  # multiply-accumulates of a frame; None where nobody counted, as in version 1
+    macs: int | None = None  # multiply-accumulates of a frame; None where nobody counted
     bytes_moved: int | None = None  # of a frame, by the rule of `speed/workload.py`
     holds: str = ""  # what the scenario's times are times of, in words
 
@@ -141,17 +140,17 @@ class Session:
         """
         values = parse(text, source)
         if not isinstance(values, dict) or "format_version" not in values:
-            raise ArtmirrorError(f"{source} is no record of st-bench; measure again with --json")
+            raise ArtmirrorError(f"{source} is no record of st-bench; measure again with -o FILE.json")
         if values.get("kind", KIND) != KIND:
             raise ArtmirrorError(f"{source} is a record of kind {values['kind']}; one of speed is wanted")
-        check_version(values["format_version"], _READ_VERSIONS, source)
+        check_version(values["format_version"], FORMAT_VERSION, source)
         try:
             return cls(
                 environment=Environment.from_json(values["environment"]),
                 records=tuple(_record(record) for record in values["records"]),
-                ceilings=_ceilings(values.get("ceilings")),
-                starts=tuple(_start_record(record) for record in values.get("starts", ())),
-                omissions=tuple(values.get("omissions", ())),
+                ceilings=_ceilings(values["ceilings"]),
+                starts=tuple(_start_record(record) for record in values["starts"]),
+                omissions=tuple(values["omissions"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ArtmirrorError(f"{source} is a damaged record of st-bench ({error}); measure again") from None
@@ -177,8 +176,6 @@ def read_session(path: Path) -> Session:
 
 def _record(values: dict[str, Any]) -> Record:
     known = {**values, "rounds": tuple(_round(entry) for entry in values["rounds"])}
-    if known.pop("live", False):  # until version 2 a live source's pipeline was called as any other
-        known["scenario"] = "live"
     if known["scenario"] not in get_args(ScenarioName):
         raise ValueError(f"scenario {known['scenario']!r}")
     return Record(**known)
@@ -197,13 +194,13 @@ def _ceilings(values: dict[str, Any] | None) -> Ceilings | None:
 
 
 def _round(values: dict[str, Any]) -> Round:
-    sensed = values.get("sensed")
+    sensed = values["sensed"]
     return Round(
         _samples(values["warmup"]),
         _samples(values["measured"]),
         values["frames_dropped"],
         None if sensed is None else Sensed(**sensed),
-        values.get("bookkeeping_ns"),
+        values["bookkeeping_ns"],
     )
 
 

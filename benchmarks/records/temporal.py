@@ -13,8 +13,7 @@ from artmirror.benchmarks.records.json_file import check_version, parse, read_te
 from artmirror.runtime.common.errors import ArtmirrorError
 
 KIND = "temporal"  # tells these files from those of `records/speed.py`
-FORMAT_VERSION = 4  # 2: more of the environment; 3: LPIPS; 4: edges
-_READ_VERSIONS = (1, 2, 3, 4)
+FORMAT_VERSION = 4  # the one that is read: nothing older was ever released
 
 FlowKind = Literal["truth", "dis"]  # given with the frames; estimated on the input frames
 PainterKind = Literal["input", "engine", "peer"]  # the frames themselves; one of our files; a foreign network
@@ -59,7 +58,7 @@ class SequenceRecord:
     unrelated: bool  # photos, of which no two make a pair
     pairs: tuple[Pair, ...]
     judged: tuple[int, ...]  # indices of the frames whose distances were taken
-    perceived: tuple[int, ...] = ()  # indices of the pairs whose LPIPS was taken; none before version 3
+    perceived: tuple[int, ...] = ()  # indices of the pairs whose LPIPS was taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ class SequenceValues:
     style: tuple[float, ...]  # style distance of each judged frame
     content: tuple[float, ...]  # content distance of each judged frame
     lpips: tuple[float, ...] = ()  # of each perceived pair, see `lpips`
-    edges: tuple[float, ...] = ()  # of each pair's earlier frame, see `metric.edge_energy`; none before version 4
+    edges: tuple[float, ...] = ()  # of each pair's earlier frame, see `metric.edge_energy`
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +129,8 @@ class TemporalSession:
         """
         values = parse(text, source)
         if not isinstance(values, dict) or values.get("kind") != KIND:
-            raise ArtmirrorError(f"{source} is no record of st-bench temporal; measure again with --json")
-        check_version(values.get("format_version"), _READ_VERSIONS, source)
+            raise ArtmirrorError(f"{source} is no record of st-bench temporal; measure again with -o FILE.json")
+        check_version(values.get("format_version"), FORMAT_VERSION, source)
         try:
             return cls(
                 environment=Environment.from_json(values["environment"]),
@@ -139,7 +138,7 @@ class TemporalSession:
                 judges=None if values["judges"] is None else Judges(**values["judges"]),
                 sequences=tuple(_sequence(entry) for entry in values["sequences"]),
                 painters=tuple(_painter(entry) for entry in values["painters"]),
-                lpips=None if values.get("lpips") is None else LpipsWeights(**values["lpips"]),
+                lpips=None if values["lpips"] is None else LpipsWeights(**values["lpips"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ArtmirrorError(f"{source} is a damaged record of st-bench ({error}); measure again") from None
@@ -165,7 +164,7 @@ def read_temporal(path: Path) -> TemporalSession:
 
 def _sequence(values: dict[str, Any]) -> SequenceRecord:
     pairs = tuple(Pair(**entry) for entry in values["pairs"])
-    chosen = {"judged": tuple(values["judged"]), "perceived": tuple(values.get("perceived", ()))}
+    chosen = {"judged": tuple(values["judged"]), "perceived": tuple(values["perceived"])}
     return SequenceRecord(**{**values, **chosen, "pairs": pairs})
 
 
@@ -175,6 +174,6 @@ def _painter(values: dict[str, Any]) -> PainterRecord:
         warmup_ns=tuple(values["warmup_ns"]),
         values=tuple(
             SequenceValues(**{name: tuple(entry[name]) for name in SequenceValues.__dataclass_fields__})
-            for entry in ({"lpips": (), "edges": (), **entry} for entry in values["values"])
+            for entry in values["values"]
         ),
     )

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import cloup
 
 from artmirror.runtime.common.command import Command, common_options
 
@@ -12,21 +13,30 @@ if TYPE_CHECKING:
     from artmirror.benchmarks.records.temporal import TemporalSession
 
 
-@click.command(
+@cloup.command(
     cls=Command,
-    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
-    epilog="\b\nExamples: st-bench report records.json -o report.html\n"
-    "          st-bench report temporal.json --frames kept/ -o report.html",
+    examples=(
+        "st-bench report record.json -o report.html",
+        "st-bench report temporal.json --frames kept/ -o report.html",
+    ),
 )
 @click.argument("records", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RECORD...")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The page; .md for Markdown."
-)
-@click.option(
-    "--frames",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="What st-bench temporal --keep-frames kept of the first record of temporal error.",
+@cloup.option_group(
+    "Used first",
+    cloup.option(
+        "-o",
+        "--output",
+        type=click.Path(path_type=Path),
+        required=True,
+        metavar="FILE",
+        help="The page; .md for Markdown.",
+    ),
+    cloup.option(
+        "--frames",
+        type=click.Path(path_type=Path),
+        metavar="FOLDER",
+        help="What st-bench temporal --keep-frames kept of the first record of temporal error.",
+    ),
 )
 @common_options("st-bench report")
 def report(records: tuple[Path, ...], output: Path, frames: Path | None, debug: bool) -> None:
@@ -34,14 +44,13 @@ def report(records: tuple[Path, ...], output: Path, frames: Path | None, debug: 
 
     Or, where the file is named so, tables as Markdown.
 
-    RECORD is a file that st-bench or st-bench temporal wrote with --json. Each has a section of its own; values of
-    different records are never merged.
+    RECORD is a file that st-bench or st-bench temporal wrote with -o FILE.json. Each has a section of its own; values
+    of different records are never merged.
     """
     # Imported here, since --help and completion shall not wait for them.
-    from artmirror.benchmarks.arguments import check_output
+    from artmirror.benchmarks.arguments import check_output, write_report
     from artmirror.benchmarks.records.any import read_records
     from artmirror.benchmarks.records.temporal import TemporalSession
-    from artmirror.benchmarks.report_files import write_report
     from artmirror.runtime.common.errors import ArtmirrorError
 
     check_output("--output", output)

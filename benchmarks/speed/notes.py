@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from statistics import median
 
+from artmirror.benchmarks.records.measuring import BUSY_SPREAD
 from artmirror.benchmarks.records.speed import Ceilings, Record, Session
 from artmirror.benchmarks.speed.starts_table import start_notes
 from artmirror.benchmarks.speed.summary import (
-    BUSY_SPREAD,
     age_percentiles_ms,
     bookkeeping_share,
     frames_dropped,

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from artmirror.benchmarks.records.measuring import Stopped
 from artmirror.benchmarks.records.speed import Round, Samples, ScenarioName
 from artmirror.benchmarks.speed.idle_engine import IdleEngine, SlotPainter
 from artmirror.runtime.common.errors import ArtmirrorError
@@ -20,10 +21,6 @@ from artmirror.runtime.sources.base import Source
 
 WARMUP_FRAMES = 5  # of every run: they refill the caches that the run before took
 _BOOKKEPT_FRAMES = 500  # over which the cost of measuring is taken: under a millisecond
-
-
-class Stopped(Exception):
-    """A run was asked to stop; what it measured is void."""
 
 
 class Scenario(Protocol):

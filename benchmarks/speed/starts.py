@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from artmirror.benchmarks.records.measuring import Stopped
 from artmirror.benchmarks.records.speed import Start
 from artmirror.benchmarks.speed.gpu_sensors import open_gpus
 from artmirror.benchmarks.speed.rounds import Starts
-from artmirror.benchmarks.speed.scenarios import Stopped
 from artmirror.benchmarks.speed.start_probe import Moments, Request
 from artmirror.runtime.common.errors import ArtmirrorError
 

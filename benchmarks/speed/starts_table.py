@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 
 from artmirror.benchmarks.grid import Grid
+from artmirror.benchmarks.records.measuring import BUSY_SPREAD
 from artmirror.benchmarks.records.speed import Session, Start
-from artmirror.benchmarks.speed.summary import BUSY_SPREAD, STAGES, stage_ms, start_ms
+from artmirror.benchmarks.speed.summary import STAGES, stage_ms, start_ms
 
 _HEADS = {
     "interpreter": "Python",

@@ -9,7 +9,6 @@ import numpy as np
 
 from artmirror.benchmarks.records.speed import Ceilings, Record, Round, Sensed, Session, Start, Subject
 
-BUSY_SPREAD = 0.10  # rounds that differ by more of their median tell of a busy machine
 STAGES = ("interpreter", "import", "read", "compile", "first_frame")  # of a start, in their order
 
 

@@ -7,11 +7,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from artmirror.benchmarks.grid import Grid, markdown_grid, rich_grid
+from artmirror.benchmarks.records.measuring import BUSY_SPREAD
 from artmirror.benchmarks.records.speed import Record, ScenarioName, Session
 from artmirror.benchmarks.speed.notes import live_notes, roof_notes, speed_notes
 from artmirror.benchmarks.speed.starts_table import starts_grid
 from artmirror.benchmarks.speed.summary import (
-    BUSY_SPREAD,
     age_percentiles_ms,
     by_size,
     engine_record_of,

@@ -1,4 +1,4 @@
-"""What a training run costs beside its mathematics: `python -m artmirror.benchmarks.speed.training --painting ...`.
+"""`st-bench training`: what a training run costs beside its mathematics.
 
 The bare step is the network, VGG-19 there and back, and the optimizer, on a batch that lies ready in memory; it is
 written here, not taken from the training loop. The loop is all that `st-train` does: it loads pairs in other processes,
@@ -19,6 +19,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import click
+import cloup
 
 from artmirror.benchmarks.records.environment import read_environment
 from artmirror.runtime.common.command import Command, common_options
@@ -102,23 +103,37 @@ class Turns:
         self._begun_s = self._clock_s()
 
 
-@click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.option("--painting", type=click.Path(exists=True, path_type=Path), required=True, help="A painting.")
-@click.option("--photos", type=click.Path(exists=True, path_type=Path), help="Folder of photos.")
-@click.option("--clips", type=click.Path(exists=True, path_type=Path), help="Dataset of clips.")
-@click.option("--flow", type=click.Choice(["dis", "farneback", "raft", "stored"]), default="dis", help="Of clips.")
-@click.option("--vgg", type=click.Path(exists=True, path_type=Path), help="VGG-19.  [default: torchvision's]")
-@click.option("--pairs", type=click.IntRange(1), default=4, help="Pairs a step.")
-@click.option("--crop", type=click.IntRange(64), default=192, help="Side of the frames, pixels.")
-@click.option("--painting-size", type=click.IntRange(64), default=384, help="The painting's short side, pixels.")
-@click.option("--workers", type=click.IntRange(0), default=1, help="Processes that load pairs.")
-@click.option("--device", default="auto", help="cpu, cuda, cuda:1, ... or auto.")
-@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto")
-@click.option("--rounds", type=click.IntRange(1), default=5, help="Turns of each.")
-@click.option("--steps", type=click.IntRange(1), default=20, help="Measured steps of a turn.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write all values there.")
-@common_options("training_speed")
-def main(**options: Any) -> None:
+@cloup.command(
+    "training",
+    cls=Command,
+    examples=("st-bench training --painting a.jpg --photos photos/",),
+)
+@cloup.option_group(
+    "Used first",
+    cloup.option("--painting", type=click.Path(exists=True, path_type=Path), required=True, help="A painting."),
+    cloup.option("--photos", type=click.Path(exists=True, path_type=Path), help="Folder of photos."),
+    cloup.option("--clips", type=click.Path(exists=True, path_type=Path), help="Dataset of clips."),
+    cloup.option("--vgg", type=click.Path(exists=True, path_type=Path), help="VGG-19.  [default: torchvision's]"),
+    cloup.option(
+        "-o", "--output", type=click.Path(path_type=Path), metavar="FILE.json", help="Write all values there."
+    ),
+)
+@cloup.option_group(
+    "How",
+    cloup.option("--flow", type=click.Choice(["dis", "farneback", "raft", "stored"]), default="dis", help="Of clips."),
+    cloup.option("--pairs", type=click.IntRange(1), default=4, help="Pairs a step."),
+    cloup.option("--crop", type=click.IntRange(64), default=192, help="Side of the frames, pixels."),
+    cloup.option("--painting-size", type=click.IntRange(64), default=384, help="The painting's short side, pixels."),
+    cloup.option("--workers", type=click.IntRange(0), default=1, help="Processes that load pairs."),
+    cloup.option("--device", default="auto", help="cpu, cuda, cuda:1, ... or auto."),
+    cloup.option(
+        "--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto", help="As st-train."
+    ),
+    cloup.option("--rounds", type=click.IntRange(1), default=5, help="Turns of each."),
+    cloup.option("--steps", type=click.IntRange(1), default=20, help="Measured steps of a turn."),
+)
+@common_options("st-bench training")
+def training(**options: Any) -> None:
     """Measure how much of the bare network's training speed the training loop keeps. Exit code 1: less than 0.9."""
     from artmirror.train.config import TrainConfig
     from artmirror.train.device import best_precision, find_device
@@ -126,10 +141,10 @@ def main(**options: Any) -> None:
     device = find_device(options["device"])
     rounds, steps = options["rounds"], options["steps"]
     paths: dict[str, Any] = {
-        f"{name}_path": str(options[name]) for name in ("content", "clips", "vgg") if options[name] is not None
+        f"{name}_path": str(options[name]) for name in ("photos", "clips", "vgg") if options[name] is not None
     }
     config = TrainConfig(
-        painting_path=str(options["style"]),
+        painting_path=str(options["painting"]),
         **paths,
         flow=options["flow"],
         steps=rounds * (SETTLE + steps + 1),
@@ -145,10 +160,10 @@ def main(**options: Any) -> None:
     click.echo(f"bare step  {1e3 * summary.bare_s:8.1f} ms")
     click.echo(f"loop       {1e3 * summary.loop_s:8.1f} ms, and {1e3 * summary.saving_s:.1f} ms where it saves")
     click.echo(f"{'met' if summary.ratio >= GOAL else 'MISSED'}: {summary.ratio:.3f} of the bare speed, goal {GOAL}")
-    if options["json_path"] is not None:
+    if options["output"] is not None:
         values = {"environment": environment, "device": str(device), "config": config.to_portable_dict()}
         rows = {"summary": asdict(summary), "rounds": [asdict(one) for one in measured]}
-        options["json_path"].write_text(json.dumps({**values, "workers": options["workers"], **rows}, indent=1))
+        options["output"].write_text(json.dumps({**values, "workers": options["workers"], **rows}, indent=1))
     sys.exit(0 if summary.ratio >= GOAL else 1)
 
 
@@ -219,7 +234,3 @@ def _wait(device: "torch.device") -> None:
 
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-if __name__ == "__main__":
-    main()

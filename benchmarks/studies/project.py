@@ -18,8 +18,8 @@ from pathlib import Path
 
 import click
 
+from artmirror.benchmarks.arguments import write_report
 from artmirror.benchmarks.records.json_file import write_text
-from artmirror.benchmarks.report_files import write_report
 from artmirror.benchmarks.studies.project_tables import NETWORKS, SPEED, TEMPORAL, fill, readme_tables
 from artmirror.benchmarks.studies.training_runs import call
 from artmirror.runtime.common.command import Command, common_options
@@ -165,9 +165,9 @@ def speed_commands(data: Path, work: Path, engines: Sequence[Path], effort: Effo
     both = ["--full-precision", "--backend", "openvino", "--backend", "onnxruntime"]
     shown = ["--scenario", "live", "--scenario", "startup"]
     return [
-        ["st-bench", *onnx, *ncnn, *amount, *whole, "--json", str(work / SPEED["default"])],
-        ["st-bench", *onnx, *amount, *whole, *both, "--json", str(work / SPEED["fp32"])],
-        ["st-bench", *onnx, *amount, *shown, "--no-ceilings", "--json", str(work / SPEED["live"])],
+        ["st-bench", *onnx, *ncnn, *amount, *whole, "-o", str(work / SPEED["default"])],
+        ["st-bench", *onnx, *amount, *whole, *both, "-o", str(work / SPEED["fp32"])],
+        ["st-bench", *onnx, *amount, *shown, "--no-ceilings", "-o", str(work / SPEED["live"])],
     ]
 
 
@@ -177,8 +177,8 @@ def temporal_commands(data: Path, work: Path, engines: Sequence[Path], effort: E
     on += ["--max-frames", str(effort.clip_frames), "--vgg", str(data / VGG), "--distance-every", str(_EVERY)]
     ours = [str(work / f"{path.stem}.onnx") for path in MOSAICS]
     against = [word for peer in PEERS for word in ("--against", f"{data / peer}@255")]
-    starry = [*on, "--painting", str(data / PAINTING), "--json", str(work / TEMPORAL["variants"])]
-    mosaic = [*on, "--painting", str(data / MOSAIC), "--json", str(work / TEMPORAL["mosaic"])]
+    starry = [*on, "--painting", str(data / PAINTING), "-o", str(work / TEMPORAL["variants"])]
+    mosaic = [*on, "--painting", str(data / MOSAIC), "-o", str(work / TEMPORAL["mosaic"])]
     return [
         ["st-bench", "temporal", *map(str, engines), *starry],
         ["st-bench", "temporal", *ours, *against, *mosaic, "--keep-frames", str(work / _FRAMES)],

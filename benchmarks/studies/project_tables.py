@@ -11,10 +11,10 @@ from statistics import median
 
 from artmirror.benchmarks.grid import Grid, markdown_grid
 from artmirror.benchmarks.records.environment import Environment
+from artmirror.benchmarks.records.measuring import BUSY_SPREAD
 from artmirror.benchmarks.records.speed import Record, Session, StartRecord, Subject, read_session
 from artmirror.benchmarks.records.temporal import TemporalSession, read_temporal
 from artmirror.benchmarks.speed.summary import (
-    BUSY_SPREAD,
     age_percentiles_ms,
     frames_dropped,
     latency_percentiles_ms,

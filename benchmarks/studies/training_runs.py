@@ -115,7 +115,7 @@ def judge_runs(folder: Path, runs: Sequence[Run], recipe: Recipe, sequences: Seq
     for sequence in sequences:
         arguments += ["--sequence", sequence]
     judged = ["--painting", str(recipe.style), "--vgg", str(recipe.vgg)]
-    call(["st-bench", "temporal", *arguments, *judged, "--full-precision", "--json", str(record)])
+    call(["st-bench", "temporal", *arguments, *judged, "--full-precision", "-o", str(record)])
     return read_temporal(record)
 
 

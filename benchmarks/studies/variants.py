@@ -14,10 +14,9 @@ import click
 import cv2
 import numpy as np
 
-from artmirror.benchmarks.arguments import check_output
+from artmirror.benchmarks.arguments import check_output, write_report
 from artmirror.benchmarks.records.speed import Session, write_session
 from artmirror.benchmarks.records.temporal import TemporalSession
-from artmirror.benchmarks.report_files import write_report
 from artmirror.benchmarks.studies.style_sheet import CELL_WIDTH_PX, cell, paint, read_picture, sheet, write_picture
 from artmirror.benchmarks.studies.training_runs import (
     Recipe,

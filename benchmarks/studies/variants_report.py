@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
 from artmirror.benchmarks.grid import Grid, markdown_grid
+from artmirror.benchmarks.records.measuring import BUSY_SPREAD
 from artmirror.benchmarks.records.speed import Record, Session
 from artmirror.benchmarks.records.temporal import PainterRecord, TemporalSession
-from artmirror.benchmarks.speed.summary import BUSY_SPREAD, latency_ms
+from artmirror.benchmarks.speed.summary import latency_ms
 from artmirror.benchmarks.studies.training_runs import Run, figure
 from artmirror.benchmarks.studies.variants_costs import CARD_NAME, CARD_PRECISION, CARD_RULES, Costs
 from artmirror.benchmarks.temporal.summary import mean_content, mean_style, ratio, temporal_error

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import cloup
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
-from artmirror.benchmarks.arguments import check_output, engine_path
+from artmirror.benchmarks.arguments import check_output, engine_path, outputs_option, split_outputs, write_report
 from artmirror.runtime.common.command import EXIT_INTERRUPTED, Command, StopOnSignals, common_options
 from artmirror.runtime.common.option_types import SizeType
 from artmirror.runtime.engines.open import BACKENDS
@@ -29,77 +30,99 @@ if TYPE_CHECKING:
 _CALIBRATION_PHOTOS = 16  # as training takes
 
 
-@click.command(
+@cloup.command(
     cls=Command,
-    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
-    epilog="\b\nExamples: st-bench temporal starry --sequence clips/\n"
-    "          st-bench temporal a.onnx --against theirs.onnx@255 --sequence clip.mp4 -o report.md",
+    examples=(
+        "st-bench temporal starry --sequence clips/",
+        "st-bench temporal a.onnx --against theirs.onnx@255 --sequence clip.mp4 -o report.md",
+    ),
 )
 @click.argument("engines", nargs=-1, type=click.Path(), metavar="[ENGINE]...")
-@click.option(
-    "--sequence",
-    "sequences",
-    multiple=True,
-    required=True,
-    metavar="PATH",
-    help="One shot: a video or a folder of frames. Or a folder of those, a pattern in quotes, a data set with "
-    "ground-truth flow (Sintel, Middlebury, KITTI, or .flo beside the frames). Repeatable.",
+@cloup.option_group(
+    "Used first",
+    cloup.option(
+        "--sequence",
+        "sequences",
+        multiple=True,
+        required=True,
+        metavar="PATH",
+        help="One shot: a video or a folder of frames. Or a folder of those, a pattern in quotes, a data set with "
+        "ground-truth flow (Sintel, Middlebury, KITTI, or .flo beside the frames). Repeatable.",
+    ),
+    cloup.option(
+        "--step",
+        "steps",
+        type=click.IntRange(1, 100),
+        multiple=True,
+        default=(1, 5),
+        help="Frames between two of a pair.",
+    ),
+    cloup.option("--size", type=SizeType(), help="Scale and crop to it; frames with given flow keep theirs."),
+    cloup.option("--max-frames", type=click.IntRange(2), help="Frames of each sequence at most."),
 )
-@click.option(
-    "--step", "steps", type=click.IntRange(1, 100), multiple=True, default=(1, 5), help="Frames between two of a pair."
+@cloup.option_group(
+    "Style and content",
+    cloup.option(
+        "--painting", "painting", type=click.Path(path_type=Path), metavar="PICTURE", help="For style distance."
+    ),
+    cloup.option("--painting-size", type=click.IntRange(64), default=384, help="Short side of the painting, pixels."),
+    cloup.option("--vgg", type=click.Path(path_type=Path), metavar="FILE", help="VGG-19 weights, as for st-train."),
+    cloup.option("--photos", type=click.Path(path_type=Path), metavar="FOLDER", help="Judge these photos too."),
+    cloup.option("--photo-count", type=click.IntRange(1), default=32, help="So many of them, spread over the folder."),
+    cloup.option("--photo-size", type=SizeType(), default="256x256", help="Scale and crop the photos to it."),
+    cloup.option("--distance-every", type=click.IntRange(1), default=24, help="Judge each so many-th frame."),
+    cloup.option(
+        "--lpips",
+        "lpips_paths",
+        type=click.Path(path_type=Path),
+        nargs=2,
+        metavar="ALEXNET LINEAR",
+        help="LPIPS of neighbours too, with torchvision's AlexNet (alexnet-owt-7be5be79.pth) and the weights on it "
+        "(alex.pth of the package lpips).",
+    ),
 )
-@click.option("--size", type=SizeType(), help="Scale and crop to it; frames with given flow keep theirs.")
-@click.option("--max-frames", type=click.IntRange(2), help="Frames of each sequence at most.")
-@click.option(
-    "--backend",
-    "backends",
-    type=click.Choice(BACKENDS),
-    multiple=True,
-    help="Library that runs our networks; may be given more than once.  [default: as st-run chooses, and with "
-    "--against onnxruntime too]",
+@cloup.option_group(
+    "Networks of others",
+    cloup.option(
+        "--against",
+        multiple=True,
+        metavar="FILE[@255]",
+        help="Somebody else's network, ONNX, float NCHW; white is 1 (FILE@1) or 255 (FILE@255). Repeatable.",
+    ),
+    cloup.option("--against-range", type=click.Choice(("1", "255")), help="White of those without @."),
+    cloup.option("--against-order", type=click.Choice(("rgb", "bgr")), default="rgb", help="Order of their channels."),
 )
-@click.option("--device", metavar="NAME", help="cpu, cuda or cuda:N.  [default: cuda for a .plan, else cpu]")
-@click.option("--threads", type=click.IntRange(1), default=2, help="Processor threads of every network.")
-@click.option("--full-precision", is_flag=True, help="FP32 where the processor would choose less by itself.")
-@click.option(
-    "--against",
-    multiple=True,
-    metavar="FILE[@255]",
-    help="Somebody else's network, ONNX, float NCHW; white is 1 (FILE@1) or 255 (FILE@255). Repeatable.",
+@cloup.option_group(
+    "How",
+    cloup.option(
+        "--backend",
+        "backends",
+        type=click.Choice(BACKENDS),
+        multiple=True,
+        help="Library that runs our networks; may be given more than once.  [default: as st-run chooses, and with "
+        "--against onnxruntime too]",
+    ),
+    cloup.option("--device", metavar="NAME", help="cpu, cuda or cuda:N.  [default: cuda for a .plan, else cpu]"),
+    cloup.option("--threads", type=click.IntRange(1), default=2, help="Processor threads of every network."),
+    cloup.option("--full-precision", is_flag=True, help="FP32 where the processor would choose less by itself."),
 )
-@click.option("--against-range", type=click.Choice(("1", "255")), help="White of those without @.")
-@click.option("--against-order", type=click.Choice(("rgb", "bgr")), default="rgb", help="Order of their channels.")
-@click.option("--painting", "painting", type=click.Path(path_type=Path), metavar="PICTURE", help="For style distance.")
-@click.option("--painting-size", type=click.IntRange(64), default=384, help="Short side of the painting, pixels.")
-@click.option("--vgg", type=click.Path(path_type=Path), metavar="FILE", help="VGG-19 weights, as for st-train.")
-@click.option(
-    "--lpips",
-    "lpips_paths",
-    type=click.Path(path_type=Path),
-    nargs=2,
-    metavar="ALEXNET LINEAR",
-    help="LPIPS of neighbours too, with torchvision's AlexNet (alexnet-owt-7be5be79.pth) and the weights on it "
-    "(alex.pth of the package lpips).",
+@cloup.option_group(
+    "What comes of it",
+    outputs_option,
+    cloup.option(
+        "--keep-frames",
+        type=click.Path(path_type=Path),
+        metavar="FOLDER",
+        help="Keep all pictures there as JPEG, some 100 KB for each frame and network, for st-bench report --frames.",
+    ),
+    cloup.option(
+        "--video",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Write the input and the first three networks beside each other as a video, with the figures burnt in. "
+        "Its encoder takes time from the cores: take times from a run without it.",
+    ),
 )
-@click.option("--distance-every", type=click.IntRange(1), default=24, help="Judge each so many-th frame.")
-@click.option("--photos", type=click.Path(path_type=Path), metavar="FOLDER", help="Judge these photos too.")
-@click.option("--photo-count", type=click.IntRange(1), default=32, help="So many of them, spread over the folder.")
-@click.option("--photo-size", type=SizeType(), default="256x256", help="Scale and crop the photos to it.")
-@click.option(
-    "--keep-frames",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="Keep all pictures there as JPEG, some 100 KB for each frame and network, for st-bench report --frames.",
-)
-@click.option(
-    "--video",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write the input and the first three networks beside each other as a video, with the figures burnt in. "
-    "Its encoder takes time from the cores: take times from a run without it.",
-)
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the report as Markdown.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write all values there.")
 @common_options("st-bench temporal")
 def temporal(**options: Any) -> None:
     """Measure how much the picture flickers: the temporal error e_stab of painted clips.
@@ -112,9 +135,8 @@ def temporal(**options: Any) -> None:
     """
     # Imported here, since --help and completion shall not wait for them.
     from artmirror.benchmarks.records.environment import read_environment
+    from artmirror.benchmarks.records.measuring import Stopped
     from artmirror.benchmarks.records.temporal import TemporalSession, write_temporal
-    from artmirror.benchmarks.report_files import write_report
-    from artmirror.benchmarks.speed.scenarios import Stopped
     from artmirror.benchmarks.temporal.peers import PeerSpec
     from artmirror.benchmarks.temporal.run import Comparison, measure_temporal
     from artmirror.benchmarks.temporal.sequences import open_photos, open_sequences
@@ -123,8 +145,7 @@ def temporal(**options: Any) -> None:
     from artmirror.runtime.common.flow import open_flow
     from artmirror.runtime.common.suffixes import WRITTEN_VIDEO_SUFFIXES
 
-    check_output("--json", options["json_path"])
-    check_output("--output", options["output"])
+    json_path, table_path = split_outputs(options["outputs"])
     check_output("--video", options["video"])
     if options["video"] is not None and options["video"].suffix.lower() not in WRITTEN_VIDEO_SUFFIXES:
         raise click.UsageError(
@@ -174,10 +195,10 @@ def temporal(**options: Any) -> None:
         )
     session = TemporalSession(environment, steps, judges, records, painters, lpips)
     Console(markup=False, highlight=False, emoji=False).print(render_temporal(session))
-    if options["json_path"] is not None:
-        write_temporal(session, options["json_path"])
-    if options["output"] is not None:
-        write_report(options["output"], markdown_temporal(session))
+    if json_path is not None:
+        write_temporal(session, json_path)
+    if table_path is not None:
+        write_report(table_path, markdown_temporal(session))
 
 
 def _open_judge(photos: "PictureSequence | None", options: dict[str, Any]) -> tuple["Judge | None", "Judges | None"]:

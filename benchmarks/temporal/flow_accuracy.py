@@ -1,4 +1,4 @@
-"""How good estimated flow is: `python -m artmirror.benchmarks.temporal.flow_accuracy FOLDER`, against ground truth."""
+"""`st-bench flow`: how good estimated flow is, against ground truth."""
 
 import math
 import time
@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import click
+import cloup
 import numpy as np
 from numpy.typing import NDArray
 from rich.box import SIMPLE_HEAD
@@ -143,15 +144,27 @@ def markdown(rows: Sequence[Row]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + f"\n\n{NOTE}\n"
 
 
-@click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option(
-    "--method", "methods", type=click.Choice(["dis", "farneback", "raft"]), multiple=True, default=("dis", "farneback")
+@cloup.command(
+    "flow",
+    cls=Command,
+    examples=("st-bench flow sintel/ -o flow.md",),
 )
-@click.option("--flow-weights", type=click.Path(path_type=Path), help="Weights for raft, torchvision's .pth.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the table as Markdown.")
-@common_options("flow_report")
-def main(folder: Path, methods: tuple[str, ...], flow_weights: Path | None, output: Path | None, debug: bool) -> None:
+@click.argument("folder", type=click.Path(path_type=Path))
+@cloup.option_group(
+    "Used first",
+    cloup.option("-o", "--output", type=click.Path(path_type=Path), help="Write the table as Markdown."),
+    cloup.option(
+        "--method",
+        "methods",
+        type=click.Choice(["dis", "farneback", "raft"]),
+        multiple=True,
+        default=("dis", "farneback"),
+        help="Which flow; may be given more than once.",
+    ),
+    cloup.option("--flow-weights", type=click.Path(path_type=Path), help="Weights for raft, torchvision's .pth."),
+)
+@common_options("st-bench flow")
+def flow(folder: Path, methods: tuple[str, ...], flow_weights: Path | None, output: Path | None, debug: bool) -> None:
     """Measure methods of optical flow on FOLDER, frames with their true flow beside them."""
     rows: list[Row] = []
     scenes = find_all_scenes(folder)
@@ -186,7 +199,3 @@ def _known_mean(values: Sequence[float]) -> float:
 
 def _percent(share: float) -> str:
     return "-" if math.isnan(share) else f"{share:.1%}"
-
-
-if __name__ == "__main__":
-    main()

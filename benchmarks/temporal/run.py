@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from artmirror.benchmarks.records.measuring import Stopped
 from artmirror.benchmarks.records.temporal import PainterInfo, PainterRecord, Pair, SequenceRecord, SequenceValues
-from artmirror.benchmarks.speed.scenarios import Stopped
 from artmirror.benchmarks.temporal.distances import Judge
 from artmirror.benchmarks.temporal.lpips import PerceptualDistance
 from artmirror.benchmarks.temporal.metric import Flow, Mask, edge_energy, instability, squared_error

@@ -6,8 +6,8 @@ from statistics import fmean
 from rich.console import Group, RenderableType
 
 from artmirror.benchmarks.grid import Grid, markdown_grid, rich_grid
+from artmirror.benchmarks.records.measuring import BUSY_SPREAD
 from artmirror.benchmarks.records.temporal import FlowKind, PainterRecord, TemporalSession
-from artmirror.benchmarks.speed.summary import BUSY_SPREAD
 from artmirror.benchmarks.temporal.summary import (
     edge_error,
     mean_content,

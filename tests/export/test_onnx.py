@@ -163,7 +163,7 @@ def test_the_exported_module_is_the_network_in_bgr(tiny: Checkpoint) -> None:
 
 
 def test_pictures_that_cannot_be_used_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ArtmirrorError, match="no pictures"):
+    with pytest.raises(ArtmirrorError, match="a folder of pictures"):
         read_pictures(tmp_path)
     (tmp_path / "bad.png").write_bytes(b"not a picture")
     with pytest.raises(ArtmirrorError, match=r"bad\.png"):

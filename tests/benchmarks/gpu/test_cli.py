@@ -1,6 +1,5 @@
 """The GPU session: rows on a simulated GPU, the table and goals, and the whole script on a machine without one."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,13 +8,16 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from artmirror.benchmarks.gpu.rows import Row, measure_engine, psnr_db
+from artmirror.benchmarks.gpu.rows import measure_engine
 from artmirror.benchmarks.gpu.table import check_goals, render_rows
+from artmirror.benchmarks.records.gpu import GpuSession, Row, read_gpu, write_gpu
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.pixels import psnr_db
 from artmirror.runtime.engines.cuda_device import open_device
 from artmirror.train.checkpoint import save_checkpoint
 from artmirror.train.config import NetworkConfig
 from tests.export.conftest import make_checkpoint
+from tests.fakes.benchmark_records import make_environment
 from tests.fakes.ends import SIZE
 from tests.fakes.tensorrt_runtime import Bench
 
@@ -104,6 +106,21 @@ def test_rows_of_pytorch_are_read() -> None:
     assert row.compute_ns == (1, 2)
 
 
+def test_records_survive_the_file(tmp_path: Path) -> None:
+    rows = (make_row("TensorRT FP16", 1000.0), Row("TensorRT-RTX FP16", "640x360", reason="no GPU"))
+    session = GpuSession(make_environment(), {"reason": "no GPU"}, rows, {"fp16_flop_per_s": 8e14})
+    write_gpu(session, tmp_path / "a.json")
+    assert read_gpu(tmp_path / "a.json") == session
+    for text, told in (
+        ("[]", "is no record of st-bench gpu"),
+        (session.to_json().replace('"format_version": 1', '"format_version": 2'), "has record version 2"),
+        (session.to_json().replace('"rows"', '"columns"'), "is a damaged record"),
+    ):
+        (tmp_path / "a.json").write_text(text)
+        with pytest.raises(ArtmirrorError, match=told):
+            read_gpu(tmp_path / "a.json")
+
+
 @pytest.mark.slow
 def test_the_script_ends_well_without_a_gpu(tmp_path: Path) -> None:
     open_device.cache_clear()
@@ -120,20 +137,21 @@ def test_the_script_ends_well_without_a_gpu(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
-        "artmirror.benchmarks.gpu.cli",
+        "artmirror.benchmarks.cli",
+        "gpu",
         "--size",
         "96x64",
         "--frames",
         "2",
-        "--json",
+        "-o",
         str(out),
     ]
     done = subprocess.run([*command, *files], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    rows = json.loads(out.read_text())["rows"]
-    assert [row["network"] for row in rows] == ["full"] * 7 + ["light"] * 7
-    assert all(row["reason"] for row in rows)
-    assert 0 < rows[7]["frame_flop"] < rows[0]["frame_flop"]
+    rows = read_gpu(out).rows
+    assert [row.network for row in rows] == ["full"] * 7 + ["light"] * 7
+    assert all(row.reason for row in rows)
+    assert 0 < (rows[7].frame_flop or 0) < (rows[0].frame_flop or 0)
     assert "not measured: TensorRT faster than every other row" in done.stdout
     assert "Traceback" not in done.stderr
     done = subprocess.run([*command, files[0], files[0]], capture_output=True, text=True, check=False)

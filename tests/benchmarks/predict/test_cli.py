@@ -14,6 +14,7 @@ from artmirror.benchmarks.predict.passes import RULES, passes_of
 from artmirror.benchmarks.predict.roofline import PROFILED, Roofs, frame_s
 from artmirror.benchmarks.records.speed import Ceilings, Session, write_session
 from artmirror.benchmarks.speed.workload import read_layers
+from artmirror.benchmarks.studies.fit import main as fit_study
 from artmirror.runtime.formats.manifest import read_manifest
 from tests.fakes.benchmark_records import make_environment, make_record, make_round
 from tests.fakes.tiny_networks import write_network
@@ -103,8 +104,6 @@ class TestMistakes:
             (("starry", "--flops", "0T", "--bandwidth", "1G"), "wanted a number above 0"),
             (("stary",), "did you mean starry"),
             (("none.onnx",), "cannot read none.onnx"),
-            (("starry", "--fit", "none.json"), "cannot read none.json"),
-            (("starry", "--fit", "none.json", "--gpu", "940m"), "leave out --gpu"),
         ],
     )
     def test_one_line_that_says_what_to_do(self, arguments: tuple[str, ...], told: str) -> None:
@@ -122,10 +121,18 @@ class TestMistakes:
         assert "is no ONNX file" in predict(broken).output
 
 
+def fit(*arguments: object) -> Result:
+    """Run the study."""
+    return CliRunner().invoke(fit_study, [str(argument) for argument in arguments])
+
+
 class TestFit:
+    def test_records_that_are_not_there(self) -> None:
+        assert "cannot read none.json" in fit("--record", "none.json", "starry").output
+
     def test_tells_predicted_and_measured(self, tmp_path: Path, networks: list[Path]) -> None:
         records = write_records(tmp_path / "records.json", networks)
-        result = predict("--fit", records, *networks)
+        result = fit("--record", records, *networks)
         shown = words(result)
         assert "openvino: 5 frames" in result.output
         assert all(f"w{width}" in shown for width in (8, 16, 32, 48, 64))
@@ -139,8 +146,8 @@ class TestFit:
 
     def test_a_network_whose_file_is_not_given(self, tmp_path: Path, networks: list[Path]) -> None:
         records = write_records(tmp_path / "records.json", networks)
-        assert "measured w64, which is none of the files given" in predict("--fit", records, *networks[:4]).output
+        assert "measured w64, which is none of the files given" in fit("--record", records, *networks[:4]).output
 
     def test_records_without_roofs(self, tmp_path: Path, networks: list[Path]) -> None:
         records = write_records(tmp_path / "records.json", networks, None)
-        assert "holds no roofs of the machine" in predict("--fit", records, *networks).output
+        assert "holds no roofs of the machine" in fit("--record", records, *networks).output

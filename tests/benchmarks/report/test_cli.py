@@ -57,7 +57,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     still[7] = texture() + 40
     folder = write_frames(tmp_path / "flash", still, constant_flow(0))
     record, frames = tmp_path / "temporal.json", tmp_path / "kept"
-    result = run("temporal", "a.onnx", "--sequence", folder, "--step", "1", "--json", record, "--keep-frames", frames)
+    result = run("temporal", "a.onnx", "--sequence", folder, "--step", "1", "-o", record, "--keep-frames", frames)
     assert result.exit_code == 0, result.output
     return record, frames
 

@@ -97,7 +97,7 @@ def test_version_names_the_command() -> None:
 
 def test_measures_engine_and_pipeline_and_writes_records(opener: Opener, tmp_path: Path) -> None:
     path = tmp_path / "records.json"
-    result = bench("night.onnx", "day.onnx", *SHORT, "--threads", "1", "--json", str(path))
+    result = bench("night.onnx", "day.onnx", *SHORT, "--threads", "1", "-o", str(path))
     assert result.exit_code == 0, result.output
     assert opener.asked == [("night.onnx", None, 1), ("day.onnx", None, 1)]
     assert all(engine.closed for engine in opener.engines)
@@ -123,7 +123,7 @@ def test_all_scenarios_are_measured_where_none_is_named(
     monkeypatch.setattr(candidates, "StartUp", FakeStarter)
     monkeypatch.setattr(FakeStarter, "asked", [], raising=False)
     path = tmp_path / "records.json"
-    result = bench("night.onnx", *FEW, "--input", "synthetic:80x64@200", "--json", str(path), "--backend", "openvino")
+    result = bench("night.onnx", *FEW, "--input", "synthetic:80x64@200", "-o", str(path), "--backend", "openvino")
     assert result.exit_code == 0, result.output
     session = read_session(path)
     assert [(record.scenario, record.source) for record in session.records] == [
@@ -146,7 +146,7 @@ def test_every_file_is_measured_at_every_size(opener: Opener, tmp_path: Path) ->
     path = tmp_path / "records.json"
     sizes = ("--size", "96x64", "--size", "80x64", "--size", "96x64")
     few = ("--rounds", "1", "--frames", "2", "--no-ceilings", "--scenario", "engine", "--scenario", "pipeline")
-    assert bench("a.onnx", "b.onnx", *sizes, *few, "--json", str(path)).exit_code == 0
+    assert bench("a.onnx", "b.onnx", *sizes, *few, "-o", str(path)).exit_code == 0
     assert opener.sizes == [(64, 96), (64, 96), SIZE, SIZE]
     records = read_session(path).records
     assert [(record.engine, record.width) for record in records if record.scenario == "engine"] == [
@@ -158,7 +158,7 @@ def test_every_file_is_measured_at_every_size(opener: Opener, tmp_path: Path) ->
 def test_a_size_that_a_file_does_not_take_is_stated(opener: Opener, tmp_path: Path) -> None:
     path = tmp_path / "records.json"
     both = ("--size", "96x64", *SHORT, "--scenario", "engine")
-    result = bench("a.onnx", "fixed.onnx", *both, "--json", str(path))
+    result = bench("a.onnx", "fixed.onnx", *both, "-o", str(path))
     assert result.exit_code == 0, result.output
     session = read_session(path)
     assert {(record.engine, record.width) for record in session.records} == {("a", 96), ("a", 80), ("fixed", 80)}
@@ -170,7 +170,7 @@ def test_a_size_that_a_file_does_not_take_is_stated(opener: Opener, tmp_path: Pa
 def test_a_back_end_takes_the_files_that_it_can(opener: Opener, tmp_path: Path) -> None:
     path = tmp_path / "records.json"
     backends = ("--backend", "openvino", "--backend", "tensorrt")
-    result = bench("a.onnx", "a.plan", *SHORT, *backends, "--json", str(path))
+    result = bench("a.onnx", "a.plan", *SHORT, *backends, "-o", str(path))
     assert result.exit_code == 0, result.output
     assert [(name, backend) for name, backend, _ in opener.asked] == [("a.onnx", "openvino"), ("a.plan", "tensorrt")]
     omissions = read_session(path).omissions
@@ -189,7 +189,7 @@ def test_what_an_input_cannot_do_is_stated(opener: Opener, tmp_path: Path) -> No
     for index in range(12):
         write_picture(pictures / f"{index}.png", texture(seed=index))
     scenarios = ("--scenario", "pipeline", "--scenario", "live")
-    assert bench("a.onnx", *FEW, *scenarios, "--input", str(pictures), "--json", str(path)).exit_code == 0
+    assert bench("a.onnx", *FEW, *scenarios, "--input", str(pictures), "-o", str(path)).exit_code == 0
     session = read_session(path)
     assert [record.scenario for record in session.records] == ["pipeline"]
     assert session.omissions == (
@@ -204,7 +204,7 @@ def test_roofs_stand_beside_what_was_measured(opener: Opener, tmp_path: Path, mo
     monkeypatch.setattr(ceilings, "MATRIX_SIDE", 64)
     monkeypatch.setattr(ceilings, "COPY_BYTES", 1 << 20)
     path = tmp_path / "records.json"
-    result = bench(str(STARRY), *SHORT, "--ceilings", "--json", str(path))
+    result = bench(str(STARRY), *SHORT, "--ceilings", "-o", str(path))
     assert result.exit_code == 0, result.output
     session = read_session(path)
     assert session.ceilings is not None
@@ -243,7 +243,7 @@ def test_each_backend_is_measured_once(opener: Opener) -> None:
 
 def test_engines_are_measured_on_the_inputs_pictures(opener: Opener, tmp_path: Path) -> None:
     path = tmp_path / "records.json"
-    result = bench("starry", *SHORT, "--input", "synthetic:80x64@200", "--json", str(path))
+    result = bench("starry", *SHORT, "--input", "synthetic:80x64@200", "-o", str(path))
     assert result.exit_code == 0, result.output
     alone, whole = read_session(path).records
     assert (alone.scenario, whole.scenario, whole.source) == ("engine", "pipeline", "synthetic:80x64")
@@ -256,8 +256,8 @@ def test_engines_are_measured_on_the_inputs_pictures(opener: Opener, tmp_path: P
         (("broken.onnx",), "cannot read broken.onnx"),
         (("stary",), "did you mean starry?"),
         (("--input", "none.mp4"), "none.mp4"),
-        (("--json", "no/such/folder/records.json"), "wanted a file in a folder that exists"),
-        (("--json", "."), "wanted a file in a folder that exists"),
+        (("-o", "no/such/folder/records.json"), "wanted a file in a folder that exists"),
+        (("-o", "."), "wanted a file in a folder that exists"),
         (("--size", "wide"), "wanted WIDTHxHEIGHT"),
         (("--rounds", "0"), "--rounds"),
     ],
@@ -283,7 +283,7 @@ def test_unwritable_json_still_prints_the_table(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "replace", refuse)
-    result = bench("starry", *SHORT, "--json", str(tmp_path / "records.json"))
+    result = bench("starry", *SHORT, "-o", str(tmp_path / "records.json"))
     assert result.exit_code == 1
     assert "pipeline" in result.stdout
     assert "Error: cannot write" in result.stderr
@@ -300,7 +300,7 @@ def test_interrupt_is_clean(opener: Opener, tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(CountingEngine, "wait", interrupted_wait)
     path = tmp_path / "records.json"
-    result = bench("starry", *SHORT, "--json", str(path))
+    result = bench("starry", *SHORT, "-o", str(path))
     assert result.exit_code == 130
     assert "nothing was written" in result.stderr
     assert not path.exists()

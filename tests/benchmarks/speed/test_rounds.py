@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from artmirror.benchmarks.records.measuring import Stopped
 from artmirror.benchmarks.records.speed import Round, Samples
 from artmirror.benchmarks.speed.gpu_scenarios import ComputeOnly, ComputesAlone
 from artmirror.benchmarks.speed.idle_engine import IdleEngine
@@ -15,7 +16,6 @@ from artmirror.benchmarks.speed.scenarios import (
     EngineOnly,
     KeptSlots,
     Scenario,
-    Stopped,
     WholePipeline,
     WithTransfers,
     split_round,

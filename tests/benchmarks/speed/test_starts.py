@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from artmirror.benchmarks.records.measuring import Stopped
 from artmirror.benchmarks.records.speed import Start
 from artmirror.benchmarks.speed.rounds import Starts
-from artmirror.benchmarks.speed.scenarios import Stopped
 from artmirror.benchmarks.speed.start_probe import Request
 from artmirror.benchmarks.speed.starts import StartUp
 from artmirror.runtime.common.errors import ArtmirrorError

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from safetensors.torch import save_file
 
-from artmirror.benchmarks.speed.training import SAVED_EVERY, SETTLE, Round, Turns, main, summarize
+from artmirror.benchmarks.speed.training import SAVED_EVERY, SETTLE, Round, Turns, summarize, training
 from artmirror.train.loop import StepReport
 from artmirror.train.objective.vgg import VggFeatures
 
@@ -78,7 +78,7 @@ def test_a_tiny_run(tmp_path: Path) -> None:
         "--steps=1",
     ]
     record = tmp_path / "out.json"
-    result = CliRunner().invoke(main, [*files, *sizes, f"--vgg={tmp_path / 'vgg.safetensors'}", f"--json={record}"])
+    result = CliRunner().invoke(training, [*files, *sizes, f"--vgg={tmp_path / 'vgg.safetensors'}", "-o", str(record)])
     found = json.loads(record.read_text())
     met = found["summary"]["ratio"] >= 0.9
     assert result.exit_code == (0 if met else 1), result.output

@@ -88,5 +88,5 @@ def test_all_are_judged_in_one_call(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert judge_runs(tmp_path, RUNS[:2], RECIPE, ("one.mp4", "two")) == session
     assert (tmp_path / "call").read_text().split() == [
         "temporal", f"{tmp_path}/plain.onnx", f"{tmp_path}/fast.onnx", "--sequence", "one.mp4", "--sequence", "two",
-        "--painting", "/a/b", "c.jpg", "--vgg", "/a/vgg.pth", "--full-precision", "--json", f"{tmp_path}/temporal.json",
+        "--painting", "/a/b", "c.jpg", "--vgg", "/a/vgg.pth", "--full-precision", "-o", f"{tmp_path}/temporal.json",
     ]  # fmt: skip

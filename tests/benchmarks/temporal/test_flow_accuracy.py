@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
 
-from artmirror.benchmarks.temporal.flow_accuracy import find_all_scenes, main, markdown, score_pair, score_scene
+from artmirror.benchmarks.temporal.flow_accuracy import find_all_scenes, flow, markdown, score_pair, score_scene
 from artmirror.benchmarks.temporal.ground_truth import TruthFiles
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.flow import dis_flow, write_flow
@@ -88,7 +88,7 @@ def test_without_masks_nobody_says_what_is_hidden(folder: Path) -> None:
 
 def test_the_program(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "flow.md"
-    result = CliRunner().invoke(main, [str(folder), "-o", str(output)])
+    result = CliRunner().invoke(flow, [str(folder), "-o", str(output)])
     assert result.exit_code == 0, result.output
     cells = [line.split() for line in result.output.splitlines()]
     rows = [words[:2] for words in cells if words[1:2] in (["dis"], ["farneback"])]
@@ -101,10 +101,10 @@ def test_the_program(folder: Path, tmp_path: Path) -> None:
 def test_what_cannot_be_measured_is_told(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for place in (tmp_path / "empty", tmp_path / "absent"):
-        result = CliRunner().invoke(main, [str(place)])
+        result = CliRunner().invoke(flow, [str(place)])
         assert result.exit_code == 1
         assert "holds no frames with flow beside them" in result.output
-    result = CliRunner().invoke(main, [str(folder), "--method", "dis", "-o", str(tmp_path / "absent" / "a.md")])
+    result = CliRunner().invoke(flow, [str(folder), "--method", "dis", "-o", str(tmp_path / "absent" / "a.md")])
     assert result.exit_code == 1
     assert "cannot write" in result.output
     assert "Traceback" not in result.output

@@ -1,0 +1,109 @@
+"""What `st-bench gpu` leaves behind: a row for each way to run a network, and their JSON."""
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+from artmirror.benchmarks.records.environment import Environment
+from artmirror.benchmarks.records.json_file import check_version, parse, read_text, write_text
+from artmirror.runtime.common.errors import ArtmirrorError
+
+KIND = "gpu"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One way to run the network at one size. All that was not measured is empty or None, with a reason."""
+
+    name: str
+    size: str  # 640x360
+    network: str = ""
+    frame_flop: float | None = None  # of the convolutions
+    frame_bytes: float | None = None  # moved, estimated from the graph with nothing fused
+    reason: str | None = None  # why it was not measured
+    library: str = ""
+    note: str = ""
+    psnr_db: float | None = None  # against PyTorch in FP32
+    compute_ns: tuple[int, ...] = ()  # each frame by itself, by the host's clock, from its start to its end
+    compute_fps: float | None = None  # with frames queued up
+    end_to_end_ns: tuple[int, ...] = ()  # each frame by itself, from host memory to host memory
+    end_to_end_fps_one_slot: float | None = None
+    end_to_end_fps_two_slots: float | None = None
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """A row that another program measured."""
+        known = {entry.name for entry in fields(cls)}
+        given: dict[str, Any] = {key: value for key, value in values.items() if key in known}
+        given = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+        return cls(**given)
+
+    @property
+    def overlap_gain(self) -> float | None:
+        """How many times as many frames two slots let through as one."""
+        if self.end_to_end_fps_one_slot is None or self.end_to_end_fps_two_slots is None:
+            return None
+        return self.end_to_end_fps_two_slots / self.end_to_end_fps_one_slot
+
+    @property
+    def best_end_to_end_fps(self) -> float | None:
+        """With as many slots as it takes."""
+        return self.end_to_end_fps_two_slots or self.end_to_end_fps_one_slot
+
+
+@dataclass(frozen=True, slots=True)
+class GpuSession:
+    """One call of st-bench gpu."""
+
+    environment: Environment
+    device: dict[str, Any]  # name, compute capability and driver, or the reason why there is none
+    rows: tuple[Row, ...] = ()
+    ceilings: dict[str, float] = field(default_factory=dict)  # what the card was measured to do at best; may be empty
+
+    def to_json(self) -> str:
+        """The session as one JSON object."""
+        return json.dumps({"format_version": FORMAT_VERSION, "kind": KIND, **asdict(self)})
+
+    @classmethod
+    def from_json(cls, text: str, source: str) -> Self:
+        """Read a session.
+
+        Args:
+            source: The file's name, for errors.
+
+        Raises:
+            ArtmirrorError: the text is no such session, or of a version that is not read here.
+        """
+        values = parse(text, source)
+        if not isinstance(values, dict) or values.get("kind") != KIND:
+            raise ArtmirrorError(f"{source} is no record of st-bench gpu; measure again with -o FILE.json")
+        check_version(values.get("format_version"), FORMAT_VERSION, source)
+        try:
+            return cls(
+                environment=Environment.from_json(values["environment"]),
+                device=dict(values["device"]),
+                rows=tuple(Row.from_json(row) for row in values["rows"]),
+                ceilings=dict(values["ceilings"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArtmirrorError(f"{source} is a damaged record of st-bench ({error}); measure again") from None
+
+
+def write_gpu(session: GpuSession, path: Path) -> None:
+    """Write a session's JSON whole or not at all.
+
+    Raises:
+        ArtmirrorError: the file cannot be written.
+    """
+    write_text(session.to_json(), path)
+
+
+def read_gpu(path: Path) -> GpuSession:
+    """Read what `write_gpu` wrote.
+
+    Raises:
+        ArtmirrorError: the file is missing, or holds no session of this version.
+    """
+    return GpuSession.from_json(read_text(path, "st-bench gpu"), str(path))
