@@ -9,7 +9,7 @@ from artmirror.benchmarks.report.cli import report
 from artmirror.benchmarks.speed.cli import speed
 from artmirror.benchmarks.speed.training import training
 from artmirror.benchmarks.temporal.cli import temporal
-from artmirror.benchmarks.temporal.flow_accuracy import flow
+from artmirror.benchmarks.temporal.flow_cli import flow
 from artmirror.runtime.common.command import DefaultGroup
 
 

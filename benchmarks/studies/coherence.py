@@ -48,7 +48,7 @@ RUNS = (
 @common_options("coherence")
 def main(
     folder: Path,
-    style: Path,
+    painting: Path,
     photos: Path,
     clips: Path | None,
     vgg: Path,
@@ -58,7 +58,7 @@ def main(
     debug: bool,
 ) -> None:
     """Train the runs that FOLDER lacks, and compare all that it has."""
-    recipe = Recipe(RECIPE, style.absolute(), photos.absolute(), vgg.absolute(), clips and clips.absolute())
+    recipe = Recipe(RECIPE, painting.absolute(), photos.absolute(), vgg.absolute(), clips and clips.absolute())
     there = train_runs(folder, RUNS, recipe, only)
     page = markdown(there, judge_runs(folder, there, recipe, sequences))
     if output is None:

@@ -33,7 +33,7 @@ class Recipe:
     """What all runs of a list have in common; absolute paths."""
 
     options: str  # st-train's
-    style: Path
+    painting: Path
     photos: Path
     vgg: Path
     clips: Path | None = None
@@ -42,13 +42,13 @@ class Recipe:
         """The whole st-train command of a run."""
         data = {"photos": ["--photos", str(self.photos)], "clips": ["--clips", str(self.clips)]}
         named = [argument for kind in run.data.split() for argument in data[kind]]
-        common = ["--painting", str(self.style), "--vgg", str(self.vgg), *shlex.split(self.options)]
+        common = ["--painting", str(self.painting), "--vgg", str(self.vgg), *shlex.split(self.options)]
         # The last of an option that is given twice counts.
         return ["st-train", *named, *common, *shlex.split(run.options), "-o", str(output)]
 
 
 def run_options(runs: Sequence[Run]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Add what every list of runs needs: `folder`, `style`, `photos`, `vgg`, `sequences` and `only`."""
+    """Add what every list of runs needs: `folder`, `painting`, `photos`, `vgg`, `sequences` and `only`."""
 
     def add(function: Callable[..., Any]) -> Callable[..., Any]:
         there = click.Path(exists=True, path_type=Path)
@@ -114,7 +114,7 @@ def judge_runs(folder: Path, runs: Sequence[Run], recipe: Recipe, sequences: Seq
     arguments = [str(onnx_path(folder, run)) for run in runs]
     for sequence in sequences:
         arguments += ["--sequence", sequence]
-    judged = ["--painting", str(recipe.style), "--vgg", str(recipe.vgg)]
+    judged = ["--painting", str(recipe.painting), "--vgg", str(recipe.vgg)]
     call(["st-bench", "temporal", *arguments, *judged, "--full-precision", "-o", str(record)])
     return read_temporal(record)
 

@@ -92,7 +92,7 @@ RUNS = (
 @common_options("variants")
 def main(
     folder: Path,
-    style: Path,
+    painting: Path,
     photos: Path,
     vgg: Path,
     sequences: tuple[str, ...],
@@ -108,7 +108,7 @@ def main(
     """Train the networks that FOLDER lacks, and compare all that it has."""
     check_output("--output", output)
     pictures = {path.stem: read_picture(path) for path in picture_paths}
-    recipe = Recipe(RECIPE, style.absolute(), photos.absolute(), vgg.absolute())
+    recipe = Recipe(RECIPE, painting.absolute(), photos.absolute(), vgg.absolute())
     there = train_runs(folder, RUNS, recipe, only)
     export_ncnn(folder, there)
     click.echo(f"timing {len(there)} networks", err=True)

@@ -1,4 +1,4 @@
-"""`st-bench flow`: how good estimated flow is, against ground truth."""
+"""How good estimated flow is, against ground truth."""
 
 import math
 import time
@@ -6,16 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-import click
-import cloup
 import numpy as np
 from numpy.typing import NDArray
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from artmirror.benchmarks.temporal.ground_truth import Scene, TruthFiles, find_scenes
-from artmirror.runtime.common.command import Command, common_options
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.flow import (
     FlowEstimator,
@@ -142,46 +138,6 @@ def markdown(rows: Sequence[Row]) -> str:
         [scene, str(pairs), method, *(text(score) for _, text in _COLUMNS)] for scene, pairs, method, score in rows
     ]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + f"\n\n{NOTE}\n"
-
-
-@cloup.command(
-    "flow",
-    cls=Command,
-    examples=("st-bench flow sintel/ -o flow.md",),
-)
-@click.argument("folder", type=click.Path(path_type=Path))
-@cloup.option_group(
-    "Used first",
-    cloup.option("-o", "--output", type=click.Path(path_type=Path), help="Write the table as Markdown."),
-    cloup.option(
-        "--method",
-        "methods",
-        type=click.Choice(["dis", "farneback", "raft"]),
-        multiple=True,
-        default=("dis", "farneback"),
-        help="Which flow; may be given more than once.",
-    ),
-    cloup.option("--flow-weights", type=click.Path(path_type=Path), help="Weights for raft, torchvision's .pth."),
-)
-@common_options("st-bench flow")
-def flow(folder: Path, methods: tuple[str, ...], flow_weights: Path | None, output: Path | None, debug: bool) -> None:
-    """Measure methods of optical flow on FOLDER, frames with their true flow beside them."""
-    rows: list[Row] = []
-    scenes = find_all_scenes(folder)
-    for method in methods:
-        from artmirror.train.pairs.raft import open_any_flow  # imports torch
-
-        estimator = open_any_flow(method, flow_weights)
-        rows += [(scene.name, len(scene.truths), method, score_scene(scene, estimator)) for scene in scenes]
-    rows.sort(key=lambda row: row[0])  # methods of one scene side by side
-    if output is not None:
-        try:
-            output.write_text(markdown(rows))
-        except OSError as error:
-            raise ArtmirrorError(f"cannot write {output}: {error.strerror}; name another place with -o") from None
-    console = Console()
-    console.print(render(rows))
-    console.print(NOTE, style="dim", highlight=False)
 
 
 def _read_rgb(path: Path) -> NDArray[np.uint8]:

@@ -67,7 +67,7 @@ def test_a_tiny_run(tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / name), noise)
     vgg = VggFeatures("caffe").layers.state_dict()
     save_file({key: value.half() for key, value in vgg.items()}, tmp_path / "vgg.safetensors")
-    files = [f"--{name}={tmp_path / file}" for name, file in (("content", "photos"), ("style", "style.png"))]
+    files = [f"--{name}={tmp_path / file}" for name, file in (("photos", "photos"), ("painting", "style.png"))]
     sizes = [
         "--pairs=1",
         "--crop=64",

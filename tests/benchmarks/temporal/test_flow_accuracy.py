@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
 
-from artmirror.benchmarks.temporal.flow_accuracy import find_all_scenes, flow, markdown, score_pair, score_scene
+from artmirror.benchmarks.temporal.flow_accuracy import find_all_scenes, markdown, score_pair, score_scene
+from artmirror.benchmarks.temporal.flow_cli import flow
 from artmirror.benchmarks.temporal.ground_truth import TruthFiles
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.flow import dis_flow, write_flow
