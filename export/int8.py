@@ -2,7 +2,7 @@
 
 What a convolution reads is rounded to 8 bits, and so are its weights. What it writes is not: the normalisation behind
 it would spread the error. The first convolution stays as it is: it reads the frame, and what it loses is lost to all.
-docs/precision.md has what each of these choices gains and costs.
+docs/measurements/precision.md has what each of these choices gains and costs.
 """
 
 import logging

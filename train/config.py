@@ -73,7 +73,7 @@ class NetworkConfig:
 # huang-deconv: the paper's.
 # johnson: Johnson et al. 2016, supplement, with padded residual blocks and the same change of upsampling.
 # reconet: Gao et al. 2018, table 1.
-# lite, nano: ours, for weak machines; docs/variants.md has the search.
+# lite, nano: ours, for weak machines; docs/measurements/variants.md has the search.
 NETWORK_PRESETS: dict[str, NetworkConfig] = {
     "huang": NetworkConfig(),
     "huang-deconv": NetworkConfig(upsampling="deconv"),

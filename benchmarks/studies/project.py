@@ -1,11 +1,11 @@
-"""Measures this project itself, and keeps docs/bench and the README's numbers: `make bench`.
+"""Measures this project itself, and keeps docs/measurements/bench and the numbers in README and docs: `make bench`.
 
     python -m artmirror.benchmarks.studies.project --data ../shared/data            # ten minutes on a quiet machine
     python -m artmirror.benchmarks.studies.project --data ../shared/data --quick    # tries all of it in one or two
     python -m artmirror.benchmarks.studies.project --readme                         # the README's tables from records
 
-The user's own programs do the work and are read by file. Everything is measured in build/ first, so that docs/bench
-holds one whole run or the one before.
+The user's own programs do the work and are read by file. Everything is measured in build/ first, so that the folder of
+records holds one whole run or the one before.
 """
 
 import hashlib
@@ -20,15 +20,19 @@ import click
 
 from artmirror.benchmarks.arguments import write_report
 from artmirror.benchmarks.records.json_file import write_text
-from artmirror.benchmarks.studies.project_tables import NETWORKS, SPEED, TEMPORAL, fill, readme_tables
+from artmirror.benchmarks.studies.project_tables import NETWORKS, SPEED, TEMPORAL, fill, tables
 from artmirror.benchmarks.studies.training_runs import call
 from artmirror.runtime.common.command import Command, common_options
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.gallery.variants import variants
 
 ROOT = Path(__file__).resolve().parents[2]
-RECORDS = ROOT / "docs" / "bench"
-README = ROOT / "README.md"
+RECORDS = ROOT / "docs" / "measurements" / "bench"
+# Pages with tables of numbers -> how they name the whole report.
+PAGES = {
+    ROOT / "README.md": "docs/measurements/bench/report.md",
+    ROOT / "docs" / "bench.md": "measurements/bench/report.md",
+}
 STYLE = ROOT / "runtime" / "styles" / "starry.onnx"  # the one whose variants are measured
 CHECKPOINTS = ROOT / "train" / "styles"
 MOSAICS = tuple(
@@ -62,7 +66,7 @@ QUICK = Effort(rounds=2, frames=6, clips=CLIPS[:1], clip_frames=7)
 @click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.option("--data", type=click.Path(path_type=Path), metavar="FOLDER", help="Holds clips, weights, styles, peers.")
 @click.option("--quick", is_flag=True, help="Few frames, into build/bench-quick/docs: to see whether all of it works.")
-@click.option("--readme", is_flag=True, help="Measure nothing; write the README's tables from the records.")
+@click.option("--readme", is_flag=True, help="Measure nothing; write the tables in README and docs from the records.")
 @common_options("project")
 def main(data: Path | None, quick: bool, readme: bool, debug: bool) -> None:
     """Measure speed and flicker of the networks of this checkout, and of two of others beside them."""
@@ -75,8 +79,8 @@ def main(data: Path | None, quick: bool, readme: bool, debug: bool) -> None:
         measure_project(data.absolute(), work, work / "docs" if quick else RECORDS, QUICK if quick else FULL)
     if not quick:
         check_networks(RECORDS)
-        text = README.read_text(encoding="utf-8")
-        write_report(README, fill(text, readme_tables(RECORDS)))
+        for page, report in PAGES.items():
+            write_report(page, fill(page.read_text(encoding="utf-8"), tables(RECORDS, report)))
 
 
 def measure_project(data: Path, work: Path, output: Path, effort: Effort) -> None:

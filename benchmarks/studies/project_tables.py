@@ -1,6 +1,6 @@
-"""The README's tables of numbers, from the records of `studies/project.py`: pure functions from records to Markdown.
+"""Tables of numbers for README and docs, from the records of `studies/project.py`: pure functions to Markdown.
 
-A table stands in the README between `<!-- bench: NAME -->` and `<!-- /bench -->`.
+A table stands on a page between `<!-- bench: NAME -->` and `<!-- /bench -->`.
 """
 
 import re
@@ -26,16 +26,19 @@ from artmirror.runtime.common.errors import ArtmirrorError
 
 SPEED = {"default": "speed.json", "fp32": "speed-fp32.json", "live": "speed-live.json"}
 TEMPORAL = {"variants": "temporal-variants.json", "mosaic": "temporal-mosaic.json"}
-PAGE = "docs/bench/report.md"  # where the README sends who wants all of it
 NETWORKS = "networks.json"  # path from the project's root -> SHA-256 of what was measured
 
+_REPORT = "report.md"  # in tables, until the page that they stand on is known
 _BLOCK = re.compile(r"^(<!-- bench: ([\w-]+) -->\n)(.*?)^(<!-- /bench -->)$", re.MULTILINE | re.DOTALL)
 _MARKER = re.compile(r"^<!-- /?bench\b.*-->$", re.MULTILINE)
 _LIBRARIES = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime"}  # others as they call themselves
 
 
-def readme_tables(folder: Path) -> dict[str, str]:
+def tables(folder: Path, report: str) -> dict[str, str]:
     """Name of a block -> its Markdown, from the records in a folder.
+
+    Args:
+        report: The link to where all of it stands.
 
     Raises:
         ArtmirrorError: a record is missing or damaged, or they are of different machines.
@@ -43,21 +46,23 @@ def readme_tables(folder: Path) -> dict[str, str]:
     speed = [read_session(folder / name) for name in SPEED.values()]
     temporal = {f"temporal-{name}": read_temporal(folder / path) for name, path in TEMPORAL.items()}
     check_machine([*(session.environment for session in speed), *(entry.environment for entry in temporal.values())])
-    return {"speed": speed_table(speed), **{name: temporal_table(session) for name, session in temporal.items()}}
+    found = {"speed": speed_table(speed), **{name: temporal_table(session) for name, session in temporal.items()}}
+    return {name: table.replace(_REPORT, report) for name, table in found.items()}
 
 
 def fill(text: str, tables: Mapping[str, str]) -> str:
     """A page with its blocks replaced; what stands outside of them stays as it is.
 
     Raises:
-        ArtmirrorError: a block or a table has no counterpart, or a marker has none.
+        ArtmirrorError: there is no block, one has no table, or a marker has no counterpart.
     """
     names = [match[2] for match in _BLOCK.finditer(text)]
-    if sorted(names) != sorted(tables) or len(_MARKER.findall(text)) != 2 * len(names):
+    known = set(names) <= set(tables) and len(set(names)) == len(names) > 0
+    if not known or len(_MARKER.findall(text)) != 2 * len(names):
         wanted = ", ".join(f"<!-- bench: {name} -->" for name in tables)
         raise ArtmirrorError(
-            f"the page has blocks for {', '.join(names) or 'nothing'}; wanted each of {wanted} once, on a line of its "
-            "own, and <!-- /bench --> behind it"
+            f"the page has blocks for {', '.join(names) or 'nothing'}; wanted some of {wanted}, each once, on a line "
+            "of its own, and <!-- /bench --> behind it"
         )
     return _BLOCK.sub(lambda match: match[1] + tables[match[2]] + match[4], text)
 
@@ -144,7 +149,7 @@ def _place(environments: Sequence[Environment]) -> str:
     place = environments[0]
     commits = dict.fromkeys(_short(entry.commit) for entry in environments)
     day = min(entry.time for entry in environments)[:10]
-    return f"[`make bench`]({PAGE}) on {place.cpu} ({place.cores} cores), {day}, commit {', '.join(commits)}"
+    return f"[`make bench`]({_REPORT}) on {place.cpu} ({place.cores} cores), {day}, commit {', '.join(commits)}"
 
 
 def _short(commit: str | None) -> str:

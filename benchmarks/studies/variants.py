@@ -1,9 +1,9 @@
 """The search for lighter networks: trains each, and compares their costs, times and looks.
 
     python -m artmirror.benchmarks.studies.variants runs/ --painting painting.jpg --photos photos/ \
-        --vgg vgg19.safetensors --sequence held_out/ --picture face.png --picture landscape.png -o docs/variants.md
+        --vgg vgg19.safetensors --sequence held_out/ --picture face.png --picture landscape.png -o variants.md
 
-Beside the page comes a sheet, docs/variants.jpg; runs/pictures/ has its pictures in full size.
+Beside the page comes a sheet, variants.jpg; runs/pictures/ has its pictures in full size.
 """
 
 from collections.abc import Sequence
