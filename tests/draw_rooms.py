@@ -61,7 +61,7 @@ def draw() -> str:
             lines.append(_text(x + 26, y + 20, wing, 15, _INK))
             if step:
                 lines.append(_text(x + _WIDTH - 62, y + 20, f"step {step.strip()}", 12, _FAINT))
-    # Imports between rooms, a line each, with the number of wings (the room's top counts as one) that hold such imports.
+    # Imports between rooms, a line each, with the number of wings (the room's top counts as one) that hold them.
     level = count(1)
     for room in reversed(ROOMS):
         for other in ROOMS:

@@ -58,7 +58,10 @@ def test_command_is_understood(page: str, line: str) -> None:
         if isinstance(command, click.Group):
             sub_name, sub_command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
             assert sub_command is not None
-            sub_command.make_context(sub_name, rest, parent=context)
+            try:
+                sub_command.make_context(sub_name, rest, parent=context)
+            except click.BadParameter as error:  # some look at once for the file, which stands for the reader's
+                assert "does not exist" in error.message
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
