@@ -61,7 +61,8 @@ def test_command_is_understood(page: str, line: str) -> None:
             try:
                 sub_command.make_context(sub_name, rest, parent=context)
             except click.BadParameter as error:  # some look at once for the file, which stands for the reader's
-                assert "does not exist" in error.message
+                if "does not exist" not in error.message:
+                    raise
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
