@@ -30,6 +30,21 @@ if TYPE_CHECKING:  # imports torch, which takes seconds that --help should not
 
 _DEFAULTS = TrainConfig(painting_path="", photos_path="")
 _NOT_OF_THE_RUN = ("config", "save_config", "dry_run", "debug", "resume")
+_OF_MANY = {
+    *(
+        "paintings_path",
+        "photos_path",
+        "output",
+        "vgg_path",
+        "preset",
+        "network_changes",
+        "steps",
+        "learning_rate",
+        "seed",
+    ),
+    *("content_weight", "style_weight", "temporal_weight", "temporal_ramp", "precision", "device", "start_from"),
+    *("checkpoint_every", "resume", "dry_run", "debug"),
+}
 _OPTIONAL_PATHS = ("photos_path", "clips_path", "flow_weights_path", "vgg_path")
 
 
@@ -131,6 +146,17 @@ _OPTIONAL_PATHS = ("photos_path", "clips_path", "flow_weights_path", "vgg_path")
         multiple=True,
         metavar="KEY=VALUE",
         help="Change a number of the preset, as channels=16,24,32 or norm=batch. May be given more than once.",
+    ),
+)
+@cloup.option_group(
+    "One network for many paintings",
+    cloup.option(
+        "--paintings",
+        "paintings_path",
+        type=click.Path(path_type=Path),
+        metavar="FOLDER",
+        help="Train one network for all paintings of a folder, thousands of them, in place of --painting. "
+        "It is not exported yet.",
     ),
 )
 @cloup.option_group(
@@ -240,6 +266,9 @@ def main(ctx: click.Context, /, **options: Any) -> None:
     Writes the checkpoint (NAME.pt), the state to resume from (NAME.state.pt) and preview pictures (NAME.previews/).
     Ctrl-C saves and says how to go on.
     """
+    if options["paintings_path"] or (options["resume"] and _is_of_many(options["resume"])):
+        _run_many(ctx, options)
+        return
     config, style, output = _resumed(ctx, options) if options["resume"] else _configured(options)
     if options["save_config"]:
         write_config(options["save_config"], ctx, leave_out=_NOT_OF_THE_RUN)
@@ -249,6 +278,76 @@ def main(ctx: click.Context, /, **options: Any) -> None:
         click.echo(json.dumps({"style": style, "output": str(output), **config.to_dict()}, indent=2))
         return
     _run(config, style, output, options)
+
+
+def _is_of_many(checkpoint: Path) -> bool:
+    from artmirror.train.checkpoint import state_path
+    from artmirror.train.many import is_many_state
+
+    return is_many_state(state_path(checkpoint))
+
+
+def _run_many(ctx: click.Context, options: dict[str, Any]) -> None:
+    """Train the many-painting network; its own defaults hold where an option is not given."""
+    from artmirror.train.many import ManyConfig, load_many_config, train_many
+    from artmirror.train.objective.many import ManyWeights
+
+    given = {
+        parameter.name: parameter.opts[-1]
+        for parameter in ctx.command.params
+        if parameter.name is not None and ctx.get_parameter_source(parameter.name) != click.core.ParameterSource.DEFAULT
+    }
+    wrong = [name for key, name in given.items() if key not in _OF_MANY]
+    if wrong:
+        raise click.UsageError(f"{', '.join(wrong)}: not for the network of many paintings; leave out")
+    if options["resume"]:
+        extra = [name for key, name in given.items() if key not in ("resume", "device", "checkpoint_every", "debug")]
+        if extra:
+            raise click.UsageError(f"--resume takes the interrupted run's configuration; leave out {', '.join(extra)}")
+        output = options["resume"]
+        config = load_many_config(output)
+    else:
+        output = options["output"] or Path("any.pt")
+        if not options["photos_path"]:
+            raise click.UsageError("--photos missing; wanted a folder of photos beside the paintings")
+        weights = {
+            name: options[f"{name}_weight"] for name in ("content", "style", "temporal") if f"{name}_weight" in given
+        }
+        names = {
+            "steps": "steps",
+            "learning_rate": "peak_learning_rate",
+            "seed": "seed",
+            "temporal_ramp": "temporal_ramp",
+        }
+        config = ManyConfig(
+            paintings_path=str(options["paintings_path"].absolute()),
+            photos_path=str(options["photos_path"].absolute()),
+            vgg_path=None if options["vgg_path"] is None else str(options["vgg_path"].absolute()),
+            network=parse_network(options["preset"], options["network_changes"]),
+            weights=ManyWeights(**weights),
+            precision=_precision(options),
+            **{field: options[key] for key, field in names.items() if key in given},
+        )
+    if options["dry_run"]:
+        click.echo(json.dumps({"output": str(output), **asdict(config)}, indent=2))
+        return
+    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    with training_bar(console) as progress, stop_after_step(console) as stopping:
+        done = train_many(
+            config,
+            output,
+            resume=bool(options["resume"]),
+            start_from=options["start_from"],
+            device=options["device"],
+            checkpoint_every=options["checkpoint_every"],
+            observe=shown_by(progress, config.steps),
+            should_stop=stopping,
+        )
+    if done < config.steps:
+        again = f"st-train --resume {shlex.quote(str(output))}"
+        click.echo(f"Stopped at step {done} of {config.steps}. Go on with: {again}", err=True)
+        raise SystemExit(EXIT_INTERRUPTED)
+    click.echo(f"{output}: {done} steps")
 
 
 def _configured(options: dict[str, Any]) -> tuple[TrainConfig, dict[str, str], Path]:

@@ -263,6 +263,24 @@ def train_many(
     return learner.done
 
 
+def is_many_state(path: Path) -> bool:
+    """Whether a file holds a run of the many-painting network; one that cannot be read does not."""
+    try:
+        load_plain(path, MANY_STATE_KIND)
+    except ArtmirrorError:
+        return False
+    return True
+
+
+def load_many_config(output: Path) -> ManyConfig:
+    """The configuration of the run that writes `output`.
+
+    Raises:
+        ArtmirrorError: its state is missing, damaged, or another kind.
+    """
+    return ManyConfig.from_dict(load_plain(state_path(output), MANY_STATE_KIND)["config"])
+
+
 def encoder_path(checkpoint: Path) -> Path:
     """Where the encoder lies: `any.pt` -> `any-encoder.pt`."""
     return checkpoint.with_name(f"{checkpoint.stem}-encoder{checkpoint.suffix}")

@@ -2,15 +2,25 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from artmirror.runtime.common.command import EXIT_INTERRUPTED, StopOnSignals
 
-if TYPE_CHECKING:  # imports torch, which takes seconds that --help should not
-    from artmirror.train.loop import StepReport
+
+class Step(Protocol):
+    """What is shown of a step."""
+
+    @property
+    def step(self) -> int: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def losses(self) -> dict[str, float]: ...
+    @property
+    def step_s(self) -> float: ...
 
 
 def training_bar(console: Console) -> Progress:
@@ -28,12 +38,12 @@ def training_bar(console: Console) -> Progress:
     )
 
 
-def shown_by(progress: Progress, steps: int) -> Callable[["StepReport"], None]:
+def shown_by(progress: Progress, steps: int) -> Callable[[Step], None]:
     """An observer of the loop that moves the bar; where there is no terminal it prints a line now and then."""
     task = progress.add_task("train", total=steps, losses="first step")
     plain = not progress.console.is_terminal
 
-    def observe(report: "StepReport") -> None:
+    def observe(report: Step) -> None:
         short = {"total_variation": "tv"}
         losses = " ".join(f"{short.get(name, name)} {value:.4g}" for name, value in report.losses.items())
         progress.update(task, completed=report.step, losses=losses)

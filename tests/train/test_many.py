@@ -7,11 +7,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner, Result
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train import many
 from artmirror.train.checkpoint import Checkpoint, save_checkpoint
-from artmirror.train.many import ManyConfig, encoder_path, load_many, train_many
+from artmirror.train.cli import main
+from artmirror.train.many import ManyConfig, encoder_path, load_many, load_many_config, train_many
 from artmirror.train.networks.many_style import CODE_LENGTH, ManyStyle
 from artmirror.train.networks.style_encoder import StatisticsEncoder
 from artmirror.train.networks.stylizer import Stylizer
@@ -189,6 +191,34 @@ class TestRun:
         (tmp_path / "any.pt").write_bytes(b"no checkpoint")
         with pytest.raises(ArtmirrorError, match="is not a file of st-train"):
             load_many(tmp_path / "any.pt")
+
+
+class TestCommand:
+    def invoke(self, *words: object) -> Result:
+        return CliRunner().invoke(main, [str(word) for word in words], prog_name="st-train")
+
+    def test_a_run_stopped_and_gone_on(self, config: ManyConfig, vgg_file: Path, tmp_path: Path) -> None:
+        output = tmp_path / "any.pt"
+        words = ("--paintings", config.paintings_path, "--photos", config.photos_path, "--vgg", vgg_file, "-o", output)
+        tiny = ("--network", "channels=4,6,8", "--network", "blocks=1", "--precision", "fp32")
+        told = self.invoke(*words, *tiny, "--steps", 2, "--style-weight", 60)
+        assert told.exit_code == 0, told.output
+        assert f"{output}: 2 steps" in told.stdout
+        assert load_many_config(output).weights == ManyWeights(style=60)
+        assert self.invoke("--resume", output).exit_code == 0
+
+    @pytest.mark.parametrize(
+        ("words", "told"),
+        [
+            (("--paintings", "a", "--painting", "b.jpg"), "--painting: not for the network of many paintings"),
+            (("--paintings", "a", "--clips", "b", "--crop", "99"), "--clips, --crop: not for the network of many"),
+            (("--paintings", "a"), "--photos missing"),
+        ],
+    )
+    def test_mistakes_are_one_line(self, words: tuple[str, ...], told: str) -> None:
+        result = self.invoke(*words)
+        assert result.exit_code == 2
+        assert told in result.stderr
 
 
 def vars_of(config: ManyConfig) -> dict[str, object]:
