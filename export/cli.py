@@ -10,12 +10,12 @@ from rich.table import Table
 
 from artmirror.export.plan.bars import BuildBars
 from artmirror.export.plan.build import BuildOptions, build_plan, plan_obstacle
-from artmirror.export.plan.gpu import current_gpu
 from artmirror.export.plan.library import CURRENT, Library, find_library
 from artmirror.export.plan.options import build_options, plan_options
 from artmirror.runtime.common.command import EXIT_INTERRUPTED, Command, DefaultCommand, DefaultGroup, common_options
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.option_types import SizeType
+from artmirror.runtime.engines.cuda_device import current_gpu
 from artmirror.runtime.formats.ncnn import PARAM_SUFFIX, ncnn_pair
 
 if TYPE_CHECKING:  # imports torch, which takes seconds that --help should not
@@ -41,6 +41,7 @@ def main() -> None:
         "st-export --fp16 starry.pt",
         "st-export --int8 --photos photos/ -o starry-int8.onnx starry.pt",
         "st-export --target sm86 starry.onnx",
+        "st-export inspect starry.plan",
     ),
 )
 @click.argument("checkpoint", type=click.Path(path_type=Path))

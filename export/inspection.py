@@ -17,8 +17,8 @@ from artmirror.export.plan.options import DEFAULT_SIZES
 from artmirror.export.to_onnx import graph_of
 from artmirror.export.video_filter import VideoFilter
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.formats.manifest import Manifest, read_manifest
-from artmirror.runtime.formats.ncnn import is_ncnn, read_ncnn_manifest
+from artmirror.runtime.formats.kind import EngineKind, kind_of, read_any_manifest
+from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.formats.plan import PlanInfo, read_plan, sizes_taken
 from artmirror.train.config import NetworkConfig
 from artmirror.train.networks.stylizer import Stylizer
@@ -34,16 +34,9 @@ def print_inspection(path: Path, size: tuple[int, int] | None, verbose: bool, co
     Raises:
         ArtmirrorError: the file is missing, not ours, damaged, or does not take the size.
     """
-    info = None
-    if path.suffix == ".plan":
-        manifest, info, engine = read_plan(path)
-        model = _graph_again(manifest)
-    elif is_ncnn(path):
-        manifest = read_ncnn_manifest(path)
-        model = _graph_again(manifest)
-    else:
-        manifest = read_manifest(path)
-        model = onnx.load(path)
+    manifest, info = read_any_manifest(path)
+    engine = read_plan(path)[2] if info is not None else memoryview(b"")
+    model = onnx.load(path) if kind_of(path) is EngineKind.ONNX else _graph_again(manifest)
     chosen = _check_size(path, manifest, info, size)
     cost = graph_cost(model, chosen)
     _print_manifest(path, manifest, info, console)

@@ -14,7 +14,7 @@ from artmirror.runtime.common.pixels import SMALLEST_SIDE, Pixels, decibels
 from artmirror.runtime.engines.base import Look, stylize
 from artmirror.runtime.engines.open import open_engine
 from artmirror.runtime.engines.vulkan_device import vulkan_devices
-from artmirror.runtime.formats.ncnn import is_ncnn
+from artmirror.runtime.formats.kind import EngineKind, kind_of
 
 PSNR_FLOOR_DB = {"fp32": 45.0, "fp16": 38.0, "int8": 30.0}
 
@@ -100,7 +100,7 @@ def check_parity(video_filter: VideoFilter, path: Path, pictures: list[Pixels], 
 
 def _variants(path: Path, precision: str) -> list[tuple[str, str, bool, float]]:
     """Back end, device, whether in full precision, and the PSNR to reach."""
-    if is_ncnn(path):
+    if kind_of(path) is EngineKind.NCNN:
         on_cpu = ("ncnn", "cpu", True, PSNR_FLOOR_DB[precision])
         return [on_cpu, ("ncnn", "vulkan", False, PSNR_FLOOR_DB["fp16"])] if vulkan_devices() else [on_cpu]
     return [

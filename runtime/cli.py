@@ -12,7 +12,7 @@ import cloup
 from artmirror.runtime.common.command import EXIT_INTERRUPTED, Command, StopOnSignals, common_options
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.option_types import SizeType
-from artmirror.runtime.common.progress import show_progress
+from artmirror.runtime.common.progress import show_frames
 from artmirror.runtime.engines.base import Look
 from artmirror.runtime.engines.devices import list_devices
 from artmirror.runtime.engines.open import BACKENDS, Opened, open_for_show
@@ -256,7 +256,7 @@ def _run(
     height, width = info.size
     facts = ", ".join(filter(None, (info.library, info.device, info.precision, info.note)))
     click.echo(f"{title} at {width}x{height} on {info.backend} ({facts}): {opened.reason}", err=True)
-    with show_progress(source.frame_count) as observe:
+    with show_frames(source.frame_count) as observe:
         statistics = pipeline.run(should_stop=lambda: signals.asked, observe=observe)
     return statistics, pipeline.failure
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from artmirror.runtime.common.command import EXIT_INTERRUPTED, StopOnSignals
+from artmirror.runtime.common.progress import bar
 
 
 class Step(Protocol):
@@ -25,7 +26,8 @@ class Step(Protocol):
 
 def training_bar(console: Console) -> Progress:
     """A bar with the losses, on a terminal only."""
-    return Progress(
+    return bar(
+        console,
         TextColumn("step"),
         MofNCompleteColumn(),
         BarColumn(),
@@ -33,8 +35,6 @@ def training_bar(console: Console) -> Progress:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        console=console,
-        disable=console.quiet or not console.is_terminal,
     )
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import click
 import cloup
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from artmirror.benchmarks.arguments import engine_path, outputs_option, split_outputs, write_report
 from artmirror.runtime.common.command import EXIT_INTERRUPTED, DefaultCommand, StopOnSignals, common_options
 from artmirror.runtime.common.option_types import SizeType
+from artmirror.runtime.common.progress import bar
 from artmirror.runtime.engines.open import BACKENDS
 from artmirror.runtime.gallery.bundled import DEFAULT_STYLE
 
@@ -144,7 +145,7 @@ def _progress(runs: int) -> Iterator[Callable[[], None]]:
     """A bar on stderr, drawn between runs only: drawing takes time from the cores that are measured."""
     columns = (TextColumn("run"), MofNCompleteColumn(), BarColumn(), TextColumn("left"), TimeRemainingColumn())
     console = Console(stderr=True)
-    with Progress(*columns, console=console, auto_refresh=False, disable=not console.is_terminal) as progress:
+    with bar(console, *columns, auto_refresh=False) as progress:
         task = progress.add_task("", total=runs)
         progress.refresh()
 

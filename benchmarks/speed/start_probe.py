@@ -95,16 +95,9 @@ def start(request: Request) -> Moments:
 
 def _read(path: Path) -> None:
     """Read the file and its manifest, as opening it does first of all."""
-    from artmirror.runtime.formats.manifest import read_manifest
-    from artmirror.runtime.formats.ncnn import is_ncnn, read_ncnn_manifest
-    from artmirror.runtime.formats.plan import read_plan_manifest
+    from artmirror.runtime.formats.kind import read_any_manifest
 
-    if is_ncnn(path):
-        read_ncnn_manifest(path)
-    elif path.suffix == ".plan":
-        read_plan_manifest(path)
-    else:
-        read_manifest(path)
+    read_any_manifest(path)
 
 
 def _paint_more(engine: "Engine", request: Request) -> None:

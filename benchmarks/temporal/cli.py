@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 import cloup
 from rich.console import Console
-from rich.progress import Progress, TextColumn, TimeElapsedColumn
+from rich.progress import TextColumn, TimeElapsedColumn
 
 from artmirror.benchmarks.arguments import check_output, engine_path, outputs_option, split_outputs, write_report
 from artmirror.runtime.common.command import EXIT_INTERRUPTED, Command, StopOnSignals, common_options
 from artmirror.runtime.common.option_types import SizeType
+from artmirror.runtime.common.progress import bar
 from artmirror.runtime.engines.open import BACKENDS
+from artmirror.runtime.formats.kind import EngineKind, kind_of
 from artmirror.runtime.gallery.bundled import DEFAULT_STYLE
 
 if TYPE_CHECKING:
@@ -270,7 +272,7 @@ def _backends(path: Path, options: dict[str, Any]) -> Sequence[str | None]:
     """Those asked for; else the default, and beside peers the library that they run on, so that times compare."""
     if options["backends"]:
         return tuple(dict.fromkeys(options["backends"]))
-    return (None, "onnxruntime") if options["against"] and path.suffix != ".plan" else (None,)
+    return (None, "onnxruntime") if options["against"] and kind_of(path) is not EngineKind.PLAN else (None,)
 
 
 @contextmanager
@@ -278,7 +280,7 @@ def _progress(sequences: Sequence["FrameSequence"]) -> Iterator[Callable[["Frame
     """Counts on stderr, drawn between frames only: drawing takes time from the cores that are measured."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), TextColumn("frame {task.completed:.0f}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, auto_refresh=False, disable=not console.is_terminal) as progress:
+    with bar(console, *columns, auto_refresh=False) as progress:
         task = progress.add_task("opening")
         seen: list[FrameSequence] = []
 

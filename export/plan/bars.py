@@ -4,9 +4,10 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from artmirror.runtime.common.command import StopOnSignals
+from artmirror.runtime.common.progress import bar
 
 
 class BuildBars:
@@ -15,7 +16,7 @@ class BuildBars:
     def __init__(self) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         console = Console(stderr=True)
-        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._progress = bar(console, *columns, transient=True)
         self._signals = StopOnSignals()
         self._tasks: dict[str, TaskID] = {}
 

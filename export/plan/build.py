@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from artmirror.export.plan.gpu import Gpu
 from artmirror.export.plan.layers import read_layers
 from artmirror.export.plan.library import (
     CURRENT,
@@ -22,6 +21,7 @@ from artmirror.export.plan.library import (
 from artmirror.runtime.common.cache import cache_file, read_cache, write_cache
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.pixels import SMALLEST_SIDE
+from artmirror.runtime.engines.cuda_device import Gpu
 from artmirror.runtime.formats.manifest import Manifest, read_manifest
 from artmirror.runtime.formats.plan import PlanInfo, SizeRange, sizes_taken, write_plan
 

@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from artmirror.export.plan.gpu import current_gpu
 from artmirror.export.plan.library import Library, message_logger
+from artmirror.runtime.engines.cuda_device import current_gpu
 
 _PROGRAM = b"header {\n"
 _KERNELS = (b"\nmain {", b"\nshape_main {")  # what runs on the GPU stands between; arithmetic on sizes comes after

@@ -1,14 +1,26 @@
-"""The bar that st-run shows while it paints a file."""
+"""Progress: one kind of bar in all commands, drawn on a terminal only."""
 
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # takes long to import, and a show needs none of it
+    from rich.console import Console
+    from rich.progress import Progress, ProgressColumn
+
+
+def bar(console: "Console", *columns: "ProgressColumn", **settings: Any) -> "Progress":
+    """A bar on `console`; where that is a log or quiet, nothing is drawn and whoever has news prints lines."""
+    from rich.progress import Progress
+
+    return Progress(*columns, console=console, disable=console.quiet or not console.is_terminal, **settings)
 
 
 @contextmanager
-def show_progress(frame_count: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar for a file in a terminal, nothing for a live source or a log.
+def show_frames(frame_count: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar for the frames of a file, nothing for a live source or a log.
 
     Gives what to call with the number of frames out so far.
     """
@@ -16,7 +28,7 @@ def show_progress(frame_count: int | None) -> Iterator[Callable[[int], None]]:
         yield lambda frames_out: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
     columns = (
         BarColumn(),
@@ -25,7 +37,7 @@ def show_progress(frame_count: int | None) -> Iterator[Callable[[int], None]]:
         TimeRemainingColumn(),
     )
     started_s = shown_s = time.monotonic()
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with bar(Console(stderr=True), *columns) as progress:
         task = progress.add_task("", total=frame_count, fps=0.0)
 
         def observe(frames_out: int) -> None:

@@ -208,3 +208,34 @@ def _load_driver() -> ModuleType:
         raise PycudaMissing(f"an NVIDIA GPU needs the package pycuda: {INSTALL_HINT}") from None
     except ImportError as error:  # libcuda.so is missing, or lacks a function
         raise explain(str(error), "cuda") from error
+
+
+# Of CUdevice_attribute in cuda.h, the same in every release.
+_COMPUTE_CAPABILITY_MAJOR, _COMPUTE_CAPABILITY_MINOR = 75, 76
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """The first GPU that the driver shows; CUDA_VISIBLE_DEVICES chooses among several."""
+
+    name: str
+    compute_capability: tuple[int, int]
+
+
+def current_gpu() -> Gpu | None:
+    """The GPU that a library would use now, or None without a driver or a device."""
+    try:
+        cuda = ctypes.CDLL(_DRIVER_LIBRARY)
+    except OSError:
+        return None
+    device = ctypes.c_int()
+    if cuda.cuInit(0) or cuda.cuDeviceGet(ctypes.byref(device), 0):
+        return None
+    name = ctypes.create_string_buffer(256)
+    cuda.cuDeviceGetName(name, len(name), device)
+    numbers = []
+    for attribute in (_COMPUTE_CAPABILITY_MAJOR, _COMPUTE_CAPABILITY_MINOR):
+        number = ctypes.c_int()
+        cuda.cuDeviceGetAttribute(ctypes.byref(number), attribute, device)
+        numbers.append(number.value)
+    return Gpu(name.value.decode(errors="replace"), (numbers[0], numbers[1]))

@@ -11,9 +11,8 @@ from artmirror.runtime.common.pixels import SMALLEST_SIDE
 from artmirror.runtime.engines.base import Engine
 from artmirror.runtime.engines.rebuild import PlanMismatch, onnx_of_plan, rebuild_advice, rebuild_plan
 from artmirror.runtime.engines.vulkan_device import NO_DRIVER, find_vulkan_device, vulkan_devices
-from artmirror.runtime.formats.manifest import read_manifest
-from artmirror.runtime.formats.ncnn import is_ncnn, read_ncnn_manifest
-from artmirror.runtime.formats.plan import SizeRange, read_plan_manifest, sizes_taken
+from artmirror.runtime.formats.kind import EngineKind, kind_of, read_any_manifest
+from artmirror.runtime.formats.plan import SizeRange, sizes_taken
 
 # (name, kind of device) -> module and its function that opens a file. Imported when used, since each is heavy.
 _OPENERS = {
@@ -118,9 +117,9 @@ def choose_backend(path: Path, backend: str | None, device: str | None) -> Choic
         ArtmirrorError: what was asked for does not go together.
     """
     kind, which = _parse_device(device)
-    if is_ncnn(path) or backend == "ncnn" or kind == "vulkan":
+    if kind_of(path) is EngineKind.NCNN or backend == "ncnn" or kind == "vulkan":
         return _choose_ncnn(path, backend, device, kind, which)
-    is_plan = path.suffix == ".plan"
+    is_plan = kind_of(path) is EngineKind.PLAN
     if is_plan and (backend not in (None, "tensorrt") or kind == "cpu"):
         asked = f"--backend {backend}" if backend not in (None, "tensorrt") else "--device cpu"
         raise ArtmirrorError(f"{path} is a TensorRT plan, not for {asked}; use the .onnx it was built from")
@@ -149,9 +148,9 @@ def choose_backend(path: Path, backend: str | None, device: str | None) -> Choic
 
 def _choose_ncnn(path: Path, backend: str | None, device: str | None, kind: str | None, which: str) -> Choice:
     if backend not in (None, "ncnn"):
-        what = f"{path.name} is ncnn's" if is_ncnn(path) else f"--device {device} is for ncnn"
+        what = f"{path.name} is ncnn's" if kind_of(path) is EngineKind.NCNN else f"--device {device} is for ncnn"
         raise ArtmirrorError(f"{what}, not for --backend {backend}: leave out --backend")
-    if not is_ncnn(path):
+    if kind_of(path) is not EngineKind.NCNN:
         asked = "--backend ncnn" if backend else f"--device {device}"
         raise ArtmirrorError(
             f"{path} is no .ncnn.param, which {asked} wants: export the checkpoint with st-export --ncnn"
@@ -171,13 +170,7 @@ def _choose_ncnn(path: Path, backend: str | None, device: str | None, kind: str 
 
 
 def _open(path: Path, size: tuple[int, int], choice: Choice, full_precision: bool, threads: int | None) -> Engine:
-    info = None
-    if is_ncnn(path):
-        manifest = read_ncnn_manifest(path)
-    elif path.suffix == ".plan":
-        manifest, info = read_plan_manifest(path)
-    else:
-        manifest = read_manifest(path)
+    manifest, info = read_any_manifest(path)
     _check_size(path, sizes_taken(manifest, info), size)
     module_name, function = _OPENERS[choice.backend, choice.device]
     try:

@@ -1,6 +1,5 @@
 """OpenVINO back end: the default, and the fastest on a CPU."""
 
-import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 import openvino as ov
 
+from artmirror.runtime.common.cache import cache_folder
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.engines.base import EngineInfo, Look
 from artmirror.runtime.formats.manifest import Manifest
@@ -85,7 +85,8 @@ def open_file(
 ) -> OpenVinoEngine:
     """Compile an ONNX file for one size. See `engines.open_engine`."""
     core = shared_core()
-    properties: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "CACHE_DIR": str(_cache_folder())}
+    # Compiled networks are kept, so that the next start is quick.
+    properties: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "CACHE_DIR": str(cache_folder() / "openvino")}
     if full_precision:
         properties["INFERENCE_PRECISION_HINT"] = "f32"
     if threads is not None:
@@ -97,11 +98,6 @@ def open_file(
     except RuntimeError as error:
         raise ArtmirrorError(f"OpenVINO cannot run {path}: {_first_line(error)}; try --backend onnxruntime") from error
     return OpenVinoEngine(manifest, compiled, size)
-
-
-def _cache_folder() -> Path:
-    """Compiled networks are kept here, so that the next start is quick."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "artmirror" / "openvino"
 
 
 def _first_line(error: Exception) -> str:

@@ -22,11 +22,6 @@ _LENGTH = struct.Struct("<I")
 _TAIL = _LENGTH.size + len(MAGIC)
 
 
-def is_ncnn(path: Path) -> bool:
-    """Whether the name is that of either of the two files."""
-    return path.name.endswith((PARAM_SUFFIX, BIN_SUFFIX))
-
-
 def ncnn_pair(path: Path) -> tuple[Path, Path]:
     """Graph and weights, from the path of either."""
     name = path.name.removesuffix(PARAM_SUFFIX).removesuffix(BIN_SUFFIX)

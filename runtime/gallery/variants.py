@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.formats.ncnn import BIN_SUFFIX, PARAM_SUFFIX
+from artmirror.runtime.formats.kind import suffix_of
 
 FULL = "full"
 QUALITIES = (FULL, "lite", "nano")  # best first; the lighter ones are named as their presets of st-train
@@ -45,7 +45,7 @@ def find_variant(path: Path, quality: str) -> Path:
 
 def _split(path: Path) -> tuple[str, str, str]:
     """Style, quality and suffix: starry-lite.ncnn.param is starry, lite and .ncnn.param."""
-    suffix = next((known for known in (PARAM_SUFFIX, BIN_SUFFIX) if path.name.endswith(known)), path.suffix)
+    suffix = suffix_of(path)
     stem = path.name.removesuffix(suffix)
     style, _, quality = stem.rpartition("-")
     return (style, quality, suffix) if style and quality in QUALITIES[1:] else (stem, FULL, suffix)

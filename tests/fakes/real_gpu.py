@@ -20,8 +20,8 @@ def need_gpu() -> Device:
 def build_real_plan(onnx: Path, plan: Path, target: str = "current") -> Path:
     """A plan for sizes from 64x64 to 512x512 by the library that is installed, or skip the test."""
     from artmirror.export.plan.build import BuildOptions, build_plan
-    from artmirror.export.plan.gpu import current_gpu
     from artmirror.export.plan.library import find_library
+    from artmirror.runtime.engines.cuda_device import current_gpu
     from artmirror.runtime.formats.plan import SizeRange
 
     class Silent:

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from artmirror.runtime.cli import main
 from artmirror.runtime.gallery.bundled import find_style
 from artmirror.runtime.sources.open import open_source
-from tests.runtime.media import clip_pictures, noise, read_all, sound_packets, write_clip, write_picture
+from tests.fakes.media import clip_pictures, noise, read_all, sound_packets, write_clip, write_picture
 
 PROGRAM = Path(sys.executable).with_name("st-run")
 

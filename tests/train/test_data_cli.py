@@ -18,7 +18,7 @@ from rich.console import Console
 from artmirror.train.collect.progress import CollectProgress
 from artmirror.train.collect.run import Outcome
 from artmirror.train.data_cli import BytesType, main
-from tests.train.clip_server import ClipServer, Resource, noise_clip
+from tests.fakes.clip_server import ClipServer, Resource, noise_clip
 
 Collect = Callable[..., Result]
 

@@ -11,12 +11,12 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     MofNCompleteColumn,
-    Progress,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
 
+from artmirror.runtime.common.progress import bar
 from artmirror.train.collect.client import parsed
 from artmirror.train.collect.run import Outcome
 
@@ -34,14 +34,14 @@ class CollectProgress:
         self.count = 0
         self._told = 0
         self._console = console or Console(stderr=True)
-        self._files = Progress(_name_column(), BarColumn(), MofNCompleteColumn(), console=self._console)
-        self._bytes = Progress(
+        self._files = bar(self._console, _name_column(), BarColumn(), MofNCompleteColumn())
+        self._bytes = bar(
+            self._console,
             _name_column(),
             BarColumn(),
             DownloadColumn(),
             TransferSpeedColumn(),
             TimeRemainingColumn(),
-            console=self._console,
         )
         self._all = self._files.add_task("files", total=None)
         self._url = ""

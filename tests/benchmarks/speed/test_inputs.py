@@ -9,8 +9,8 @@ from artmirror.benchmarks.speed.inputs import Input, open_inputs, source_label
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.sources.base import Source
 from tests.fakes.counting_engine import SIZE, CountingSource
+from tests.fakes.media import clip_pictures, write_clip
 from tests.fakes.moving_pictures import texture, write_picture
-from tests.runtime.media import clip_pictures, write_clip
 
 
 def opened(found: Input | None, frames: int | None = None) -> Source:

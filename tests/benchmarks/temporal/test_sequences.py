@@ -9,8 +9,8 @@ import pytest
 
 from artmirror.benchmarks.temporal.sequences import FrameSequence, open_photos, open_sequences
 from artmirror.runtime.common.flow import write_flow
+from tests.fakes.media import clip_pictures, write_clip
 from tests.fakes.moving_pictures import SIZE, constant_flow, texture, write_frames, write_picture
-from tests.runtime.media import clip_pictures, write_clip
 
 FLOW = constant_flow(-3, 1)
 COVERED = np.zeros(SIZE, bool)

@@ -11,12 +11,12 @@ import pytest
 from artmirror.export.plan import build as engine_from_onnx
 from artmirror.export.plan import layers as plan_layers
 from artmirror.export.plan.build import BuildOptions, BuildReport, build_plan, plan_obstacle
-from artmirror.export.plan.gpu import Gpu, current_gpu
 from artmirror.export.plan.layers import PlanLayers, layers_of_text, read_layers
 from artmirror.export.plan.library import Library, find_library
 from artmirror.export.to_onnx import onnx_from_checkpoint, save_onnx
 from artmirror.runtime.common.cache import cache_folder
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.engines.cuda_device import Gpu, current_gpu
 from artmirror.runtime.formats.manifest import METADATA_KEY
 from artmirror.runtime.formats.plan import SizeRange, read_plan
 from artmirror.train.config import NetworkConfig

@@ -10,7 +10,7 @@ from artmirror.export import cli
 from artmirror.export.cli import main
 from artmirror.export.plan import layers as plan_layers
 from artmirror.export.plan import library as tensorrt_library
-from artmirror.export.plan.gpu import current_gpu
+from artmirror.runtime.engines.cuda_device import current_gpu
 from artmirror.runtime.formats.plan import read_plan_manifest
 
 no_gpu = pytest.mark.skipif(current_gpu() is not None, reason="there is a GPU")

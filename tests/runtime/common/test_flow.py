@@ -30,8 +30,8 @@ from artmirror.runtime.common.flow import (
     write_flow,
 )
 from artmirror.train.objective.warp import warp
+from tests.fakes.clip_dataset import texture
 from tests.places import SHARED
-from tests.train.clip_dataset import texture
 
 TRUTH = SHARED / "data" / "flow_gt"
 

@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from artmirror.export.plan.gpu import current_gpu
 from artmirror.runtime.common.errors import ArtmirrorError, CannotRunHere
 from artmirror.runtime.engines import cuda_device as cuda
 from artmirror.runtime.engines import onnxruntime_cuda as engine_onnxruntime_cuda
 from artmirror.runtime.engines.base import FULL_STYLE, EngineInfo, Look, stylize
 from artmirror.runtime.engines.cuda import CudaEngine, DeviceSlot
-from artmirror.runtime.engines.cuda_device import open_device
+from artmirror.runtime.engines.cuda_device import current_gpu, open_device
 from artmirror.runtime.engines.cuda_graph import CudaGraph, GraphRefused
 from artmirror.runtime.engines.open import open_engine
 from artmirror.runtime.engines.rebuild import PlanMismatch

@@ -7,7 +7,8 @@ import ncnn
 import pytest
 
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.formats.ncnn import graph_sha256, is_ncnn, ncnn_pair, read_ncnn_manifest, write_ncnn
+from artmirror.runtime.formats.kind import EngineKind, kind_of, suffix_of
+from artmirror.runtime.formats.ncnn import graph_sha256, ncnn_pair, read_ncnn_manifest, write_ncnn
 from tests.fakes.engine import make_manifest
 from tests.fakes.tiny_ncnn import tiny_ncnn
 
@@ -24,8 +25,16 @@ def pair(tmp_path: Path) -> tuple[Path, Path]:
 def test_names() -> None:
     both = (Path("x/a.ncnn.param"), Path("x/a.ncnn.bin"))
     assert ncnn_pair(both[0]) == ncnn_pair(both[1]) == both
-    assert all(is_ncnn(path) for path in both)
-    assert not any(is_ncnn(Path(name)) for name in ("a.onnx", "a.param", "a.ncnn", "ncnn.bin"))
+    assert all(kind_of(path) is EngineKind.NCNN for path in both)
+    others = ("a.onnx", "a.param", "a.ncnn", "ncnn.bin", "a.plan")
+    assert not any(kind_of(Path(name)) is EngineKind.NCNN for name in others)
+    assert kind_of(Path("a.ncnn.plan")) is EngineKind.PLAN
+    assert [suffix_of(Path(name)) for name in ("a.b.ncnn.param", "a.plan", "a.onnx", "a.pt")] == [
+        ".ncnn.param",
+        ".plan",
+        ".onnx",
+        ".pt",
+    ]
 
 
 def test_what_is_written_is_read_by_either_name(pair: tuple[Path, Path]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.sinks.open import open_sink
-from tests.runtime.media import error_of_sink, format_of, halves, make_slot, write_all
+from tests.fakes.media import error_of_sink, format_of, halves, make_slot, write_all
 
 SIZE = (96, 128)
 

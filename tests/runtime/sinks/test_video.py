@@ -13,8 +13,7 @@ import pytest
 
 from artmirror.runtime.sinks.open import open_sink
 from artmirror.runtime.sources.open import open_source
-from tests.places import ROOT
-from tests.runtime.media import (
+from tests.fakes.media import (
     flat,
     format_of,
     make_slot,
@@ -23,6 +22,7 @@ from tests.runtime.media import (
     write_all,
     write_clip,
 )
+from tests.places import ROOT
 
 SIZE = (96, 128)
 COLOURS = [(0, 0, 255), (0, 255, 0), (255, 0, 0), (255, 255, 255), (0, 0, 0), (128, 128, 128), (200, 100, 50)]
@@ -164,7 +164,7 @@ from fractions import Fraction
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.sinks.base import SinkFormat
 from artmirror.runtime.sinks.open import open_sink
-from tests.runtime.media import make_slot, noise
+from tests.fakes.media import make_slot, noise
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
 sink = open_sink(sys.argv[1], SinkFormat((96, 128), Fraction(25), None, None))

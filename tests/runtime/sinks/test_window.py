@@ -12,13 +12,13 @@ import pytest
 from artmirror.runtime.sinks.hud import Hud
 from artmirror.runtime.sinks.open import display_available
 from artmirror.runtime.sinks.window import WindowSink
-from tests.places import ROOT
-from tests.runtime.media import (
+from tests.fakes.media import (
     error_of_sink,
     flat,
     format_of,
     make_slot,
 )
+from tests.places import ROOT
 
 SIZE = (96, 128)
 
@@ -160,7 +160,7 @@ import artmirror.runtime.sinks.video, artmirror.runtime.sources.video  # PyAV to
 from fractions import Fraction
 from artmirror.runtime.sinks.base import SinkFormat
 from artmirror.runtime.sinks.open import display_available, open_sink
-from tests.runtime.media import halves, make_slot
+from tests.fakes.media import halves, make_slot
 assert display_available()
 sink = open_sink("window:", SinkFormat((360, 640), Fraction(30), None, None))
 slot = make_slot((360, 640))

@@ -12,7 +12,7 @@ import pytest
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.sources import camera as source_camera
 from artmirror.runtime.sources.camera import CameraSource
-from tests.runtime.media import FakeClock, error_of, halves, make_slot
+from tests.fakes.media import FakeClock, error_of, halves, make_slot
 
 
 class FakeCapture:

@@ -13,7 +13,7 @@ from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.pictures import read_picture
 from artmirror.runtime.sources.open import open_source
 from artmirror.runtime.sources.synthetic import SyntheticSource
-from tests.runtime.media import (
+from tests.fakes.media import (
     FakeClock,
     clip_pictures,
     error_of,

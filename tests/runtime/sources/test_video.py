@@ -17,8 +17,7 @@ import pytest
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.sources.open import open_source
 from artmirror.runtime.sources.video import VideoSource
-from tests.places import SHARED
-from tests.runtime.media import (
+from tests.fakes.media import (
     FakeClock,
     clip_pictures,
     error_of,
@@ -30,6 +29,7 @@ from tests.runtime.media import (
     write_clip,
     write_picture,
 )
+from tests.places import SHARED
 
 SIZE = (96, 128)
 

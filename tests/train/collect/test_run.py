@@ -14,7 +14,7 @@ from artmirror.train.collect.client import ATTEMPTS, USER_AGENT, PoliteClient
 from artmirror.train.collect.collection import Collection
 from artmirror.train.collect.links import links_in_list, links_on_page
 from artmirror.train.collect.run import CollectConfig, Outcome, collect, find_links, plan
-from tests.train.clip_server import ClipServer, FakeClock, Resource, noise_clip
+from tests.fakes.clip_server import ClipServer, FakeClock, Resource, noise_clip
 
 Run = Callable[..., list[Outcome]]
 

@@ -15,7 +15,7 @@ from artmirror.train.config import MotionConfig, TrainConfig
 from artmirror.train.objective.warp import warp
 from artmirror.train.pairs.base import Pair
 from artmirror.train.pairs.clips import MIN_TRUSTED, ClipPairs
-from tests.train.clip_dataset import DX, DY, HEIGHT, noise_shot, panned_shot, write_dataset
+from tests.fakes.clip_dataset import DX, DY, HEIGHT, noise_shot, panned_shot, write_dataset
 
 MakeConfig = Callable[..., TrainConfig]
 STILL = MotionConfig(noise_std=0)

@@ -15,7 +15,7 @@ from artmirror.train.pairs.base import Pair, PairStream
 from artmirror.train.pairs.clips import ClipPairs
 from artmirror.train.pairs.mixture import MixedPairs, training_pairs
 from artmirror.train.pairs.photos import MovedPhotos
-from tests.train.clip_dataset import panned_shot, write_dataset
+from tests.fakes.clip_dataset import panned_shot, write_dataset
 
 MakeConfig = Callable[..., TrainConfig]
 

@@ -34,9 +34,9 @@ from artmirror.train.prepare.run import prepare
 from artmirror.train.prepare.shards import StoredFlow
 from artmirror.train.prepare.shots import Rules
 from artmirror.train.prepare.video import Margins, VideoReader, filled
+from tests.fakes.media import write_clip
+from tests.fakes.moving_clips import HEIGHT, WIDTH, pan, write_clips
 from tests.places import ROOT, SHARED
-from tests.runtime.media import write_clip
-from tests.train.moving_clips import HEIGHT, WIDTH, pan, write_clips
 
 CONFIG = PrepareConfig(size=Size(HEIGHT, WIDTH))
 Prepared = tuple[Path, Report]

@@ -15,7 +15,7 @@ import webdataset
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.flow import decode_flow_png
 from artmirror.train.prepare.shards import Sample, ShardFolder, StoredFlow, chunks_per_shard, encoded_chunk
-from tests.train.moving_clips import HEIGHT, WIDTH, pan
+from tests.fakes.moving_clips import HEIGHT, WIDTH, pan
 
 
 def samples(first: int, end: int) -> Iterator[Sample]:

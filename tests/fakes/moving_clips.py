@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.runtime.media import write_clip
-from tests.train.clip_dataset import texture
+from tests.fakes.clip_dataset import texture
+from tests.fakes.media import write_clip
 
 WIDTH, HEIGHT = 160, 96
 Frames = list[NDArray[np.uint8]]  # (HEIGHT, WIDTH, 3) BGR
