@@ -363,7 +363,7 @@ class TestBadInput:
         [
             ({}, {"device": "toaster"}, "there is no device 'toaster'; wanted cpu, cuda"),
             ({"precision": "fp16"}, {}, "fp16 training needs a CUDA GPU; use --precision bf16 or fp32"),
-            ({"photos_path": "/absent"}, {}, "/absent does not exist; name a folder of photos"),
+            ({"photos_path": "/absent"}, {}, "/absent does not exist; name one with --photos"),
             ({"painting_path": "/absent.png"}, {}, r"cannot read the picture /absent\.png: No such file"),
             ({"vgg_path": "/absent.pth"}, {}, r"VGG-19 weights /absent\.pth do not exist; fetch"),
         ],

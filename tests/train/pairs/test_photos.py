@@ -39,7 +39,7 @@ class TestMovedPhotos:
     def test_no_photos_and_no_folder_are_told(self, tmp_path: Path, make_config: MakeConfig) -> None:
         with pytest.raises(ArtmirrorError, match=r"holds no photos; wanted .bmp, .jpeg"):
             MovedPhotos(tmp_path, make_config())
-        with pytest.raises(ArtmirrorError, match="absent does not exist; name a folder of photos with --photos"):
+        with pytest.raises(ArtmirrorError, match="absent does not exist; name one with --photos"):
             MovedPhotos(tmp_path / "absent", make_config())
 
     def test_a_pair_depends_on_index_and_seed_alone(self, photos: Path, make_config: MakeConfig) -> None:
