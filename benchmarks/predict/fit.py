@@ -69,7 +69,7 @@ def fit_efficiencies(measured: Sequence[Measured], start: Efficiencies, source: 
     if len(measured) < FEWEST_NETWORKS:
         raise ArtmirrorError(
             f"got {len(measured)} measured networks; a fit wants at least {FEWEST_NETWORKS}, better eight: "
-            "measure more with st-bench A.onnx B.onnx ... --json FILE, and name them all"
+            "measure more with st-bench A.onnx B.onnx ... -o FILE.json, and name them all"
         )
     whole = _fit(measured, start, source)
     left_out = []
