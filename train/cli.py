@@ -31,19 +31,27 @@ if TYPE_CHECKING:  # imports torch, which takes seconds that --help should not
 _DEFAULTS = TrainConfig(painting_path="", photos_path="")
 _NOT_OF_THE_RUN = ("config", "save_config", "dry_run", "debug", "resume")
 _OF_MANY = {
-    *(
-        "paintings_path",
-        "photos_path",
-        "output",
-        "vgg_path",
-        "preset",
-        "network_changes",
-        "steps",
-        "learning_rate",
-        "seed",
-    ),
-    *("content_weight", "style_weight", "temporal_weight", "temporal_ramp", "precision", "device", "start_from"),
-    *("checkpoint_every", "resume", "dry_run", "debug"),
+    "paintings_path",
+    "photos_path",
+    "output",
+    "vgg_path",
+    "preset",
+    "network_changes",
+    "steps",
+    "learning_rate",
+    "seed",
+    "content_weight",
+    "style_weight",
+    "temporal_weight",
+    "temporal_ramp",
+    "precision",
+    "device",
+    "start_from",
+    "checkpoint_every",
+    "config",
+    "resume",
+    "dry_run",
+    "debug",
 }
 _OPTIONAL_PATHS = ("photos_path", "clips_path", "flow_weights_path", "vgg_path")
 
