@@ -51,6 +51,7 @@ def main() -> None:
         "-o",
         "--output",
         type=click.Path(path_type=Path),
+        metavar="FILE",
         help="File to write.  [default: NAME.onnx or NAME.ncnn.param]",
     ),
     cloup.option("--fp16", is_flag=True, help="Convolutions in FP16, normalisation in FP32: half the size."),
@@ -71,7 +72,8 @@ def main() -> None:
     cloup.option(
         "--pictures",
         type=click.Path(path_type=Path),
-        help="Folder of pictures for the check.  [default: three that come with the package]",
+        metavar="FOLDER",
+        help="Pictures for the check.  [default: three that come with the package]",
     ),
     cloup.option(
         "--verbose", is_flag=True, help="Print the precision of every node, and why; and TensorRT's messages."
@@ -101,7 +103,7 @@ def export(
     NAME.plan beside it, is built where a TensorRT is installed, for the GPU at hand or for those of --target. With
     NAME.onnx in place of a checkpoint, only the plan is built.
 
-    With --int8 --photos PHOTOS the ONNX is faster on a processor and a little less exact; no plan is made of it.
+    With --int8 --photos FOLDER the ONNX is faster on a processor and a little less exact; no plan is made of it.
 
     With --ncnn, two files for ncnn are written, which runs on any GPU with a Vulkan driver and on processors; --fp16
     stores their weights in FP16.
@@ -138,7 +140,7 @@ def export(
         _export_plan(output, wanted, library, verbose)
 
 
-@main.command(cls=Command, epilog="Example: st-export inspect --size 1280x720 starry.plan")
+@main.command(cls=Command, examples=("st-export inspect --size 1280x720 starry.plan",))
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--size", type=SizeType(), help="Size to estimate for.  [default: the plan's, or 640x360]")
 @click.option("--verbose", is_flag=True, help="Print every node and every layer.")

@@ -75,9 +75,7 @@ def _list_styles(ctx: click.Context, param: click.Parameter, value: bool) -> Non
 )
 @cloup.option_group(
     "Used first",
-    cloup.option(
-        "--camera", type=click.IntRange(0), metavar="N", help="Camera number.  [default: 0, if there is no --input]"
-    ),
+    cloup.option("--camera", type=click.IntRange(0), metavar="N", help="Camera number.  [default: 0, without --input]"),
     cloup.option(
         "--input",
         "input_uri",
@@ -196,7 +194,7 @@ def _check_usage(options: dict[str, Any]) -> tuple[str, list[str]]:
         raise click.UsageError("one engine is wanted: --engine FILE or --style NAME")
     if options["target_fps"] and options["quality"] not in (None, AUTO):
         raise click.UsageError(f"--target-fps is for --quality auto, not for {options['quality']}: leave out one")
-    source_uri = options["input_uri"] or str(options["camera"] or 0)  # nothing named: the first camera
+    source_uri = str(options["camera"] or 0) if options["input_uri"] is None else options["input_uri"]
     output_uris = list(options["output_uris"])
     if not output_uris:
         if not display_available():

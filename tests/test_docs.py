@@ -12,6 +12,7 @@ from torch.distributed.run import get_args_parser
 from artmirror.benchmarks.cli import main as st_bench
 from artmirror.export.cli import main as st_export
 from artmirror.runtime.cli import main as st_run
+from artmirror.runtime.common.command import Command
 from artmirror.train.cli import main as st_train
 from artmirror.train.data_cli import main as st_data
 from tests.draw_rooms import PICTURE, draw
@@ -63,6 +64,21 @@ def test_command_is_understood(page: str, line: str) -> None:
             except click.BadParameter as error:  # some look at once for the file, which stands for the reader's
                 if "does not exist" not in error.message:
                     raise
+
+
+def every_command() -> list[click.Command]:
+    return [
+        inner
+        for command in COMMANDS.values()
+        for inner in (command.commands.values() if isinstance(command, click.Group) else [command])
+    ]
+
+
+@pytest.mark.parametrize("command", every_command(), ids=lambda command: str(command.name))
+def test_every_option_has_a_help_and_every_command_examples(command: click.Command) -> None:
+    assert isinstance(command, Command)
+    assert not [option.opts for option in command.params if isinstance(option, click.Option) and not option.help]
+    assert command.examples
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

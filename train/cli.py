@@ -31,19 +31,27 @@ if TYPE_CHECKING:  # imports torch, which takes seconds that --help should not
 _DEFAULTS = TrainConfig(painting_path="", photos_path="")
 _NOT_OF_THE_RUN = ("config", "save_config", "dry_run", "debug", "resume")
 _OF_MANY = {
-    *(
-        "paintings_path",
-        "photos_path",
-        "output",
-        "vgg_path",
-        "preset",
-        "network_changes",
-        "steps",
-        "learning_rate",
-        "seed",
-    ),
-    *("content_weight", "style_weight", "temporal_weight", "temporal_ramp", "precision", "device", "start_from"),
-    *("checkpoint_every", "resume", "dry_run", "debug"),
+    "paintings_path",
+    "photos_path",
+    "output",
+    "vgg_path",
+    "preset",
+    "network_changes",
+    "steps",
+    "learning_rate",
+    "seed",
+    "content_weight",
+    "style_weight",
+    "temporal_weight",
+    "temporal_ramp",
+    "precision",
+    "device",
+    "start_from",
+    "checkpoint_every",
+    "config",
+    "resume",
+    "dry_run",
+    "debug",
 }
 _OPTIONAL_PATHS = ("photos_path", "clips_path", "flow_weights_path", "vgg_path")
 
@@ -222,7 +230,9 @@ _OPTIONAL_PATHS = ("photos_path", "clips_path", "flow_weights_path", "vgg_path")
         default=_DEFAULTS.ema_decay,
         help="Keep a running average of the weights, for instance 0.99; 0 for none.",
     ),
-    cloup.option("--seed", type=click.IntRange(0, (1 << 32) - 1), default=_DEFAULTS.seed, help="Of all chance."),
+    cloup.option(
+        "--seed", type=click.IntRange(0, (1 << 32) - 1), default=_DEFAULTS.seed, help="Two runs of one seed are alike."
+    ),
 )
 @cloup.option_group(
     "The machine",
@@ -271,6 +281,7 @@ def main(ctx: click.Context, /, **options: Any) -> None:
         return
     config, style, output = _resumed(ctx, options) if options["resume"] else _configured(options)
     if options["save_config"]:
+        ctx.params["precision"] = config.precision  # another machine would choose another one
         write_config(options["save_config"], ctx, leave_out=_NOT_OF_THE_RUN)
         click.echo(f"{options['save_config']}: go on with st-train --config {options['save_config']}")
         return
@@ -412,8 +423,7 @@ def _resumed(ctx: click.Context, options: dict[str, Any]) -> tuple[TrainConfig, 
         for parameter in ctx.command.params
         if parameter.name not in allowed
         and parameter.name is not None
-        and ctx.get_parameter_source(parameter.name)
-        in (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.DEFAULT_MAP)
+        and ctx.get_parameter_source(parameter.name) == click.core.ParameterSource.COMMANDLINE  # --config is one
     ]
     if given:
         raise click.UsageError(f"--resume takes the interrupted run's configuration; leave out {', '.join(given)}")

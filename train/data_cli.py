@@ -27,6 +27,7 @@ def main() -> None:
 @main.command(
     cls=Command,
     extra="data",
+    short_help="Download the videos of a page or a list.",
     examples=(
         "st-data collect https://example.org/films.html -o clips/ --max-size 200MB",
         "st-data collect list.txt -o clips/ --dry-run",
@@ -45,7 +46,13 @@ def main() -> None:
 )
 @cloup.option_group(
     "Politeness",
-    cloup.option("--rate", type=BytesType(per_second=True), default="5MB/s", help="Fastest download, bytes a second."),
+    cloup.option(
+        "--rate",
+        type=BytesType(per_second=True),
+        metavar="SIZE/s",
+        default="5MB/s",
+        help="Fastest download.",
+    ),
     cloup.option(
         "--delay",
         type=click.FloatRange(0, 3600),
@@ -114,6 +121,7 @@ def _summarise(outcomes: "list[Outcome]") -> None:
 @main.command(
     cls=Command,
     extra="data",
+    short_help="Cut videos into a dataset of clips.",
     examples=(
         "st-data prepare clips/ film.mkv -o dataset/ --holdout 0.1",
         "st-data prepare clips/ -o dataset/ --config rules.toml",

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
 
 from artmirror.runtime.common.command import EXIT_INTERRUPTED, StopOnSignals
 from artmirror.runtime.common.progress import bar
@@ -30,11 +31,13 @@ def training_bar(console: Console) -> Progress:
         console,
         TextColumn("step"),
         MofNCompleteColumn(),
-        BarColumn(),
-        TextColumn("{task.fields[losses]}"),
+        BarColumn(bar_width=16),
+        # What is left of the line is for the losses; the numbers beside them are never cut.
+        TextColumn("{task.fields[losses]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
+        expand=True,
     )
 
 
@@ -45,8 +48,10 @@ def shown_by(progress: Progress, steps: int) -> Callable[[Step], None]:
 
     def observe(report: Step) -> None:
         short = {"total_variation": "tv"}
-        losses = " ".join(f"{short.get(name, name)} {value:.4g}" for name, value in report.losses.items())
-        progress.update(task, completed=report.step, losses=losses)
+        terms = {name: f"{short.get(name, name)} {value:.4g}" for name, value in report.losses.items()}
+        losses = " ".join(terms.values())
+        total_first = sorted(terms, key=lambda name: name != "total")  # on a narrow terminal the others are cut off
+        progress.update(task, completed=report.step, losses=" ".join(terms[name] for name in total_first))
         if plain and (report.step % 50 == 0 or report.step == report.steps):  # a log file gets lines, not a bar
             progress.console.print(f"step {report.step}/{report.steps} {losses} {report.step_s:.2f} s/step")
 

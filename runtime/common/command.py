@@ -17,6 +17,13 @@ CONTEXT_SETTINGS: dict[str, Any] = {
     "show_default": True,
     "max_content_width": 120,  # columns
 }
+_METAVARS = {  # what stands for a value in the help, by the name of its type
+    "integer": "N",
+    "integer range": "N",
+    "float": "NUMBER",
+    "float range": "NUMBER",
+    "directory": "FOLDER",
+}
 
 
 class Command(cloup.Command):
@@ -34,6 +41,9 @@ class Command(cloup.Command):
         if examples:
             settings["epilog"] = "\n".join(["\b", "Examples:", *(f"  {example}" for example in examples)])
         super().__init__(*args, **settings)
+        for option in self.params:
+            if option.metavar is None:
+                option.metavar = _METAVARS.get(option.type.name)
         self.examples = tuple(examples)
         self._extra = extra
 

@@ -42,7 +42,8 @@ config_option = cloup.option(
     is_eager=True,
     expose_value=False,
     callback=_read,
-    help='Read options from a TOML file, as painting = "a.jpg"; paths in it are relative to it.',
+    help="Read options from a TOML file, each as NAME = VALUE without dashes; what stands on the command line wins. "
+    "Paths in it are relative to its folder.",
 )
 
 
@@ -92,10 +93,15 @@ def write_config(path: Path, ctx: click.Context, leave_out: Sequence[str]) -> No
         ArtmirrorError: the file cannot be written.
     """
     lines = [f"# Options of {ctx.info_name}; see {ctx.info_name} --help."]
+    told = None
     for key, option in _options(ctx.command).items():
         value = ctx.params.get(str(option.name))
         if option.name in leave_out or value is None or value == ():
             continue
+        group = getattr(option, "group", None)
+        if group is not None and group is not told:
+            lines += ["", f"# {group.title}"]
+            told = group
         if isinstance(option.type, click.Path):
             value = str(Path(value).absolute())
         entries = [_toml(entry) for entry in (value if option.multiple else (value,))]
@@ -109,4 +115,5 @@ def write_config(path: Path, ctx: click.Context, leave_out: Sequence[str]) -> No
 def _toml(value: Any) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return repr(value)
-    return json.dumps(value, ensure_ascii=False)  # JSON's booleans and strings are TOML's too
+    # JSON's booleans and strings are TOML's too, but for one character
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -139,6 +139,7 @@ def test_user_mistakes_are_one_line(tmp_path: Path) -> None:
     null = ("--output", "null:")
     for arguments, words in [
         (("--input", tmp_path / "absent.mp4", *null), "absent.mp4"),
+        (("--input", "", *null), "an empty name does not exist"),
         (("--input", text, *null), "text.mp4"),
         (("--camera", "97", *null), "camera"),
         (("--input", clip, "--engine", tmp_path / "absent.onnx", *null), "absent.onnx"),

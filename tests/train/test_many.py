@@ -220,6 +220,13 @@ class TestCommand:
         assert result.exit_code == 2
         assert told in result.stderr
 
+    def test_options_from_a_file(self, tmp_path: Path) -> None:
+        file = tmp_path / "many.toml"
+        file.write_text('paintings = "paintings"\nphotos = "/photos"\nsteps = 7\nprecision = "fp32"\n')
+        told = json.loads(self.invoke("--config", file, "--dry-run").stdout)
+        assert (told["paintings_path"], told["photos_path"]) == (str(tmp_path / "paintings"), "/photos")
+        assert told["steps"] == 7
+
 
 def vars_of(config: ManyConfig) -> dict[str, object]:
     return {name: getattr(config, name) for name in config.__dataclass_fields__}

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -88,10 +89,16 @@ class TestDryRun:
         assert f"st-train --config {file}" in saved.stdout
         told = invoke(*words.split(), "--title", 'The "Starry" Night', "--dry-run").stdout
         assert invoke("--config", file, "--dry-run").stdout == told
+        refused = invoke("--config", file, "--resume", "c.pt")
+        assert refused.stderr.endswith("--resume takes the interrupted run's configuration; leave out --config\n")
         assert json.loads(invoke("--config", file, "--steps", 12, "--dry-run").stdout)["steps"] == 12
-        assert (
-            "--resume takes the interrupted run's configuration" in invoke("--config", file, "--resume", "c.pt").stderr
-        )
+
+    def test_a_saved_configuration_holds_what_auto_chose(self, invoke: Invoke, tmp_path: Path) -> None:
+        file = tmp_path / "run.toml"
+        assert invoke("--painting", "a.jpg", "--photos", "b", "--save-config", file).exit_code == 0
+        told = json.loads(invoke("--painting", "a.jpg", "--photos", "b", "--dry-run").stdout)
+        assert tomllib.loads(file.read_text())["precision"] == told["precision"]
+        assert "\n# How it looks\npainting-size = 384\n" in file.read_text()
 
     def test_every_option_reaches_the_configuration(self, invoke: Invoke) -> None:
         options = (

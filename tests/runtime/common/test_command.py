@@ -27,7 +27,7 @@ def test_help_has_groups_and_ends_with_the_examples() -> None:
     told = CliRunner().invoke(grouped, ["-h"]).stdout
     blocks = [block.splitlines() for block in told.split("\n\n")[2:]]
     assert [block[0] for block in blocks] == ["What:", "How:", "Other:", "Examples:"]
-    assert blocks[0][1].split() == ["--size", "INTEGER", "How", "large.", "[default:", "3]"]
+    assert blocks[0][1].split() == ["--size", "N", "How", "large.", "[default:", "3]"]
     assert [line.split()[0] for line in blocks[2][1:]] == ["--version", "--debug", "-h,"]
     assert blocks[3][1:] == ["  st-try --size 1", "  st-try --size 2 --loud"]
 

@@ -49,7 +49,9 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     assert "PosixPath('/b.jpg')" in run("--config", file).stdout
 
 
-@pytest.mark.parametrize("title", ['a "quoted" \\ name', "Lys d'été \N{EM DASH} été", "two\nlines\tand \\u00e9"])
+@pytest.mark.parametrize(
+    "title", ['a "quoted" \\ name', "Lys d'été \N{EM DASH} été", "two\nlines\tand \\u00e9", "odd \x7f\x01"]
+)
 def test_what_is_written_gives_the_same_again(tmp_path: Path, title: str) -> None:
     file = tmp_path / "below" / "a.toml"
     file.parent.mkdir()
