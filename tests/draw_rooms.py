@@ -1,89 +1,131 @@
 """Draws docs/rooms.svg from the imports in the code: `PYTHONPATH=. python tests/draw_rooms.py`."""
 
-import ast
+import textwrap
+from collections.abc import Iterator
 from html import escape
-from itertools import count
+from importlib import import_module
+from itertools import pairwise
+
+import grimp
 
 from tests.places import ROOT
 
 PICTURE = ROOT / "docs" / "rooms.svg"
-ROOMS = ("train", "export", "runtime", "benchmarks")
-_WIDTH, _GAP, _TOP, _ROW = 236, 40, 96, 40
-_INK, _FAINT, _PAPER = "#22303c", "#6b7a88", "#fbfaf7"
-_COLOURS = {"train": "#c96f4a", "export": "#8a6fb0", "runtime": "#3f7fa8", "benchmarks": "#5d8f5a"}
-_WAY = ("sources", "engines", "sinks")  # a frame's way
+ROOMS = ("train", "export", "runtime", "benchmarks")  # as data goes
+FILES = ("starry.pt", "starry.onnx", "frames")  # what goes from each room to the next
+FRAMES_WAY = ("sources", "engines", "sinks")
+
+_WIDTH, _GAP, _MARGIN = 186, 76, 22
+_TOP, _HEAD, _ROW, _CHIP, _LANE = 44, 118, 48, 34, 46
+_INK, _FAINT, _PAPER = "#22303c", "#566573", "#fbfaf7"
+_COLOURS = {"train": "#b5562f", "export": "#7a5ca6", "runtime": "#2f6f99", "benchmarks": "#4a7d47"}
 
 
-def imports() -> dict[tuple[str, str], set[tuple[str, str]]]:
-    """Which wing imports which, as (room, wing); files at a room's top are the wing "" of it."""
-    found: dict[tuple[str, str], set[tuple[str, str]]] = {}
-    for room in ROOMS:
-        for path in sorted((ROOT / room).rglob("*.py")):
-            here = (room, path.relative_to(ROOT / room).parts[0] if path.parent.name != room else "")
-            known = found.setdefault(here, set())
-            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-                names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-                names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-                for name in names:
-                    parts = name.split(".")
-                    if parts[0] == "artmirror" and len(parts) > 1:
-                        wing = parts[2] if len(parts) > 2 and (ROOT / parts[1] / parts[2]).is_dir() else ""
-                        known.add((parts[1], wing))
-            known.discard(here)
+def graph() -> grimp.ImportGraph:
+    """Who imports whom, in the code as it is installed."""
+    return grimp.build_graph(*(f"artmirror.{room}" for room in ROOMS), cache_dir=None)
+
+
+def wings(modules: grimp.ImportGraph, room: str) -> list[str]:
+    """The wings of a room: a frame's way in its order, then the others by name."""
+    found = {
+        child.rpartition(".")[2] for child in modules.find_children(f"artmirror.{room}") if modules.find_children(child)
+    }
+    way = [wing for wing in FRAMES_WAY if room == "runtime" and wing in found]
+    return way + sorted(found - set(way))
+
+
+def between_rooms(modules: grimp.ImportGraph) -> dict[tuple[str, str], set[str]]:
+    """(room, other room that it imports) -> the parts of the other one that it takes: wings, and files at its top."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for importer in modules.modules:
+        for imported in modules.find_modules_directly_imported_by(importer):
+            room, (_, other, part) = importer.split(".")[1], (*imported.split("."), "")[:3]
+            if room != other and part:  # a room's own __init__ is imported with whatever is in it
+                found.setdefault((room, other), set()).add(part)
     return found
 
 
 def draw() -> str:
-    """The picture as SVG: a column for each room, its wings in it, and how many wings of a room import another room."""
-    found = imports()
-    wings = {room: sorted(wing for r, wing in found if r == room and wing) for room in ROOMS}
-    height = _TOP + _ROW * (max(map(len, wings.values())) + 1) + 190
-    width = len(ROOMS) * _WIDTH + (len(ROOMS) + 1) * _GAP
-    left = {room: _GAP + index * (_WIDTH + _GAP) for index, room in enumerate(ROOMS)}
+    """The picture as SVG: a column for each room with its wings, data above it, imports below it."""
+    modules = graph()
+    columns = {room: wings(modules, room) for room in ROOMS}
+    bottom = _TOP + _HEAD + _ROW * max(map(len, columns.values())) + 6
+    imports = between_rooms(modules)
+    importers = [room for room in ROOMS if any(importer == room for importer, _ in imports)]
+    width = len(ROOMS) * _WIDTH + (len(ROOMS) - 1) * _GAP + 2 * _MARGIN
+    height = bottom + 40 + _LANE * len(importers) + 8
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif">',
         f'<title>The rooms of artmirror</title><rect width="{width}" height="{height}" fill="{_PAPER}"/>',
-        '<defs><marker id="a" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-        f'<path d="M0 0 8 4 0 8z" fill="{_INK}"/></marker></defs>',
-        _text(_GAP, 40, "Data goes from left to right, by file. Arrows below the rooms are imports.", 17, _FAINT),
     ]
-    bottom = _TOP + _ROW * (max(map(len, wings.values())) + 1)
-    for room in ROOMS:
-        x, colour = left[room], _COLOURS[room]
-        lines.append(f'<rect x="{x}" y="{_TOP - 34}" width="{_WIDTH}" height="{bottom - _TOP + 46}" rx="12" ')
-        lines.append(f'fill="{colour}" fill-opacity="0.13" stroke="{colour}" stroke-width="1.5"/>')
-        lines.append(_text(x + 16, _TOP - 8, f"{room}/", 20, colour, bold=True))
-        for row, wing in enumerate(wings[room]):
-            y = _TOP + 8 + row * _ROW
-            lines.append(f'<rect x="{x + 14}" y="{y}" width="{_WIDTH - 28}" height="30" rx="7" fill="white" ')
-            lines.append(f'stroke="{colour}" stroke-opacity="0.55"/>')
-            step = f"  {_WAY.index(wing) + 1}." if room == "runtime" and wing in _WAY else ""
-            lines.append(_text(x + 26, y + 20, wing, 15, _INK))
-            if step:
-                lines.append(_text(x + _WIDTH - 62, y + 20, f"step {step.strip()}", 12, _FAINT))
-    # Imports between rooms, a line each, with the number of wings (the room's top counts as one) that hold them.
-    level = count(1)
-    for room in reversed(ROOMS):
-        for other in ROOMS:
-            holders = sorted(
-                wing for (r, wing), known in found.items() if r == room and any(o == other for o, _ in known)
-            )
-            if room == other or not holders:
-                continue
-            y = bottom + 14 + 24 * next(level)
-            start, end = left[room] + _WIDTH / 2, left[other] + _WIDTH / 2
-            lines.append(f'<path d="M{start} {y}H{end}" stroke="{_INK}" stroke-width="1.4" marker-end="url(#a)"/>')
-            lines.append(f'<circle cx="{start}" cy="{y}" r="3.5" fill="{_COLOURS[room]}"/>')
-            told = f"{room} imports {other} ({len(holders)})"
-            lines.append(_text((start + end) / 2, y - 4, told, 12, _FAINT, middle=True))
+    for room, wing_names in columns.items():
+        lines += _column(room, wing_names, bottom)
+    for (room, other), name in zip(pairwise(ROOMS), FILES, strict=True):
+        start, end = _left(room) + _WIDTH, _left(other)
+        y = _TOP + 26
+        lines.append(_text((start + end) / 2, y - 9, name, 13, _INK, middle=True))
+        lines.append(f'<path d="M{start + 6} {y}H{end - 8}" stroke="{_INK}" stroke-width="2.5"/>')
+        lines.append(f'<path d="M{end - 12} {y - 6}l9 6l-9 6z" fill="{_INK}"/>')
+    lines += _frames_way(modules, columns["runtime"])
+    for lane, room in enumerate(importers):
+        taken = {other: imports[room, other] for other in ROOMS if (room, other) in imports}
+        lines += _lane(room, taken, bottom, bottom + 40 + _LANE * lane, offset=44 * (lane - 1))
     lines.append("</svg>\n")
     return "\n".join(lines)
+
+
+def _left(room: str) -> int:
+    return _MARGIN + ROOMS.index(room) * (_WIDTH + _GAP)
+
+
+def _column(room: str, wing_names: list[str], bottom: int) -> Iterator[str]:
+    x, colour = _left(room), _COLOURS[room]
+    yield f'<rect x="{x}" y="{_TOP}" width="{_WIDTH}" height="{bottom - _TOP}" rx="12" '
+    yield f'fill="{colour}" fill-opacity="0.12" stroke="{colour}" stroke-width="1.5"/>'
+    yield _text(x + 14, _TOP + 32, f"{room}/", 22, colour, bold=True)
+    sentence = str(import_module(f"artmirror.{room}").__doc__).partition(".")[0]
+    for row, words in enumerate(textwrap.wrap(sentence, 23)[:3]):
+        yield _text(x + 14, _TOP + 56 + 18 * row, words, 14, _FAINT)
+    for row, wing in enumerate(wing_names):
+        y = _TOP + _HEAD + row * _ROW
+        yield f'<rect x="{x + 12}" y="{y}" width="{_WIDTH - 24}" height="{_CHIP}" rx="8" fill="white" '
+        yield f'stroke="{colour}" stroke-opacity="0.6"/>'
+        yield _text(x + 24, y + 23, wing, 17, _INK)
+
+
+def _frames_way(modules: grimp.ImportGraph, wing_names: list[str]) -> Iterator[str]:
+    """Arrows down the runtime, between the wings that the pipeline hands a frame through."""
+    pipeline = modules.find_modules_directly_imported_by("artmirror.runtime.pipeline")
+    walked = [wing for wing in FRAMES_WAY if f"artmirror.runtime.{wing}.base" in pipeline]
+    x = _left("runtime") + _WIDTH / 2
+    for wing in walked[:-1]:
+        y = _TOP + _HEAD + wing_names.index(wing) * _ROW + _CHIP
+        colour = _COLOURS["runtime"]
+        yield f'<path d="M{x} {y}v7" stroke="{colour}" stroke-width="2.5"/>'
+        yield f'<path d="M{x - 6} {y + 5}h12l-6 9z" fill="{colour}"/>'
+
+
+def _lane(room: str, taken: dict[str, set[str]], bottom: int, y: int, offset: int) -> Iterator[str]:
+    """A line from a room to all that it imports, with a tip below each of them."""
+    colour = _COLOURS[room]
+    start = _left(room) + _WIDTH / 2 + offset
+    ends = {other: _left(other) + _WIDTH / 2 + offset for other in taken}
+    reach = (min([start, *ends.values()]), max([start, *ends.values()]))
+    yield f'<path d="M{reach[0]} {y}H{reach[1]}M{start} {bottom}V{y}" stroke="{colour}" stroke-width="2" fill="none"/>'
+    yield f'<circle cx="{start}" cy="{bottom}" r="5" fill="{colour}"/>'
+    for end in ends.values():
+        yield f'<path d="M{end} {y}V{bottom + 9}" stroke="{colour}" stroke-width="2"/>'
+        yield f'<path d="M{end - 6} {bottom + 12}h12l-6 -10z" fill="{colour}"/>'
+    named = [f"{other}/{parts.copy().pop()}" if len(parts) == 1 else other for other, parts in taken.items()]
+    words = f"{room} imports {', '.join(named)}"
+    yield _text(_left(ROOMS[0]) + _WIDTH / 2 + 56, y + 18, words, 15, colour)  # no line goes down there
 
 
 def _text(x: float, y: float, words: str, size: int, colour: str, *, bold: bool = False, middle: bool = False) -> str:
     style = ' font-weight="bold"' if bold else ""
     style += ' text-anchor="middle"' if middle else ""
-    return f'<text x="{x}" y="{y}" font-size="{size}" fill="{colour}"{style}>{escape(words)}</text>'
+    return f'<text x="{x:g}" y="{y:g}" font-size="{size}" fill="{colour}"{style}>{escape(words)}</text>'
 
 
 if __name__ == "__main__":
