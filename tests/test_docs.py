@@ -3,7 +3,10 @@
 import contextlib
 import re
 import shlex
+import tomllib
+from importlib import import_module
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 import pytest
@@ -15,12 +18,12 @@ from artmirror.runtime.cli import main as st_run
 from artmirror.runtime.common.command import Command
 from artmirror.train.cli import main as st_train
 from artmirror.train.data_cli import main as st_data
-from tests.draw_rooms import PICTURE, draw
+from tests.draw_rooms import FRAMES_WAY, PICTURE, ROOMS, between_rooms, draw, graph, wings
 from tests.places import ROOT
 
 README = ROOT / "README.md"
 PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-MEASURED = sorted((ROOT / "docs" / "measurements").glob("*.md"))
+MEASURED = sorted((ROOT / "docs" / "measurements").rglob("*.md"))
 COMMANDS: dict[str, click.Command] = {
     "st-data": st_data,
     "st-train": st_train,
@@ -28,18 +31,18 @@ COMMANDS: dict[str, click.Command] = {
     "st-run": st_run,
     "st-bench": st_bench,
 }
-LINES = sorted(
-    {
-        (page.name, line)
-        for page in [
-            *PAGES,
-            *MEASURED,
-            ROOT / "train" / "styles" / "README.md",
-            ROOT / "benchmarks" / "networks" / "README.md",
-        ]
-        for line in re.findall(r"^    (st-\w+.*)$", page.read_text("utf-8").replace("\\\n", " "), re.MULTILINE)
-    }
-)
+TEXTS = [*PAGES, *MEASURED, ROOT / "train" / "styles" / "README.md", ROOT / "benchmarks" / "networks" / "README.md"]
+
+
+def lines(page: Path) -> set[str]:
+    """Command lines of a page, in blocks and within sentences; torchrun's from the command that it starts."""
+    text = page.read_text("utf-8").replace("\\\n", " ")
+    found = re.findall(r"^    (?:torchrun .* --no-python )?(st-\w+.*|python -m artmirror.*)$", text, re.MULTILINE)
+    found += re.findall(r"`((?:st-\w+|python -m artmirror[\w.]*) -[^`]*)`", re.sub(r"\n(?=\S)", " ", text))
+    return set(found)
+
+
+LINES = sorted((page.relative_to(ROOT).as_posix(), line) for page in TEXTS for line in lines(page))
 
 
 def test_there_are_commands_to_check() -> None:
@@ -50,7 +53,11 @@ def test_there_are_commands_to_check() -> None:
 @pytest.mark.parametrize(("page", "line"), LINES)
 def test_command_is_understood(page: str, line: str) -> None:
     name, *arguments = shlex.split(line, comments=True)
-    command = COMMANDS[name]
+    if name == "python":
+        command = import_module(arguments[1]).main
+        name, arguments = arguments[1], arguments[2:]
+    else:
+        command = COMMANDS[name]
     if "--config" in arguments:  # reads the file at once
         at = arguments.index("--config")
         del arguments[at : at + 2]
@@ -96,14 +103,37 @@ def test_options_named_in_the_text_exist(page: Path) -> None:
     assert named <= known, named - known
 
 
-@pytest.mark.parametrize("page", [*PAGES, *MEASURED], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, *MEASURED, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
 def test_pictures_pages_and_files_exist(page: Path) -> None:
     text = page.read_text("utf-8")
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
-        if not target.startswith("https://"):
+        if "://" in target:
+            address = urlsplit(target)
+            assert address.scheme == "https", target
+            assert re.fullmatch(r"[\w-]+(\.[\w-]+)+", address.netloc), target
+            assert not re.search(r"\s", target), target
+        else:
             assert (page.parent / target).exists(), target
     for path in re.findall(r"`((?:train|export|runtime|tests|benchmarks|docs)/[\w/.-]*)`", text):
         assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize(
+    ("page", "name", "sub_name"), [("train.md", "st-train", None), ("data.md", "st-data", "prepare")]
+)
+def test_options_from_a_file_are_understood(page: str, name: str, sub_name: str | None, tmp_path: Path) -> None:
+    command = COMMANDS[name]
+    if isinstance(command, click.Group) and sub_name:
+        command = command.commands[sub_name]
+    examples = re.findall(r"^```toml\n(.*?)^```$", (ROOT / "docs" / page).read_text("utf-8"), re.S | re.M)
+    assert examples
+    for example in examples:
+        path = tmp_path / "options.toml"
+        path.write_text(example, "utf-8")
+        context = command.make_context(
+            name, ["--config", str(path), *(["clips/", "-o", "dataset/"] if sub_name else [])]
+        )
+        assert len(context.default_map or ()) == len(tomllib.loads(example))
 
 
 def test_the_first_page_is_short_and_plain() -> None:
@@ -123,6 +153,12 @@ def test_every_study_is_told() -> None:
             assert f"python -m artmirror.benchmarks.studies.{path.stem}" in told
 
 
+def test_programs_named_with_python_m_exist() -> None:
+    for page in TEXTS:
+        for name in re.findall(r"python -m (artmirror[\w.]+\w)", page.read_text("utf-8")):
+            assert callable(import_module(name).main), name
+
+
 def test_every_page_is_on_the_site() -> None:
     site = (ROOT / "mkdocs.yml").read_text("utf-8")
     for page in (*(ROOT / "docs").glob("*.md"), *MEASURED):
@@ -131,3 +167,25 @@ def test_every_page_is_on_the_site() -> None:
 
 def test_the_picture_of_the_rooms_is_that_of_the_code() -> None:
     assert PICTURE.read_text("utf-8") == draw(), "PYTHONPATH=. python tests/draw_rooms.py"
+
+
+def test_the_rooms_import_as_the_contracts_allow() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["name"].startswith("Rooms:"))
+    height = {layer.removeprefix("artmirror."): -at for at, layer in enumerate(layers)}
+    assert set(height) == set(ROOMS)
+    imports = between_rooms(graph())
+    assert imports
+    for room, other in imports:
+        assert height[room] > height[other], (room, other)
+    assert imports["train", "runtime"] == {"common"}
+
+
+def test_the_picture_has_every_wing_and_a_frames_way() -> None:
+    modules = graph()
+    for room in ROOMS:
+        folders = {path.parent.name for path in (ROOT / room).glob("*/__init__.py")}
+        assert set(wings(modules, room)) == folders
+    assert wings(modules, "runtime")[: len(FRAMES_WAY)] == list(FRAMES_WAY)
+    pipeline = modules.find_modules_directly_imported_by("artmirror.runtime.pipeline")
+    assert {f"artmirror.runtime.{wing}.base" for wing in FRAMES_WAY} <= pipeline
