@@ -23,7 +23,7 @@ def read_measured(record_paths: Sequence[Path], engine_paths: Sequence[Path]) ->
     A frame's time is one over the median FPS of the rounds, with the engine kept full.
 
     Args:
-        record_paths: Written by st-bench --json, with the machine's roofs.
+        record_paths: Written by st-bench -o FILE.json, with the machine's roofs.
         engine_paths: The .onnx files that were measured, found again by their checksums.
 
     Raises:

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from artmirror.benchmarks.records.environment import Environment
-from artmirror.benchmarks.records.json_file import check_version, parse, read_text, write_text
-from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.benchmarks.records.json_file import open_record, read_text, write_text
 
 KIND = "gpu"
 FORMAT_VERSION = 1
@@ -76,19 +75,13 @@ class GpuSession:
         Raises:
             ArtmirrorError: the text is no such session, or of a version that is not read here.
         """
-        values = parse(text, source)
-        if not isinstance(values, dict) or values.get("kind") != KIND:
-            raise ArtmirrorError(f"{source} is no record of st-bench gpu; measure again with -o FILE.json")
-        check_version(values.get("format_version"), FORMAT_VERSION, source)
-        try:
+        with open_record(text, source, KIND, FORMAT_VERSION, "st-bench gpu") as values:
             return cls(
                 environment=Environment.from_json(values["environment"]),
                 device=dict(values["device"]),
                 rows=tuple(Row.from_json(row) for row in values["rows"]),
                 ceilings=dict(values["ceilings"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise ArtmirrorError(f"{source} is a damaged record of st-bench ({error}); measure again") from None
 
 
 def write_gpu(session: GpuSession, path: Path) -> None:

@@ -1,6 +1,8 @@
 """The JSON files of all kinds of records: read, checked and written in one way."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,22 +34,31 @@ def write_text(text: str, path: Path) -> None:
         raise ArtmirrorError(f"cannot write {path}: {error.strerror}; name another file with -o") from None
 
 
-def parse(text: str, source: str) -> Any:
-    """The values in a record's text.
+@contextmanager
+def open_record(text: str, source: str, kind: str, version: int, command: str) -> Iterator[dict[str, Any]]:
+    """The values in a record's text; what is amiss while they are taken apart is told in one line.
 
     Args:
         source: The file's name, for errors.
+        kind: What the record has to be, as its `kind` says.
+        version: The one that is read here: nothing older was ever released.
+        command: What writes such records, for errors.
 
     Raises:
-        ArtmirrorError: the text is no JSON.
+        ArtmirrorError: the text is no such record, of another version, or something is missing or wrong in it.
     """
     try:
-        return json.loads(text)
+        values = json.loads(text)
     except json.JSONDecodeError as error:
         raise ArtmirrorError(f"{source} is no record of st-bench ({error}); measure again with -o FILE.json") from None
-
-
-def check_version(version: object, wanted: int, source: str) -> None:
-    """Raise ArtmirrorError where a record is of a version that is not read here."""
-    if version != wanted:
-        raise ArtmirrorError(f"{source} has record version {version}; this artmirror reads {wanted}: measure again")
+    if not isinstance(values, dict) or not {"format_version", "kind"} <= values.keys():
+        raise ArtmirrorError(f"{source} is no record of {command}; measure again with -o FILE.json")
+    if values["kind"] != kind:
+        raise ArtmirrorError(f"{source} is a record of kind {values['kind']}; one of {kind} is wanted")
+    if values["format_version"] != version:
+        found = values["format_version"]
+        raise ArtmirrorError(f"{source} has record version {found}; this artmirror reads {version}: measure again")
+    try:
+        yield values
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtmirrorError(f"{source} is a damaged record of st-bench ({error}); measure again") from None

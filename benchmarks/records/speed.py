@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from artmirror.benchmarks.records.environment import Environment
-from artmirror.benchmarks.records.json_file import check_version, parse, read_text, write_text
-from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.benchmarks.records.json_file import open_record, read_text, write_text
 
 KIND = "speed"  # tells these files from those of `records/temporal.py`
 FORMAT_VERSION = 3  # the one that is read: nothing older was ever released
@@ -138,13 +137,7 @@ class Session:
         Raises:
             ArtmirrorError: the text is no session, or of a version that is not read here.
         """
-        values = parse(text, source)
-        if not isinstance(values, dict) or "format_version" not in values:
-            raise ArtmirrorError(f"{source} is no record of st-bench; measure again with -o FILE.json")
-        if values.get("kind", KIND) != KIND:
-            raise ArtmirrorError(f"{source} is a record of kind {values['kind']}; one of speed is wanted")
-        check_version(values["format_version"], FORMAT_VERSION, source)
-        try:
+        with open_record(text, source, KIND, FORMAT_VERSION, "st-bench") as values:
             return cls(
                 environment=Environment.from_json(values["environment"]),
                 records=tuple(_record(record) for record in values["records"]),
@@ -152,8 +145,6 @@ class Session:
                 starts=tuple(_start_record(record) for record in values["starts"]),
                 omissions=tuple(values["omissions"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise ArtmirrorError(f"{source} is a damaged record of st-bench ({error}); measure again") from None
 
 
 def write_session(session: Session, path: Path) -> None:

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from artmirror.benchmarks.records.environment import Environment
-from artmirror.benchmarks.records.json_file import check_version, parse, read_text, write_text
-from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.benchmarks.records.json_file import open_record, read_text, write_text
 
 KIND = "temporal"  # tells these files from those of `records/speed.py`
 FORMAT_VERSION = 4  # the one that is read: nothing older was ever released
@@ -127,11 +126,7 @@ class TemporalSession:
         Raises:
             ArtmirrorError: the text is no such session, or of a version that is not read here.
         """
-        values = parse(text, source)
-        if not isinstance(values, dict) or values.get("kind") != KIND:
-            raise ArtmirrorError(f"{source} is no record of st-bench temporal; measure again with -o FILE.json")
-        check_version(values.get("format_version"), FORMAT_VERSION, source)
-        try:
+        with open_record(text, source, KIND, FORMAT_VERSION, "st-bench temporal") as values:
             return cls(
                 environment=Environment.from_json(values["environment"]),
                 steps=tuple(values["steps"]),
@@ -140,8 +135,6 @@ class TemporalSession:
                 painters=tuple(_painter(entry) for entry in values["painters"]),
                 lpips=None if values["lpips"] is None else LpipsWeights(**values["lpips"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise ArtmirrorError(f"{source} is a damaged record of st-bench ({error}); measure again") from None
 
 
 def write_temporal(session: TemporalSession, path: Path) -> None:
