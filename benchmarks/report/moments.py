@@ -9,6 +9,7 @@ import numpy as np
 
 from artmirror.benchmarks.records.temporal import TemporalSession
 from artmirror.benchmarks.temporal.kept_frames import KeptFrames
+from artmirror.runtime.common.pictures import encode_picture
 from artmirror.runtime.common.pixels import Pixels
 
 _WORST = 4  # moments
@@ -123,6 +124,7 @@ def _data(picture: Pixels, kind: str) -> str:
     scale = min(1.0, _WIDTH[kind] / width)
     size: Sequence[int] = (round(width * scale), round(height * scale))
     small = picture if scale == 1 else cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    encoded, data = cv2.imencode(".webp", small, (cv2.IMWRITE_WEBP_QUALITY, _QUALITY))
-    assert encoded  # WebP takes any picture of this size
-    return "data:image/webp;base64," + b64encode(data.tobytes()).decode()
+    return (
+        "data:image/webp;base64,"
+        + b64encode(encode_picture(small.astype(np.uint8, copy=False), ".webp", _QUALITY)).decode()
+    )

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import click
 
+from artmirror.benchmarks.arguments import check_output, write_report
 from artmirror.benchmarks.grid import Grid, markdown_grid
 from artmirror.benchmarks.records.temporal import TemporalSession
 from artmirror.benchmarks.studies.training_runs import Recipe, Run, figure, judge_runs, run_options, train_runs
 from artmirror.benchmarks.temporal.summary import mean_content, mean_style, ratio, temporal_error
 from artmirror.runtime.common.command import Command, common_options
-from artmirror.runtime.common.files import write_whole
 
 RECIPE = "--steps 700 --pairs 2 --crop 192 --preview-every 0"
 _OFF = "off"
@@ -41,7 +41,7 @@ RUNS = (
 )
 
 
-@click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.command(cls=Command)
 @run_options(RUNS)
 @click.option("--clips", type=click.Path(exists=True, path_type=Path), help="Dataset of st-data prepare --store-flow.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the table as Markdown.")
@@ -58,13 +58,14 @@ def main(
     debug: bool,
 ) -> None:
     """Train the runs that FOLDER lacks, and compare all that it has."""
+    check_output("--output", output)
     recipe = Recipe(RECIPE, painting.absolute(), photos.absolute(), vgg.absolute(), clips and clips.absolute())
     there = train_runs(folder, RUNS, recipe, only)
     page = markdown(there, judge_runs(folder, there, recipe, sequences))
     if output is None:
         click.echo(page)
     else:
-        write_whole(output, page.encode())
+        write_report(output, page)
 
 
 def markdown(runs: Sequence[Run], session: TemporalSession) -> str:

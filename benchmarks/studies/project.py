@@ -8,8 +8,6 @@ The user's own programs do the work and are read by file. Everything is measured
 records holds one whole run or the one before.
 """
 
-import hashlib
-import json
 import shlex
 import shutil
 from collections.abc import Sequence
@@ -19,11 +17,11 @@ from pathlib import Path
 import click
 
 from artmirror.benchmarks.arguments import write_report
-from artmirror.benchmarks.records.json_file import write_text
 from artmirror.benchmarks.studies.project_tables import NETWORKS, SPEED, TEMPORAL, fill, tables
 from artmirror.benchmarks.studies.training_runs import call
 from artmirror.runtime.common.command import Command, common_options
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.files import file_sha256
 from artmirror.runtime.gallery.variants import variants
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,7 +61,7 @@ FULL = Effort(rounds=5, frames=25, clips=CLIPS, clip_frames=20)
 QUICK = Effort(rounds=2, frames=6, clips=CLIPS[:1], clip_frames=7)
 
 
-@click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.command(cls=Command)
 @click.option("--data", type=click.Path(path_type=Path), metavar="FOLDER", help="Holds clips, weights, styles, peers.")
 @click.option("--quick", is_flag=True, help="Few frames, into build/bench-quick/docs: to see whether all of it works.")
 @click.option("--readme", is_flag=True, help="Measure nothing; write the tables in README and docs from the records.")
@@ -103,8 +101,9 @@ def measure_project(data: Path, work: Path, output: Path, effort: Effort) -> Non
     for command in commands(data, work, engines, effort):
         click.echo(shlex.join(command), err=True)
         call(command)
-    hashes = {path.relative_to(ROOT).as_posix(): sha256(path) for path in (*engines, *checkpoints, *MOSAICS)}
-    write_text(json.dumps(hashes, indent=1), work / NETWORKS)
+    measured = (*engines, *checkpoints, *MOSAICS)
+    sums = [f"{file_sha256(path)}  {path.relative_to(ROOT).as_posix()}\n" for path in measured]
+    write_report(work / NETWORKS, "".join(sums))
     output.mkdir(parents=True, exist_ok=True)
     for name in (*record_names(), NETWORKS, "report.md", "report.html"):
         shutil.copyfile(work / name, output / name)
@@ -189,18 +188,12 @@ def temporal_commands(data: Path, work: Path, engines: Sequence[Path], effort: E
     ]
 
 
-def sha256(path: Path) -> str:
-    """Of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def check_networks(records: Path) -> None:
     """Raise ArtmirrorError where nothing was measured, or a file of the project is not what was measured any more."""
     if not (records / NETWORKS).is_file():
         raise ArtmirrorError(f"{records} holds no records yet; measure first: make bench")
-    known = json.loads((records / NETWORKS).read_text(encoding="utf-8"))
-    changed = [name for name, value in known.items() if not (ROOT / name).is_file() or sha256(ROOT / name) != value]
+    sums = [line.split("  ", 1) for line in (records / NETWORKS).read_text(encoding="utf-8").splitlines()]
+    changed = [name for value, name in sums if not (ROOT / name).is_file() or file_sha256(ROOT / name) != value]
     if changed:
         raise ArtmirrorError(f"{', '.join(changed)} changed since {records} was measured; measure again: make bench")
 

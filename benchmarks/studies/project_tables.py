@@ -26,7 +26,7 @@ from artmirror.runtime.common.errors import ArtmirrorError
 
 SPEED = {"default": "speed.json", "fp32": "speed-fp32.json", "live": "speed-live.json"}
 TEMPORAL = {"variants": "temporal-variants.json", "mosaic": "temporal-mosaic.json"}
-NETWORKS = "networks.json"  # path from the project's root -> SHA-256 of what was measured
+NETWORKS = "networks.sha256"  # what was measured: lines of sha256sum, paths from the project's root
 
 _REPORT = "report.md"  # in tables, until the page that they stand on is known
 _BLOCK = re.compile(r"^(<!-- bench: ([\w-]+) -->\n)(.*?)^(<!-- /bench -->)$", re.MULTILINE | re.DOTALL)

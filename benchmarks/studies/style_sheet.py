@@ -10,23 +10,24 @@ import click
 import cv2
 import numpy as np
 
+from artmirror.benchmarks.arguments import check_output
 from artmirror.benchmarks.temporal.painters import EnginePainter
 from artmirror.runtime.common.command import Command, common_options
-from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.common.files import write_whole
+from artmirror.runtime.common.pictures import read_picture, save_picture
 from artmirror.runtime.common.pixels import Pixels
 from artmirror.runtime.formats.manifest import read_manifest
 from artmirror.runtime.gallery.bundled import bundled_styles
 
 _THREADS = 2
 CELL_WIDTH_PX = 300
+JPEG_QUALITY = 88  # of 100: a sheet is looked at on a page
 _CAPTION_HEIGHT_PX = 46
 _GAP_PX = 10
 _THUMBNAIL_WIDTH_PX = 256
 _PAPER, _INK, _FADED = (255, 255, 255), (32, 32, 32), (110, 110, 110)  # BGR
 
 
-@click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.command(cls=Command)
 @click.argument("photos", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The sheet, JPEG or PNG.")
 @click.option("--columns", type=click.IntRange(1), default=5, help="Styles beside each other.")
@@ -34,6 +35,7 @@ _PAPER, _INK, _FADED = (255, 255, 255), (32, 32, 32), (110, 110, 110)  # BGR
 @common_options("style_sheet")
 def main(photos: tuple[Path, ...], output: Path, columns: int, thumbnails: Path | None, debug: bool) -> None:
     """Paint PHOTOS in every bundled style, one under the other, with title, artist and year."""
+    check_output("--output", output)
     frames = [read_picture(path) for path in photos]
     cells = []
     for name, path in bundled_styles().items():
@@ -41,8 +43,8 @@ def main(photos: tuple[Path, ...], output: Path, columns: int, thumbnails: Path 
         cells.append(cell(painted, manifest.title, f"{manifest.artist}, {manifest.year}"))
         if thumbnails is not None:
             thumbnails.mkdir(parents=True, exist_ok=True)
-            write_picture(thumbnails / f"{name}.jpg", _to_width(painted[0], _THUMBNAIL_WIDTH_PX))
-    write_picture(output, sheet(cells, columns))
+            save_picture(_to_width(painted[0], _THUMBNAIL_WIDTH_PX), thumbnails / f"{name}.jpg", JPEG_QUALITY)
+    save_picture(sheet(cells, columns), output, JPEG_QUALITY)
 
 
 def paint(path: Path, frame: Pixels) -> Pixels:
@@ -80,31 +82,6 @@ def sheet(cells: list[Pixels], columns: int) -> Pixels:
 def _to_width(pixels: Pixels, width: int) -> Pixels:
     size = (width, round(pixels.shape[0] * width / pixels.shape[1]))
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def read_picture(path: Path) -> Pixels:
-    """A picture, (H, W, 3) uint8 BGR.
-
-    Raises:
-        ArtmirrorError: OpenCV cannot read it.
-    """
-    pixels = cv2.imread(str(path))
-    if pixels is None:
-        raise ArtmirrorError(f"{path} is not a picture that OpenCV reads; name a JPEG or PNG")
-    return np.asarray(pixels, np.uint8)
-
-
-def write_picture(path: Path, pixels: Pixels) -> None:
-    """Write a JPEG or PNG whole or not at all.
-
-    Raises:
-        ArtmirrorError: it cannot be written.
-    """
-    options = [cv2.IMWRITE_JPEG_QUALITY, 88] if path.suffix.lower() in (".jpg", ".jpeg") else []
-    try:
-        write_whole(path, cv2.imencode(path.suffix, pixels, options)[1].tobytes())
-    except (OSError, cv2.error) as error:
-        raise ArtmirrorError(f"cannot write {path}: {error}; name a .jpg or .png in a folder that is there") from None
 
 
 if __name__ == "__main__":

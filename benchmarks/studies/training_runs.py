@@ -62,7 +62,11 @@ def run_options(runs: Sequence[Run]) -> Callable[[Callable[..., Any]], Callable[
                     "--sequence", "sequences", multiple=True, required=True, help="Measure on it, as st-bench temporal."
                 ),
                 click.option(
-                    "--only", multiple=True, type=click.Choice([run.name for run in runs]), help="Train these alone."
+                    "--only",
+                    multiple=True,
+                    type=click.Choice([run.name for run in runs]),
+                    metavar="RUN",
+                    help=f"Train this one alone, as {runs[0].name}; may be given more than once.",
                 ),
             )
         ):

@@ -17,7 +17,7 @@ import numpy as np
 from artmirror.benchmarks.arguments import check_output, write_report
 from artmirror.benchmarks.records.speed import Session, write_session
 from artmirror.benchmarks.records.temporal import TemporalSession
-from artmirror.benchmarks.studies.style_sheet import CELL_WIDTH_PX, cell, paint, read_picture, sheet, write_picture
+from artmirror.benchmarks.studies.style_sheet import CELL_WIDTH_PX, JPEG_QUALITY, cell, paint, sheet
 from artmirror.benchmarks.studies.training_runs import (
     Recipe,
     Run,
@@ -33,6 +33,7 @@ from artmirror.benchmarks.studies.variants_report import REFERENCE, caption, mar
 from artmirror.benchmarks.studies.variants_speed import measure_variants
 from artmirror.runtime.common.command import Command, common_options
 from artmirror.runtime.common.option_types import SizeType
+from artmirror.runtime.common.pictures import read_picture, save_picture
 from artmirror.runtime.common.pixels import Pixels
 from artmirror.runtime.formats.ncnn import ncnn_pair
 
@@ -74,7 +75,7 @@ RUNS = (
 )
 
 
-@click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.command(cls=Command)
 @run_options(RUNS)
 @click.option(
     "--picture",
@@ -119,7 +120,7 @@ def main(
     temporal = judge_runs(folder, there, recipe, sequences)
     costs = {run.name: read_costs(onnx_path(folder, run), checkpoint_path(folder, run), size) for run in there}
     painted = output.with_suffix(".jpg")
-    write_picture(painted, sheet(picture_cells(folder, there, pictures, speed, temporal), _COLUMNS))
+    save_picture(sheet(picture_cells(folder, there, pictures, speed, temporal), _COLUMNS), painted, JPEG_QUALITY)
     write_report(output, markdown(there, RECIPE, costs, speed, temporal, painted.name))
 
 
@@ -152,7 +153,7 @@ def picture_cells(
     for run in runs:
         painted = {name: paint(onnx_path(folder, run), picture) for name, picture in pictures.items()}
         for name, picture in painted.items():
-            write_picture(kept / f"{run.name}-{name}.png", picture)
+            save_picture(picture, kept / f"{run.name}-{name}.png")
         cells.append(_cell(list(painted.values()), run.name, caption(run, speed, temporal)))
     return cells
 

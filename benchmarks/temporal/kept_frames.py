@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from artmirror.benchmarks.records.temporal import TemporalSession
 from artmirror.benchmarks.temporal.sequences import FrameSequence
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.pictures import encode_picture
 from artmirror.runtime.common.pixels import Pixels
 
 WHITE = 0.25  # the instability that is shown as white; more is white too
@@ -106,11 +107,9 @@ class KeptFrames:
 
 
 def _write(path: Path, picture: NDArray[np.uint8]) -> None:
-    encoded, data = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, _QUALITY))
-    assert encoded  # JPEG takes whatever has such a type and shape
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data.tobytes())
+        path.write_bytes(encode_picture(picture, ".jpg", _QUALITY))
     except OSError as error:
         raise ArtmirrorError(f"cannot write {path}: {error.strerror}; name another --keep-frames") from None
 

@@ -1,6 +1,5 @@
 """Other people's networks beside ours: float NCHW ONNX files, run by ONNX Runtime on the CPU."""
 
-import hashlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from artmirror.benchmarks.records.temporal import PainterInfo
 from artmirror.benchmarks.temporal.painters import Painted
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.files import file_sha256
 from artmirror.runtime.common.pixels import Pixels
 
 ChannelOrder = Literal["rgb", "bgr"]
@@ -75,7 +75,7 @@ class Peer:
         options.log_severity_level = 3
         options.intra_op_num_threads = threads
         try:
-            self._sha256 = hashlib.sha256(spec.path.read_bytes()).hexdigest()
+            self._sha256 = file_sha256(spec.path)
             self._session: Any = ort.InferenceSession(str(spec.path), options, providers=["CPUExecutionProvider"])
         except OSError as error:
             raise ArtmirrorError(f"cannot read {spec.path}: {error.strerror}; name an ONNX file") from None

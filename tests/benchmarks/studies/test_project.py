@@ -15,6 +15,7 @@ from artmirror.benchmarks.records.temporal import read_temporal, write_temporal
 from artmirror.benchmarks.studies import project
 from artmirror.benchmarks.studies.project import FULL, MOSAICS, RECORDS, STYLE, check_networks, commands
 from artmirror.benchmarks.studies.project_tables import (
+    NETWORKS,
     SPEED,
     TEMPORAL,
     check_machine,
@@ -25,6 +26,7 @@ from artmirror.benchmarks.studies.project_tables import (
 )
 from artmirror.export.cli import main as st_export
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.files import file_sha256
 from artmirror.runtime.formats.manifest import read_manifest
 from artmirror.runtime.gallery.variants import variants
 from tests.fakes.benchmark_records import (
@@ -106,10 +108,10 @@ class TestMistakes:
         (tmp_path / "b.onnx").write_bytes(b"b")
         with pytest.raises(ArtmirrorError, match="measure first: make bench"):
             check_networks(tmp_path)
-        digest = project.sha256(tmp_path / "a.onnx")
-        (tmp_path / "networks.json").write_text(f'{{"a.onnx": "{digest}"}}')
+        digest = file_sha256(tmp_path / "a.onnx")
+        (tmp_path / NETWORKS).write_text(f"{digest}  a.onnx\n")
         check_networks(tmp_path)
-        (tmp_path / "networks.json").write_text(f'{{"a.onnx": "{digest}", "b.onnx": "{digest}", "c.pt": ""}}')
+        (tmp_path / NETWORKS).write_text(f"{digest}  a.onnx\n{digest}  b.onnx\n{digest}  c.pt\n")
         with pytest.raises(ArtmirrorError, match=r"^b\.onnx, c\.pt changed since .*: make bench$"):
             check_networks(tmp_path)
 

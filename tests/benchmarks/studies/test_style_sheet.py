@@ -48,3 +48,10 @@ def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, [str(tmp_path / "text.jpg"), "-o", str(tmp_path / "sheet.jpg")])
     assert done.exit_code == 1
     assert "is not a picture" in done.output
+
+
+def test_a_sheet_that_cannot_be_written_is_told_before_anything_is_painted(tmp_path: Path) -> None:
+    (tmp_path / "photo.png").write_text("no picture")
+    done = CliRunner().invoke(main, [str(tmp_path / "photo.png"), "-o", str(tmp_path / "absent" / "sheet.jpg")])
+    assert done.exit_code == 2
+    assert "wanted a file in a folder that exists" in done.output
