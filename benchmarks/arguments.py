@@ -31,14 +31,19 @@ def engine_path(name: str) -> Path:
     return path if path.suffix or path.is_file() else find_style(name)
 
 
-def check_output(option: str, path: Path | None) -> None:
-    """See to it, before anything is measured, that the file can be written.
+def check_output(option: str, path: Path | None, suffix: str | None = None) -> None:
+    """See to it, before anything is measured, that the file can be written, and is named for what it will hold.
+
+    Args:
+        suffix: The one that its name has to have; None where that does not matter.
 
     Raises:
-        click.UsageError: it is a folder, or lies in one that does not exist.
+        click.UsageError: it is a folder, or lies in one that does not exist; or its name ends otherwise.
     """
     if path is not None and (path.is_dir() or not path.parent.is_dir()):
         raise click.UsageError(f"{option} {path} cannot be written: wanted a file in a folder that exists")
+    if path is not None and suffix is not None and path.suffix.lower() != suffix:
+        raise click.UsageError(f"{option} {path}: wanted a name in {suffix}")
 
 
 def split_outputs(outputs: tuple[Path, ...]) -> tuple[Path | None, Path | None]:

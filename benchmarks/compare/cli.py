@@ -22,7 +22,7 @@ EXIT_REGRESSION = 3  # apart from 1 (it could not be compared) and 2 (a wrong co
 @cloup.option_group(
     "Used first",
     cloup.option(
-        "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the table as Markdown."
+        "-o", "--output", type=click.Path(path_type=Path), metavar="FILE.md", help="Write the table as Markdown."
     ),
     cloup.option(
         "--fail-on-regression",
@@ -39,13 +39,13 @@ def compare(old: Path, new: Path, tolerated: float | None, output: Path | None, 
     precision, size, threads and source; what is in one record only is named.
     """
     # Imported here, since --help and completion shall not wait for them.
-    from artmirror.benchmarks.arguments import check_output, write_report
+    from artmirror.benchmarks.arguments import TABLE, check_output, write_report
     from artmirror.benchmarks.compare.comparison import compare_sessions
     from artmirror.benchmarks.grid import markdown_grid, rich_grid
     from artmirror.benchmarks.records.any import read_records
     from artmirror.runtime.common.errors import ArtmirrorError
 
-    check_output("--output", output)
+    check_output("--output", output, TABLE)
     found = compare_sessions(read_records(old), read_records(new))
     grid = found.grid()
     console = Console(markup=False, highlight=False, emoji=False)

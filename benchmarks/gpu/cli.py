@@ -22,9 +22,9 @@ import cloup
 import numpy as np
 from rich.console import Console
 
-from artmirror.benchmarks.arguments import check_output
+from artmirror.benchmarks.arguments import outputs_option, split_outputs, write_report
 from artmirror.benchmarks.gpu.rows import measure_engine
-from artmirror.benchmarks.gpu.table import check_goals, render_rows
+from artmirror.benchmarks.gpu.table import check_goals, markdown_rows, render_rows
 from artmirror.benchmarks.records.environment import read_environment
 from artmirror.benchmarks.records.gpu import GpuSession, Row, write_gpu
 from artmirror.runtime.common.command import Command, common_options
@@ -93,14 +93,12 @@ class Network:
 @cloup.command(
     "gpu",
     cls=Command,
-    examples=("st-bench gpu starry.pt starry-lite.pt starry-nano.pt -o gpu.json",),
+    examples=("st-bench gpu starry.pt starry-lite.pt starry-nano.pt -o gpu.json -o gpu.md",),
 )
 @click.argument("checkpoints", type=click.Path(exists=True, dir_okay=False, path_type=Path), nargs=-1, required=True)
 @cloup.option_group(
     "Used first",
-    cloup.option(
-        "-o", "--output", type=click.Path(path_type=Path), metavar="FILE.json", help="Write all values there."
-    ),
+    outputs_option,
     cloup.option("--size", "sizes", type=SizeType(), multiple=True, default=_SIZES, help="Sizes of the frames."),
     cloup.option("--frames", type=click.IntRange(1), default=300, help="Measured frames of every kind."),
     cloup.option("--minutes", type=click.FloatRange(0.1), default=9.0, help="What is not begun by then is left out."),
@@ -111,21 +109,21 @@ def gpu(
     sizes: tuple[tuple[int, int], ...],
     frames: int,
     minutes: float,
-    output: Path | None,
+    outputs: tuple[Path, ...],
     debug: bool,
 ) -> None:
-    """Build engines of CHECKPOINTS, compare what they paint with PyTorch in FP32, and time them beside PyTorch.
+    """Build engines of CHECKPOINTS, and compare their pictures and their speed with PyTorch's.
 
-    The first is the one that the speed goals are for; lighter variants of it may follow, as in: starry.pt
-    starry-lite.pt starry-nano.pt. A row that cannot be measured here is listed with its reason. The exit code is 1 if
-    a goal was measured and missed.
+    The pictures are compared with those of PyTorch in FP32. The first checkpoint is the one that the speed goals are
+    for; lighter variants of it may follow, as in: starry.pt starry-lite.pt starry-nano.pt. A row that cannot be
+    measured here is listed with its reason. The exit code is 1 if a goal was measured and missed.
     """
     twice = [name for name, count in Counter(path.stem for path in checkpoints).items() if count > 1]
     if twice:
         raise click.UsageError(f"several checkpoints are called {twice[0]}; rename one, since rows go by this name")
-    check_output("--output", output)
+    json_path, table_path = split_outputs(outputs)
     clock = Clock(time.monotonic() + minutes * 60)
-    session = _Session(GpuSession(read_environment(), _describe_device()), output)
+    session = _Session(GpuSession(read_environment(), _describe_device()), json_path)
     click.echo(f"device: {', '.join(str(value) for value in session.record.device.values())}", err=True)
     with tempfile.TemporaryDirectory(prefix="artmirror-gpu-") as name:
         networks = [_export(path, Path(name) / path.stem, clock) for path in checkpoints]
@@ -137,12 +135,11 @@ def gpu(
                 for engine_name in _ENGINES:
                     row = _measure(engine_name, network, size, frames, share)
                     session.add([replace(row, **costs[row.size])])
-    console = Console(width=200)
-    console.print(render_rows(session.record.rows, session.record.ceilings))
-    goals = check_goals(session.record.rows)
-    for goal, met, value in goals:
-        console.print(f"{'met' if met else 'not measured' if met is None else 'MISSED'}: {goal} ({value})")
-    sys.exit(1 if any(met is False for _, met, _ in goals) else 0)
+    found = session.record
+    Console(width=200, markup=False, highlight=False, emoji=False).print(render_rows(found.rows, found.ceilings))
+    if table_path is not None:
+        write_report(table_path, markdown_rows(found.rows, found.ceilings))
+    sys.exit(1 if any(met is False for _, met, _ in check_goals(found.rows)) else 0)
 
 
 def _describe_device() -> dict[str, Any]:

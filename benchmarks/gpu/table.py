@@ -1,12 +1,13 @@
 """The table of a GPU session, and whether its goals were met."""
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from rich.console import Group
-from rich.table import Table
 
+from artmirror.benchmarks.grid import Grid, markdown_grid, rich_grid
 from artmirror.benchmarks.records.gpu import Row
 
 PSNR_FLOOR_DB = 38.0
@@ -14,34 +15,57 @@ END_TO_END_LIMIT = 1.15  # times the compute-only time of a frame
 H200_FPS = 1500.0  # compute-only at 640x360
 
 
+_MEASURED = (
+    "network",
+    "size",
+    "engine",
+    "PSNR dB",
+    "compute ms p50/p95/p99",
+    "FPS",
+    "GB/s",
+    "TFLOP/s",
+    "of ceilings",
+    "end to end ms p50/p95/p99",
+    "FPS 1 slot",
+    "FPS 2 slots",
+    "gain",
+)
+
+
 def render_rows(rows: Sequence[Row], ceilings: dict[str, float]) -> Group:
-    """One table: a row for each that was measured, and below it those that were not, with their reasons.
+    """A row for each that was measured, and below it those that were not, with their reasons.
 
     Args:
         ceilings: What the card was measured to do at best, see `artmirror.benchmarks.gpu.pytorch`; may be empty.
     """
-    columns = (
-        "network",
-        "size",
-        "engine",
-        "PSNR dB",
-        "compute ms p50/p95/p99",
-        "FPS",
-        "GB/s",
-        "TFLOP/s",
-        "of ceilings",
+    return Group(*map(rich_grid, _grids(rows, ceilings)), _told(ceilings), *_told_goals(rows))
+
+
+def markdown_rows(rows: Sequence[Row], ceilings: dict[str, float]) -> str:
+    """The same as Markdown."""
+    tables = [[f"## {grid.title}", "", *markdown_grid(grid), ""] for grid in _grids(rows, ceilings)]
+    notes = [_told(ceilings), *_told_goals(rows)]
+    return "\n".join(["# st-bench gpu", "", *chain(*tables), *(f"- {note}" for note in notes), ""])
+
+
+def _grids(rows: Sequence[Row], ceilings: dict[str, float]) -> list[Grid]:
+    measured = tuple(tuple(_cells(row, ceilings)) for row in rows if row.reason is None)
+    skipped = tuple((row.network, row.size, row.name, row.reason) for row in rows if row.reason is not None)
+    grids = (
+        Grid("Measured", _MEASURED, measured, texts=3),
+        Grid("Not measured", ("network", "size", "engine", "because"), skipped, texts=4),
     )
-    table = Table(*columns, "end to end ms p50/p95/p99", "FPS 1 slot", "FPS 2 slots", "gain")
-    for row in rows:
-        if row.reason is None:
-            table.add_row(*_cells(row, ceilings))
-    skipped = Table("network", "size", "engine", "not measured, because", show_header=True)
-    for row in rows:
-        if row.reason is not None:
-            skipped.add_row(row.network, row.size, row.name, row.reason)
+    return [grid for grid in grids if grid.rows]
+
+
+def _told(ceilings: dict[str, float]) -> str:
     best = [f"{name}: {value:.3g}" for name, value in ceilings.items()]
-    tables = [found for found in (table, skipped) if found.row_count]
-    return Group(*tables, "Measured ceilings: " + (", ".join(best) or "none, for want of a GPU"))
+    return "Measured ceilings: " + (", ".join(best) or "none, for want of a GPU")
+
+
+def _told_goals(rows: Sequence[Row]) -> list[str]:
+    words = {True: "met", False: "MISSED", None: "not measured"}
+    return [f"{words[met]}: {goal} ({value})" for goal, met, value in check_goals(rows)]
 
 
 def check_goals(rows: Sequence[Row]) -> list[tuple[str, bool | None, str]]:

@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any
 import click
 import cloup
 
+from artmirror.benchmarks.arguments import RECORD, check_output
 from artmirror.benchmarks.records.environment import read_environment
+from artmirror.benchmarks.records.json_file import write_text
 from artmirror.runtime.common.command import Command, common_options
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 GOAL = 0.9  # of the bare step's speed
 SETTLE = 3  # steps of every turn that do not count: the other's turn left its batches and its caches
+_THERE = click.Path(exists=True, path_type=Path)
 SAVED_EVERY = 250  # steps: st-train's own interval of checkpoints and previews
 
 
@@ -110,22 +113,38 @@ class Turns:
 )
 @cloup.option_group(
     "Used first",
-    cloup.option("--painting", type=click.Path(exists=True, path_type=Path), required=True, help="A painting."),
-    cloup.option("--photos", type=click.Path(exists=True, path_type=Path), help="Folder of photos."),
-    cloup.option("--clips", type=click.Path(exists=True, path_type=Path), help="Dataset of clips."),
-    cloup.option("--vgg", type=click.Path(exists=True, path_type=Path), help="VGG-19.  [default: torchvision's]"),
+    cloup.option(
+        "--painting",
+        type=_THERE,
+        metavar="PICTURE",
+        required=True,
+        help="The painting.",
+    ),
+    cloup.option("--photos", type=_THERE, metavar="FOLDER", help="Folder of photos."),
+    cloup.option("--clips", type=_THERE, metavar="FOLDER", help="Dataset of clips."),
+    cloup.option(
+        "--vgg",
+        type=_THERE,
+        metavar="FILE",
+        help="VGG-19 weights.  [default: torchvision's]",
+    ),
     cloup.option(
         "-o", "--output", type=click.Path(path_type=Path), metavar="FILE.json", help="Write all values there."
     ),
 )
 @cloup.option_group(
     "How",
-    cloup.option("--flow", type=click.Choice(["dis", "farneback", "raft", "stored"]), default="dis", help="Of clips."),
-    cloup.option("--pairs", type=click.IntRange(1), default=4, help="Pairs a step."),
+    cloup.option(
+        "--flow",
+        type=click.Choice(["dis", "farneback", "raft", "stored"]),
+        default="dis",
+        help="Which flow of the clips.",
+    ),
+    cloup.option("--pairs", type=click.IntRange(1), default=4, help="Pairs of frames a step."),
     cloup.option("--crop", type=click.IntRange(64), default=192, help="Side of the frames, pixels."),
     cloup.option("--painting-size", type=click.IntRange(64), default=384, help="The painting's short side, pixels."),
     cloup.option("--workers", type=click.IntRange(0), default=1, help="Processes that load pairs."),
-    cloup.option("--device", default="auto", help="cpu, cuda, cuda:1, ... or auto."),
+    cloup.option("--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1, ... or auto."),
     cloup.option(
         "--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto", help="As st-train."
     ),
@@ -138,6 +157,7 @@ def training(**options: Any) -> None:
     from artmirror.train.config import TrainConfig
     from artmirror.train.device import best_precision, find_device
 
+    check_output("--output", options["output"], RECORD)
     device = find_device(options["device"])
     rounds, steps = options["rounds"], options["steps"]
     paths: dict[str, Any] = {
@@ -163,7 +183,7 @@ def training(**options: Any) -> None:
     if options["output"] is not None:
         values = {"environment": environment, "device": str(device), "config": config.to_portable_dict()}
         rows = {"summary": asdict(summary), "rounds": [asdict(one) for one in measured]}
-        options["output"].write_text(json.dumps({**values, "workers": options["workers"], **rows}, indent=1))
+        write_text(json.dumps({**values, "workers": options["workers"], **rows}, indent=1), options["output"])
     sys.exit(0 if summary.ratio >= GOAL else 1)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from artmirror.benchmarks.arguments import check_output, write_report
+from artmirror.benchmarks.arguments import TABLE, check_output, write_report
 from artmirror.benchmarks.grid import Grid, markdown_grid
 from artmirror.benchmarks.records.temporal import TemporalSession
 from artmirror.benchmarks.studies.training_runs import Recipe, Run, figure, judge_runs, run_options, train_runs
@@ -43,8 +43,13 @@ RUNS = (
 
 @click.command(cls=Command)
 @run_options(RUNS)
-@click.option("--clips", type=click.Path(exists=True, path_type=Path), help="Dataset of st-data prepare --store-flow.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the table as Markdown.")
+@click.option(
+    "--clips",
+    type=click.Path(exists=True, path_type=Path),
+    metavar="FOLDER",
+    help="Dataset of st-data prepare --store-flow.",
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE.md", help="Write the table as Markdown.")
 @common_options("coherence")
 def main(
     folder: Path,
@@ -58,7 +63,7 @@ def main(
     debug: bool,
 ) -> None:
     """Train the runs that FOLDER lacks, and compare all that it has."""
-    check_output("--output", output)
+    check_output("--output", output, TABLE)
     recipe = Recipe(RECIPE, painting.absolute(), photos.absolute(), vgg.absolute(), clips and clips.absolute())
     there = train_runs(folder, RUNS, recipe, only)
     page = markdown(there, judge_runs(folder, there, recipe, sequences))

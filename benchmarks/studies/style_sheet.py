@@ -29,9 +29,13 @@ _PAPER, _INK, _FADED = (255, 255, 255), (32, 32, 32), (110, 110, 110)  # BGR
 
 @click.command(cls=Command)
 @click.argument("photos", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The sheet, JPEG or PNG.")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE", help="The sheet, JPEG or PNG."
+)
 @click.option("--columns", type=click.IntRange(1), default=5, help="Styles beside each other.")
-@click.option("--thumbnails", type=click.Path(path_type=Path), help="Write the first photo in each style there.")
+@click.option(
+    "--thumbnails", type=click.Path(path_type=Path), metavar="FOLDER", help="Write the first photo in each style there."
+)
 @common_options("style_sheet")
 def main(photos: tuple[Path, ...], output: Path, columns: int, thumbnails: Path | None, debug: bool) -> None:
     """Paint PHOTOS in every bundled style, one under the other, with title, artist and year."""

@@ -55,11 +55,16 @@ def run_options(runs: Sequence[Run]) -> Callable[[Callable[..., Any]], Callable[
         for parameter in reversed(
             (
                 click.argument("folder", type=click.Path(path_type=Path)),
-                click.option("--painting", type=there, required=True, help="The painting."),
-                click.option("--photos", type=there, required=True, help="Photos to train with."),
-                click.option("--vgg", type=there, required=True, help="VGG-19 weights."),
+                click.option("--painting", type=there, required=True, metavar="PICTURE", help="The painting."),
+                click.option("--photos", type=there, required=True, metavar="FOLDER", help="Photos to train with."),
+                click.option("--vgg", type=there, required=True, metavar="FILE", help="VGG-19 weights."),
                 click.option(
-                    "--sequence", "sequences", multiple=True, required=True, help="Measure on it, as st-bench temporal."
+                    "--sequence",
+                    "sequences",
+                    multiple=True,
+                    required=True,
+                    metavar="PATH",
+                    help="Measure on it, as st-bench temporal.",
                 ),
                 click.option(
                     "--only",

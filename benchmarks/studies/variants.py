@@ -14,7 +14,7 @@ import click
 import cv2
 import numpy as np
 
-from artmirror.benchmarks.arguments import check_output, write_report
+from artmirror.benchmarks.arguments import TABLE, check_output, write_report
 from artmirror.benchmarks.records.speed import Session, write_session
 from artmirror.benchmarks.records.temporal import TemporalSession
 from artmirror.benchmarks.studies.style_sheet import CELL_WIDTH_PX, JPEG_QUALITY, cell, paint, sheet
@@ -89,7 +89,7 @@ RUNS = (
 @click.option("--threads", type=click.IntRange(1), default=2, help="Processor threads of every library.")
 @click.option("--rounds", type=click.IntRange(1), default=5, help="How often everything is timed.")
 @click.option("--frames", type=click.IntRange(1), default=20, help="Frames of a round, after its warm-up.")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The page, Markdown.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE.md", help="The page.")
 @common_options("variants")
 def main(
     folder: Path,
@@ -107,7 +107,7 @@ def main(
     debug: bool,
 ) -> None:
     """Train the networks that FOLDER lacks, and compare all that it has."""
-    check_output("--output", output)
+    check_output("--output", output, TABLE)
     pictures = {path.stem: read_picture(path) for path in picture_paths}
     recipe = Recipe(RECIPE, painting.absolute(), photos.absolute(), vgg.absolute())
     there = train_runs(folder, RUNS, recipe, only)

@@ -17,7 +17,9 @@ from artmirror.runtime.common.command import Command, common_options
 @click.argument("folder", type=click.Path(path_type=Path))
 @cloup.option_group(
     "Used first",
-    cloup.option("-o", "--output", type=click.Path(path_type=Path), help="Write the table as Markdown."),
+    cloup.option(
+        "-o", "--output", type=click.Path(path_type=Path), metavar="FILE.md", help="Write the table as Markdown."
+    ),
     cloup.option(
         "--method",
         "methods",
@@ -26,16 +28,19 @@ from artmirror.runtime.common.command import Command, common_options
         default=("dis", "farneback"),
         help="Which flow; may be given more than once.",
     ),
-    cloup.option("--flow-weights", type=click.Path(path_type=Path), help="Weights for raft, torchvision's .pth."),
+    cloup.option(
+        "--flow-weights", type=click.Path(path_type=Path), metavar="FILE", help="Weights for raft, torchvision's .pth."
+    ),
 )
 @common_options("st-bench flow")
 def flow(folder: Path, methods: tuple[str, ...], flow_weights: Path | None, output: Path | None, debug: bool) -> None:
     """Measure methods of optical flow on FOLDER, frames with their true flow beside them."""
     # Imported here, since --help and completion shall not wait for them.
-    from artmirror.benchmarks.arguments import write_report
+    from artmirror.benchmarks.arguments import TABLE, check_output, write_report
     from artmirror.benchmarks.temporal.flow_accuracy import NOTE, Row, find_all_scenes, markdown, render, score_scene
     from artmirror.runtime.common.flow import FlowEstimator, open_flow
 
+    check_output("--output", output, TABLE)
     rows: list[Row] = []
     scenes = find_all_scenes(folder)
     for method in methods:

@@ -1,13 +1,13 @@
 """The GPU session: rows on a simulated GPU, the table and goals, and the whole script on a machine without one."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 from rich.console import Console
 
+from artmirror.benchmarks.cli import main
 from artmirror.benchmarks.gpu.rows import measure_engine
 from artmirror.benchmarks.gpu.table import check_goals, render_rows
 from artmirror.benchmarks.records.gpu import GpuSession, Row, read_gpu, write_gpu
@@ -33,6 +33,10 @@ def make_row(name: str, fps: float | None, **changes: object) -> Row:
         "psnr_db": 45.0,
     }
     return Row(name, **{**values, **changes})
+
+
+def gpu(*words: str) -> Result:
+    return CliRunner().invoke(main, ["gpu", *words])
 
 
 def render(*rows: Row, ceilings: dict[str, float] | None = None) -> str:
@@ -132,33 +136,36 @@ def test_the_script_ends_well_without_a_gpu(tmp_path: Path) -> None:
     for name, fold in (("full", 1), ("light", 4)):
         network = NetworkConfig(channels=(4, 6, 8), blocks=1, fold=fold)
         save_checkpoint(tmp_path / f"{name}.pt", make_checkpoint(network))
-    out = tmp_path / "out.json"
-    files = [str(tmp_path / "full.pt"), str(tmp_path / "light.pt")]
-    command = [
-        sys.executable,
-        "-m",
-        "artmirror.benchmarks.cli",
-        "gpu",
-        "--size",
-        "96x64",
-        "--frames",
-        "2",
-        "-o",
-        str(out),
-    ]
-    done = subprocess.run([*command, *files], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    rows = read_gpu(out).rows
+    record, table = tmp_path / "out.json", tmp_path / "out.md"
+    files = [str(tmp_path / f"{name}.pt") for name in ("full", "light")]
+    done = gpu(*files, "--size", "96x64", "--frames", "2", "-o", str(record), "-o", str(table))
+    assert done.exit_code == 0, done.stderr
+    rows = read_gpu(record).rows
     assert [row.network for row in rows] == ["full"] * 7 + ["light"] * 7
     assert all(row.reason for row in rows)
     assert 0 < (rows[7].frame_flop or 0) < (rows[0].frame_flop or 0)
     assert "not measured: TensorRT faster than every other row" in done.stdout
+    assert "- not measured: TensorRT faster than every other row" in table.read_text()
+    assert len([line for line in table.read_text().splitlines() if line.startswith("| light")]) == 7
     assert "Traceback" not in done.stderr
-    done = subprocess.run([*command, files[0], files[0]], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "several checkpoints are called full" in done.stderr
-    command[-1] = str(tmp_path / "absent" / "out.json")
-    done = subprocess.run([*command, files[0]], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "absent" in done.stderr
-    assert "tensorrt" not in done.stderr  # it was told before anything was measured
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("a/full.pt", "b/full.pt"), "several checkpoints are called full"),
+        (("a/full.pt", "-o", "absent/out.json"), "wanted a file in a folder that exists"),
+        (("a/full.pt", "-o", "out.txt"), "wanted a name in .json"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_measured(
+    words: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "full.pt").touch()
+    done = gpu(*words)
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert "device:" not in done.stderr

@@ -106,8 +106,11 @@ def test_what_cannot_be_measured_is_told(folder: Path, tmp_path: Path) -> None:
         assert result.exit_code == 1
         assert "holds no frames with flow beside them" in result.output
     result = CliRunner().invoke(flow, [str(folder), "--method", "dis", "-o", str(tmp_path / "absent" / "a.md")])
-    assert result.exit_code == 1
-    assert "cannot write" in result.output
+    assert result.exit_code == 2  # before anything is measured
+    assert "wanted a file in a folder that exists" in result.output
+    result = CliRunner().invoke(flow, [str(folder), "-o", str(tmp_path / "flow.txt")])
+    assert result.exit_code == 2
+    assert "wanted a name in .md" in result.output
     assert "Traceback" not in result.output
     small = tmp_path / "small.flo"
     write_flow(small, np.zeros((8, 8, 2), np.float32))
