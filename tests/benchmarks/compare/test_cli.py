@@ -24,6 +24,7 @@ from artmirror.benchmarks.records.temporal import (
     TemporalSession,
     write_temporal,
 )
+from tests.fakes.benchmark_errors import check_one_line
 from tests.fakes.benchmark_records import make_environment, make_record, make_round, make_start, make_start_record
 
 GPU = Gpu("a GPU", "580.1", "8192 MiB")
@@ -237,8 +238,7 @@ def test_mistakes_are_one_line(tmp_path: Path, arguments: tuple[str, ...], messa
     other.write_text('{"rows": []}')
     files = {"speed": speed(tmp_path / "speed.json"), "temporal": temporal(tmp_path / "temporal.json"), "other": other}
     result = compare(*(word.format(**files) for word in arguments))
-    assert result.exit_code in (1, 2)
-    assert [message in line for line in result.stderr.splitlines() if line.startswith("Error: ")] == [True]
+    check_one_line(result, message)
 
 
 def test_without_scipy_it_says_what_to_install(tmp_path: Path) -> None:

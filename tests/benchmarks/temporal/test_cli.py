@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +19,7 @@ from artmirror.runtime.common.errors import ArtmirrorError
 from tests.benchmarks.temporal.test_distances import features, vgg_file  # noqa: F401  # fixtures
 from tests.benchmarks.temporal.test_lpips import lpips_files  # noqa: F401  # a fixture
 from tests.benchmarks.temporal.test_peers import write_network
+from tests.fakes.benchmark_errors import check_one_line
 from tests.fakes.counting_engine import SIZE, CountingEngine
 from tests.fakes.moving_pictures import constant_flow, shifted, texture, write_frames, write_picture
 from tests.places import SHARED
@@ -223,11 +222,7 @@ def test_mistakes_are_one_line(
     (spoilt / "frame_0002.flo").write_bytes(b"no flow")
     write_picture(uneven / "frame_0003.png", texture((64, 64)))
     result = temporal(*(word.format(truth=truth, spoilt=spoilt, uneven=uneven) for word in arguments))
-    assert result.exit_code in (1, 2)
-    errors = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
-    assert len(errors) == 1
-    assert message in errors[0]
-    assert "Traceback" not in result.output
+    check_one_line(result, message)
     assert all(engine.closed for engine in opener.engines)
 
 
@@ -244,17 +239,6 @@ def test_ctrl_c_writes_nothing(opener: Opener, truth: Path, tmp_path: Path, monk
     assert "nothing was written" in result.stderr
     assert not (tmp_path / "values.json").exists()
     assert opener.engines[0].closed
-
-
-def test_help_shows_both_commands_and_loads_no_library() -> None:
-    code = (
-        "import sys; from artmirror.benchmarks.cli import main; main(['temporal', '--help'], standalone_mode=False); "
-        "assert not {'torch', 'cv2', 'av', 'openvino', 'onnxruntime'} & set(sys.modules), sorted(sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "st-bench temporal a.onnx --against" in done.stdout
-    assert "st-bench temporal" in CliRunner().invoke(main, ["--help"]).stdout
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from artmirror.benchmarks.cli import main
 from artmirror.benchmarks.temporal import painters
 from artmirror.benchmarks.temporal.split_screen import SequenceScreen, SplitScreen
 from artmirror.runtime.common.errors import ArtmirrorError
+from tests.fakes.benchmark_errors import check_one_line
 from tests.fakes.counting_engine import SIZE, CountingEngine
 from tests.fakes.moving_pictures import Picture, constant_flow, texture, write_frames
 
@@ -100,5 +101,5 @@ def test_what_breaks_off_still_plays(flash: Path, tmp_path: Path, monkeypatch: p
 )
 def test_mistakes_are_one_line(flash: Path, name: str, message: str) -> None:
     result = temporal("a.onnx", "--sequence", flash, "--video", name)
+    check_one_line(result, message)
     assert result.exit_code == 2
-    assert [message in line for line in result.stderr.splitlines() if line.startswith("Error: ")] == [True]
