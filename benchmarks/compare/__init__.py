@@ -1,4 +1,4 @@
 """`st-bench compare`: what changed between two records.
 
-One more figure to compare: a row in `comparison.py`.
+One more figure to compare: its values of each round, under its name, among the figures in `comparison.py`.
 """

@@ -1,4 +1,5 @@
 """`st-bench`: engines against each other, in rounds that take turns.
 
-One more scenario: a function in `scenarios.py` that makes one round's values, and its column in `table.py`.
+One more scenario: a class in `scenarios.py` that keeps the Protocol there and makes one round's values, its name in
+`benchmarks/records/speed.py`, and who runs it in `candidates.py`.
 """
