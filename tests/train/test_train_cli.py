@@ -145,7 +145,8 @@ class TestDryRun:
     [
         (
             "",
-            "--painting and --photos or --clips missing; wanted a painting, and a folder of photos or a dataset of",
+            "--painting and --photos or --clips missing; wanted a painting, and a folder of photos or a dataset "
+            "of clips",
         ),
         ("--painting a.jpg", "--photos or --clips missing"),
         ("--painting a.jpg --clips b --gap 0", "'--gap': 0 is not in the range x>=1"),

@@ -1,0 +1,217 @@
+"""All that is to be measured on a GPU, in one call.
+
+Exports and builds are `st-export`, PyTorch is `gpu/pytorch.py`: programs of their own, started here and read by file.
+So one of them that fails is a row with a reason. The record is written again after every row: a run that is cut off
+leaves what it has.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from artmirror.benchmarks.gpu.rows import measure_engine
+from artmirror.benchmarks.records.environment import read_environment
+from artmirror.benchmarks.records.gpu import GpuSession, Row, write_gpu
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.engines.cuda import CudaEngine
+from artmirror.runtime.engines.cuda_device import open_device
+from artmirror.runtime.engines.open import open_engine
+
+# Name -> (library that builds a plan, or None for the ONNX itself; back end)
+_ENGINES = {
+    "TensorRT FP16": ("tensorrt", "tensorrt"),
+    "TensorRT-RTX FP16": ("tensorrt_rtx", "tensorrt"),
+    "ONNX Runtime CUDA FP16": (None, "onnxruntime"),
+    "ONNX Runtime TensorRT FP16": (None, "onnxruntime-tensorrt"),
+}
+
+
+@dataclass(slots=True)
+class _Session:
+    """A record that grows row by row, and where it is written."""
+
+    record: GpuSession
+    path: Path | None
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Keep rows, tell them on stderr, and write all."""
+        self.record = replace(self.record, rows=(*self.record.rows, *rows))
+        for row in rows:
+            told = row.reason or f"{row.compute_fps:.0f} FPS compute-only"
+            click.echo(f"{row.network} {row.size} {row.name}: {told}", err=True)
+        if self.path is not None:
+            write_gpu(self.record, self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """How much of the time is left."""
+
+    end_s: float  # of time.monotonic()
+
+    @property
+    def left_s(self) -> float:
+        return self.end_s - time.monotonic()
+
+    def share(self, part: float) -> "Clock":
+        """A clock with this part of the time that is left."""
+        return Clock(time.monotonic() + part * max(self.left_s, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """One of those that are compared, exported."""
+
+    name: str
+    checkpoint: Path
+    folder: Path  # of its own, with network.onnx
+
+    @property
+    def onnx(self) -> Path:
+        """In FP16."""
+        return self.folder / "network.onnx"
+
+
+def measure_gpu(
+    checkpoints: Sequence[Path], sizes: Sequence[tuple[int, int]], frames: int, minutes: float, output: Path | None
+) -> GpuSession:
+    """Export, build and measure; each row is told on stderr and written as soon as it is there.
+
+    Args:
+        checkpoints: Of different names; the speed goals are for the first.
+        sizes: (H, W) of the frames.
+        frames: Measured frames of every kind.
+        minutes: What is not begun by then is left out.
+        output: Gets the record after every row; None for nowhere.
+
+    Raises:
+        ArtmirrorError: a checkpoint cannot be exported, or the record cannot be written.
+    """
+    clock = Clock(time.monotonic() + minutes * 60)
+    session = _Session(GpuSession(read_environment(), _describe_device()), output)
+    click.echo(f"device: {', '.join(str(value) for value in session.record.device.values())}", err=True)
+    with tempfile.TemporaryDirectory(prefix="artmirror-gpu-") as name:
+        networks = [_export(path, Path(name) / path.stem, clock) for path in checkpoints]
+        for index, network in enumerate(networks):
+            share = clock.share(1 / (len(networks) - index))
+            # First, and in a process of its own: it leaves the reference pictures, and then the GPU to us.
+            costs = _run_pytorch(session, network, sizes, frames, share)
+            for size in sizes:
+                for engine_name in _ENGINES:
+                    row = _measure(engine_name, network, size, frames, share)
+                    session.add([replace(row, **costs[row.size])])
+    return session.record
+
+
+def _describe_device() -> dict[str, Any]:
+    try:
+        gpu = open_device(0)
+    except ArtmirrorError as error:
+        return {"reason": str(error.message)}
+    return {"name": gpu.name, "compute_capability": gpu.compute_capability, "driver": gpu.driver}
+
+
+def _export(checkpoint: Path, folder: Path, clock: Clock) -> Network:
+    folder.mkdir()
+    network = Network(checkpoint.stem, checkpoint, folder)
+    _run_program(
+        ["artmirror.export.cli", "--fp16", "--no-parity", "--no-plan", "-o", network.onnx, checkpoint], clock.left_s
+    )
+    return network
+
+
+def _run_pytorch(
+    session: _Session,
+    network: Network,
+    sizes: Sequence[tuple[int, int]],
+    frames: int,
+    clock: Clock,
+) -> dict[str, dict[str, Any]]:
+    """Add what PyTorch measured in half of the time.
+
+    Returns:
+        For each size, what all rows of this network have in common: its name, and the cost of a frame.
+    """
+    limit_s = clock.left_s / 2
+    wanted = [word for height, width in sizes for word in ("--size", f"{width}x{height}")]
+    numbers = ["--frames", frames, "--seconds", limit_s, "--onnx", network.onnx, "--folder", network.folder]
+    if session.record.ceilings:
+        numbers.append("--no-ceilings")
+    rows_path = network.folder / "rows.json"
+    try:
+        # A compiler that hangs is killed; what was measured by then is in the file.
+        _run_program(["artmirror.benchmarks.gpu.pytorch", *wanted, *numbers, network.checkpoint], 1.25 * limit_s + 20)
+    except ArtmirrorError as error:
+        if not rows_path.exists():
+            raise
+        click.echo(f"PyTorch: {error.message}", err=True)
+    found = json.loads(rows_path.read_text())
+    environment = session.record.environment
+    libraries = {**environment.libraries, "torch": found["torch"]}
+    session.record = replace(
+        session.record,
+        ceilings=session.record.ceilings or found["ceilings"],
+        environment=replace(environment, libraries=libraries),
+    )
+    costs = {
+        size: {"network": network.name, "frame_flop": cost["flop"], "frame_bytes": cost["bytes"]}
+        for size, cost in found["sizes"].items()
+    }
+    rows = [Row.from_json(values) for values in found["rows"]]
+    session.add([replace(row, **costs[row.size]) for row in rows])
+    return costs
+
+
+def _measure(name: str, network: Network, size: tuple[int, int], frames: int, clock: Clock) -> Row:
+    label = f"{size[1]}x{size[0]}"
+    if clock.left_s < 0:
+        return Row(name, label, reason="the time was up; --minutes gives more")
+    library, backend = _ENGINES[name]
+    path = network.onnx
+    picture = np.load(network.folder / f"{label}.frame.npy")
+    painted = np.load(network.folder / f"{label}.painted.npy")
+    try:
+        if library is not None:
+            beside = network.folder / f"{library}-{label}.onnx"  # a plan gets its name from the ONNX
+            beside.write_bytes(network.onnx.read_bytes())
+            build = ["--plan", "--trt-library", library, "--size", label, beside]
+            _run_program(["artmirror.export.cli", *build], clock.left_s)
+            path = beside.with_suffix(".plan")
+        with closing(open_engine(path, size=size, backend=backend, device="cuda")) as engine:
+            assert isinstance(engine, CudaEngine)
+            return measure_engine(name, engine, picture, painted, frames)
+    except ArtmirrorError as error:
+        return Row(name, label, reason=str(error.message))
+
+
+def _run_program(command: list[Any], limit_s: float) -> None:
+    """Run a module's `main` as a program.
+
+    Raises:
+        ArtmirrorError: it failed, with its last line; or the time was up.
+    """
+    code = f"import sys; from {command[0]} import main; main(sys.argv[1:])"
+    words = [str(word) for word in command[1:]]
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=max(limit_s, 1),
+        )
+    except subprocess.TimeoutExpired:
+        raise ArtmirrorError(f"{command[0]} was not done in time; --minutes gives more") from None
+    if done.returncode != 0:
+        lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
+        raise ArtmirrorError(lines[-1].removeprefix("Error: "))
