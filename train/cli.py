@@ -4,12 +4,13 @@ import json
 import shlex
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 import cloup
+from click.core import ParameterSource
 from rich.console import Console
 
 from artmirror.runtime.common.command import EXIT_INTERRUPTED, Command, common_options
@@ -27,9 +28,10 @@ from artmirror.train.progress import shown_by, stop_after_step, training_bar
 
 if TYPE_CHECKING:  # imports torch, which takes seconds that --help should not
     from artmirror.train.loop import StepReport
+    from artmirror.train.many import ManyConfig
 
 _DEFAULTS = TrainConfig(painting_path="", photos_path="")
-_NOT_OF_THE_RUN = ("config", "save_config", "dry_run", "debug", "resume")
+_NOT_OF_THE_RUN = ("save_config", "dry_run", "debug", "resume")
 _OF_MANY = {
     "paintings_path",
     "photos_path",
@@ -276,8 +278,9 @@ def main(ctx: click.Context, /, **options: Any) -> None:
     Writes the checkpoint (NAME.pt), the state to resume from (NAME.state.pt) and preview pictures (NAME.previews/).
     Ctrl-C saves and says how to go on.
     """
-    if options["paintings_path"] or (options["resume"] and _is_of_many(options["resume"])):
-        _run_many(ctx, options)
+    begun = _begun_many(options["resume"]) if options["resume"] else None
+    if options["paintings_path"] or begun:
+        _run_many(ctx, options, begun)
         return
     config, style, output = _resumed(ctx, options) if options["resume"] else _configured(options)
     if options["save_config"]:
@@ -291,32 +294,39 @@ def main(ctx: click.Context, /, **options: Any) -> None:
     _run(config, style, output, options)
 
 
-def _is_of_many(checkpoint: Path) -> bool:
-    from artmirror.train.checkpoint import state_path
-    from artmirror.train.many import is_many_state
+def _begun_many(checkpoint: Path) -> "ManyConfig | None":
+    from artmirror.train.many import many_config_of
 
-    return is_many_state(state_path(checkpoint))
+    return many_config_of(checkpoint)
 
 
-def _run_many(ctx: click.Context, options: dict[str, Any]) -> None:
-    """Train the many-painting network; its own defaults hold where an option is not given."""
-    from artmirror.train.many import ManyConfig, load_many_config, train_many
-    from artmirror.train.objective.many import ManyWeights
-
-    given = {
+def _given(ctx: click.Context, *sources: ParameterSource) -> dict[str, str]:
+    """The parameters that come from one of the sources, and how they are written on the command line."""
+    return {
         parameter.name: parameter.opts[-1]
         for parameter in ctx.command.params
-        if parameter.name is not None and ctx.get_parameter_source(parameter.name) != click.core.ParameterSource.DEFAULT
+        if parameter.name is not None and ctx.get_parameter_source(parameter.name) in sources
     }
+
+
+def _run_many(ctx: click.Context, options: dict[str, Any], begun: "ManyConfig | None") -> None:
+    """Train the many-painting network; its own defaults hold where an option is not given.
+
+    Args:
+        begun: The configuration of the run to go on with, or None.
+    """
+    from artmirror.train.many import ManyConfig, ManyStep, train_many
+    from artmirror.train.objective.many import ManyWeights
+
+    given = _given(ctx, ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
     wrong = [name for key, name in given.items() if key not in _OF_MANY]
     if wrong:
         raise click.UsageError(f"{', '.join(wrong)}: not for the network of many paintings; leave out")
-    if options["resume"]:
+    if begun is not None:
         extra = [name for key, name in given.items() if key not in ("resume", "device", "checkpoint_every", "debug")]
         if extra:
             raise click.UsageError(f"--resume takes the interrupted run's configuration; leave out {', '.join(extra)}")
-        output = options["resume"]
-        config = load_many_config(output)
+        output, config = options["resume"], begun
     else:
         output = options["output"] or Path("any.pt")
         if not options["photos_path"]:
@@ -336,7 +346,7 @@ def _run_many(ctx: click.Context, options: dict[str, Any]) -> None:
             vgg_path=None if options["vgg_path"] is None else str(options["vgg_path"].absolute()),
             network=parse_network(options["preset"], options["network_changes"]),
             weights=ManyWeights(**weights),
-            precision=_precision(options),
+            precision=_precision(options, fp16="fp32"),
             **{field: options[key] for key, field in names.items() if key in given},
         )
     if options["dry_run"]:
@@ -344,6 +354,12 @@ def _run_many(ctx: click.Context, options: dict[str, Any]) -> None:
         return
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     with training_bar(console) as progress, stop_after_step(console) as stopping:
+        show = shown_by(progress, config.steps)
+
+        def show_all(step: ManyStep) -> None:
+            more = {"code_variance": step.code_variance, "largest_scale": step.largest_scale}
+            show(replace(step, losses={**step.losses, **more}))
+
         done = train_many(
             config,
             output,
@@ -351,7 +367,7 @@ def _run_many(ctx: click.Context, options: dict[str, Any]) -> None:
             start_from=options["start_from"],
             device=options["device"],
             checkpoint_every=options["checkpoint_every"],
-            observe=shown_by(progress, config.steps),
+            observe=show_all,
             should_stop=stopping,
         )
     if done < config.steps:
@@ -405,26 +421,23 @@ def _configured(options: dict[str, Any]) -> tuple[TrainConfig, dict[str, str], P
     return config, style, output
 
 
-def _precision(options: dict[str, Any]) -> Precision:
+def _precision(options: dict[str, Any], fp16: Precision = "fp16") -> Precision:
+    """The one that was asked for, or the best here; `fp16` stands for that one where it cannot be used."""
     if options["precision"] != "auto":
         precision: Precision = options["precision"]
         return precision
     from artmirror.train.device import best_precision, find_device
 
-    return best_precision(find_device(options["device"]))
+    best = best_precision(find_device(options["device"]))
+    return fp16 if best == "fp16" else best
 
 
 def _resumed(ctx: click.Context, options: dict[str, Any]) -> tuple[TrainConfig, dict[str, str], Path]:
     from artmirror.train.checkpoint import load_state, state_path
 
     allowed = {"resume", "device", "workers", "checkpoint_every", "preview_every", "tensorboard", "dry_run", "debug"}
-    given = [
-        parameter.opts[-1]
-        for parameter in ctx.command.params
-        if parameter.name not in allowed
-        and parameter.name is not None
-        and ctx.get_parameter_source(parameter.name) == click.core.ParameterSource.COMMANDLINE  # --config is one
-    ]
+    # --config is one of them; what stands in its file is not.
+    given = [flag for name, flag in _given(ctx, ParameterSource.COMMANDLINE).items() if name not in allowed]
     if given:
         raise click.UsageError(f"--resume takes the interrupted run's configuration; leave out {', '.join(given)}")
     style, config, _, _ = load_state(state_path(options["resume"]))

@@ -64,6 +64,10 @@ class ManyConfig:
                 f"steps {self.steps}, learning rate {self.peak_learning_rate}, temporal ramp {self.temporal_ramp}; "
                 "wanted at least 1, above 0, and 0 to 1"
             )
+        if self.network.norm != "instance":
+            raise ArtmirrorError("the network of many paintings needs instance normalisation; leave out norm=batch")
+        if self.precision == "fp16":
+            raise ArtmirrorError("the network of many paintings is trained in bf16 or fp32; use --precision fp32")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ManyConfig":
@@ -135,9 +139,8 @@ class ManyLearner:
         first, second, flow, visible = (tensor.to(self._device) for tensor in pair)
         target = Target(*(tensor.to(self._device) for tensor in target))
         config = self._config
-        dtype = torch.float16 if config.precision == "fp16" else torch.bfloat16
         frames = torch.cat([first, second]).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self._device.type, dtype=dtype, enabled=config.precision != "fp32"):
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"):
             painted, code, affines = self.model(frames, target.statistics)
             painted_first, painted_second = painted.chunk(2)
             drift = (affines - self.model.network.affine.bias.detach()).square().mean()
@@ -263,22 +266,17 @@ def train_many(
     return learner.done
 
 
-def is_many_state(path: Path) -> bool:
-    """Whether a file holds a run of the many-painting network; one that cannot be read does not."""
-    try:
-        load_plain(path, MANY_STATE_KIND)
-    except ArtmirrorError:
-        return False
-    return True
-
-
-def load_many_config(output: Path) -> ManyConfig:
-    """The configuration of the run that writes `output`.
+def many_config_of(output: Path) -> ManyConfig | None:
+    """The configuration of the run that writes `output`; None where that is no run of the many-painting network.
 
     Raises:
-        ArtmirrorError: its state is missing, damaged, or another kind.
+        ArtmirrorError: it does not fit this version.
     """
-    return ManyConfig.from_dict(load_plain(state_path(output), MANY_STATE_KIND)["config"])
+    try:
+        found = load_plain(state_path(output), MANY_STATE_KIND)
+    except ArtmirrorError:  # whoever takes it for another kind says what is wrong with it
+        return None
+    return ManyConfig.from_dict(found["config"])
 
 
 def encoder_path(checkpoint: Path) -> Path:

@@ -20,10 +20,16 @@ _JPEG_QUALITY = 95  # of 100
 _JPEG_START = b"\xff\xd8"
 
 
+def is_picture(path: Path) -> bool:
+    """Whether a file is there, not hidden, and named as pictures are.
+
+    Hidden ones are none: macOS lays "._photo.jpg" beside "photo.jpg" on foreign disks.
+    """
+    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
 def picture_paths(folder: Path, *, below: bool = False) -> list[Path]:
     """Return the pictures inside `folder`, sorted by name with numbers by value (2 before 10).
-
-    Hidden files are left out: macOS lays "._photo.jpg" beside "photo.jpg" on foreign disks.
 
     Args:
         below: Search the folders in it too.
@@ -36,7 +42,7 @@ def picture_paths(folder: Path, *, below: bool = False) -> list[Path]:
         inside = [path for path in entries if path.is_file() and not path.name.startswith(".")]
     except OSError as error:
         raise ArtmirrorError(f"cannot read the folder {folder}: {error.strerror}") from error
-    pictures = [path for path in inside if path.suffix.lower() in PICTURE_SUFFIXES]
+    pictures = [path for path in inside if is_picture(path)]
     if not pictures:
         found = f"{len(inside)} other files" if inside else "nothing"
         raise ArtmirrorError(

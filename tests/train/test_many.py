@@ -13,7 +13,7 @@ from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train import many
 from artmirror.train.checkpoint import Checkpoint, save_checkpoint
 from artmirror.train.cli import main
-from artmirror.train.many import ManyConfig, encoder_path, load_many, load_many_config, train_many
+from artmirror.train.many import ManyConfig, encoder_path, load_many, many_config_of, train_many
 from artmirror.train.networks.many_style import CODE_LENGTH, ManyStyle
 from artmirror.train.networks.style_encoder import StatisticsEncoder
 from artmirror.train.networks.stylizer import Stylizer
@@ -204,7 +204,9 @@ class TestCommand:
         told = self.invoke(*words, *tiny, "--steps", 2, "--style-weight", 60)
         assert told.exit_code == 0, told.output
         assert f"{output}: 2 steps" in told.stdout
-        assert load_many_config(output).weights == ManyWeights(style=60)
+        kept = many_config_of(output)
+        assert kept is not None
+        assert kept.weights == ManyWeights(style=60)
         assert self.invoke("--resume", output).exit_code == 0
 
     @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Pairs from photos: a photo and its twin, moved by a random smooth warp whose flow is exact."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -10,6 +12,7 @@ from torch import Tensor
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.flow import inside
+from artmirror.runtime.common.pictures import is_picture
 from artmirror.runtime.common.suffixes import PICTURE_SUFFIXES
 from artmirror.train.config import TrainConfig
 from artmirror.train.pairs.base import Pair, PairStream, make_pair, middle, read_rgb, resized, to_tensor
@@ -27,12 +30,7 @@ class MovedPhotos(PairStream):
         super().__init__(config)
         if not folder.is_dir():
             raise ArtmirrorError(f"folder of photos {folder} does not exist; name one with --photos")
-        self.paths = sorted(
-            path
-            for path in folder.rglob("*")
-            # Hidden ones are no photos: macOS lays "._photo.jpg" beside "photo.jpg" on foreign disks.
-            if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-        )
+        self.paths = sorted(path for path in folder.rglob("*") if is_picture(path))
         if not self.paths:
             raise ArtmirrorError(f"{folder} holds no photos; wanted {', '.join(sorted(PICTURE_SUFFIXES))}")
 
@@ -41,22 +39,39 @@ class MovedPhotos(PairStream):
         # Every epoch is a shuffle of its own, so that each photo is seen once before any is seen twice.
         epoch, place = divmod(index, len(self.paths))
         order = np.random.default_rng((self.config.seed, 1 << 32, epoch)).permutation(len(self.paths))
-        path = self.paths[order[place]]
-        try:
-            return self._pair(read_rgb(path), rng)
-        except cv2.error:
-            raise ArtmirrorError(
-                f"{path} cannot be cropped; is it a very long strip? Take it out of the folder"
-            ) from None
+        # The crop takes between all and two thirds of the short side.
+        side, motion = self.config.crop, self.config.motion
+        twins = moved_crop(self.paths[order[place]], side, 1.5, lambda: random_flow(side, motion, rng), rng)
+        return make_pair(*twins, inside(twins.flow), motion.noise_std, rng)
 
     def calibration_photos(self, count: int = 16) -> Tensor:
         step = max(1, len(self.paths) // count)
         return torch.stack([to_tensor(middle(read_rgb(path), self.config.crop)) for path in self.paths[::step][:count]])
 
-    def _pair(self, rgb: NDArray[np.uint8], rng: np.random.Generator) -> Pair:
-        side = self.config.crop
-        # Scale so that the crop takes between all and two thirds of the short side, then mirror half of them.
-        rgb = resized(rgb, round(side * rng.uniform(1.0, 1.5)))
+
+class MovedCrop(NamedTuple):
+    """A square of a photo, and its twin: first(x) = second(x + flow(x)) holds exactly."""
+
+    first: NDArray[np.uint8]  # (S, S, 3) RGB
+    second: NDArray[np.uint8]  # (S, S, 3) RGB
+    flow: NDArray[np.float32]  # (S, S, 2) pixels
+
+
+def moved_crop(
+    path: Path, side: int, most: float, draw_flow: Callable[[], NDArray[np.float32]], rng: np.random.Generator
+) -> MovedCrop:
+    """Cut a random square, mirrored half of the time, out of a photo, and move it.
+
+    Args:
+        most: The short side is scaled to between 1 and so many times `side`.
+        draw_flow: Called once, after the square was drawn.
+
+    Raises:
+        ArtmirrorError: the photo cannot be read or cropped.
+    """
+    rgb = read_rgb(path)
+    try:
+        rgb = resized(rgb, round(side * rng.uniform(1.0, most)))
         if rng.random() < 0.5:
             rgb = np.ascontiguousarray(rgb[:, ::-1])
         top = rng.uniform(0, rgb.shape[0] - side)
@@ -64,12 +79,13 @@ class MovedPhotos(PairStream):
         y, x = np.mgrid[:side, :side].astype(np.float32)
         x += np.float32(left)
         y += np.float32(top)
-        flow = random_flow(side, self.config.motion, rng)
-        # The second frame is the plain crop. The first is what the flow finds in the photo, so that
-        # first(x) = second(x + flow(x)) holds exactly and the flow needs no inversion.
+        flow = draw_flow()
+        # The second frame is the plain crop. The first is what the flow finds in the photo, so that the flow needs no
+        # inversion.
         second = _sample(rgb, x, y)
-        first = _sample(rgb, x + flow[..., 0], y + flow[..., 1])
-        return make_pair(first, second, flow, inside(flow), self.config.motion.noise_std, rng)
+        return MovedCrop(_sample(rgb, x + flow[..., 0], y + flow[..., 1]), second, flow)
+    except cv2.error:
+        raise ArtmirrorError(f"{path} cannot be cropped; is it a very long strip? Take it out of the folder") from None
 
 
 def _sample(rgb: NDArray[np.uint8], x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.uint8]:

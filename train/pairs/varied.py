@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from artmirror.runtime.common.flow import inside
 from artmirror.runtime.common.pictures import picture_paths
 from artmirror.train.config import MotionConfig
-from artmirror.train.pairs.base import Pair, read_rgb, resized
+from artmirror.train.pairs.base import Pair, to_tensor
+from artmirror.train.pairs.photos import moved_crop
 from artmirror.train.pairs.random_flow import random_flow
 
 # Sides of the frames, pixels, and how many pairs a step then has: about the same work.
@@ -34,48 +35,36 @@ class VariedPairs:
         """The pairs of a step, batched along a leading B.
 
         Raises:
-            ArtmirrorError: a photo cannot be read.
+            ArtmirrorError: a photo cannot be read or cropped.
         """
         rng = np.random.default_rng((self._seed, index))
         side, count = SIZES[rng.choice(len(SIZES), p=_LATE if index >= self._late_from else _EARLY)]
-        pairs = [self._pair(read_rgb(self.paths[rng.integers(len(self.paths))]), side, rng) for _ in range(count)]
+        pairs = [self._pair(self.paths[rng.integers(len(self.paths))], side, rng) for _ in range(count)]
         return Pair(*(torch.stack(tensors) for tensors in zip(*pairs, strict=True)))
 
-    def _pair(self, rgb: NDArray[np.uint8], side: int, rng: np.random.Generator) -> Pair:
-        rgb = resized(rgb, round(side * rng.uniform(1.0, 1.6)))
-        if rng.random() < 0.5:
-            rgb = np.ascontiguousarray(rgb[:, ::-1])
-        top, left = rng.uniform(0, rgb.shape[0] - side), rng.uniform(0, rgb.shape[1] - side)
-        y, x = np.mgrid[:side, :side].astype(np.float32)
-        x, y = x + np.float32(left), y + np.float32(top)
-        still = rng.random() < _STILL
-        flow = np.zeros((side, side, 2), np.float32) if still else random_flow(side, MotionConfig(), rng)
-        second = _sample(rgb, x, y)
-        first = second if still else _sample(rgb, x + flow[..., 0], y + flow[..., 1])
+    def _pair(self, path: Path, side: int, rng: np.random.Generator) -> Pair:
+        def draw_flow() -> NDArray[np.float32]:
+            still = rng.random() < _STILL
+            return np.zeros((side, side, 2), np.float32) if still else random_flow(side, MotionConfig(), rng)
+
+        moved = moved_crop(path, side, 1.6, draw_flow, rng)
+        first, second = to_tensor(moved.first), to_tensor(moved.second)
         fine, blotches = rng.uniform(0, 0.02), rng.uniform(0, 0.015)
         if rng.random() < 0.5:
             first = first + _noise(side, fine * 0.7, blotches * 0.7, rng)
-        light, black = np.float32(1 + rng.normal(0, 0.01)), np.float32(rng.normal(0, 0.004))
+        light, black = float(1 + rng.normal(0, 0.01)), float(rng.normal(0, 0.004))
         second = (second + _noise(side, fine, blotches, rng)) * light + black
-        return Pair(_tensor(first.clip(0, 1)), _tensor(second.clip(0, 1)), _tensor(flow), _visible(flow))
+        return Pair(
+            first.clamp(0, 1),
+            second.clamp(0, 1),
+            torch.from_numpy(moved.flow).permute(2, 0, 1).contiguous(),
+            torch.from_numpy(inside(moved.flow))[None].float(),
+        )
 
 
-def _noise(side: int, fine: float, blotches: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """A sensor's noise, and the blotches that a codec makes of it: (S, S, 3)."""
+def _noise(side: int, fine: float, blotches: float, rng: np.random.Generator) -> torch.Tensor:
+    """A sensor's noise, and the blotches that a codec makes of it: (3, S, S) float32."""
     block = int(rng.integers(2, 7))
     coarse = rng.normal(0, blotches, (side // block + 2, side // block + 2, 3)).astype(np.float32)
     spread = np.asarray(cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC), np.float32)
-    return rng.normal(0, fine, (side, side, 3)).astype(np.float32) + spread
-
-
-def _sample(rgb: NDArray[np.uint8], x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
-    sampled = cv2.remap(rgb, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
-    return np.asarray(sampled, np.float32) / np.float32(255)
-
-
-def _tensor(values: NDArray[np.float32]) -> torch.Tensor:  # (S, S, C)
-    return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
-
-
-def _visible(flow: NDArray[np.float32]) -> torch.Tensor:
-    return torch.from_numpy(inside(flow))[None].float()
+    return torch.from_numpy(rng.normal(0, fine, (side, side, 3)).astype(np.float32) + spread).permute(2, 0, 1)
