@@ -11,7 +11,7 @@ import cloup
 
 from artmirror.runtime.common.command import EXIT_INTERRUPTED, Command, StopOnSignals, common_options
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.common.option_types import SizeType
+from artmirror.runtime.common.option_types import CameraType, SizeType
 from artmirror.runtime.common.progress import show_frames
 from artmirror.runtime.engines.base import Look
 from artmirror.runtime.engines.devices import list_devices
@@ -22,7 +22,7 @@ from artmirror.runtime.gallery.variants import FULL, QUALITIES, find_variant, qu
 from artmirror.runtime.pipeline import Pipeline
 from artmirror.runtime.run_statistics import peak_rss_bytes
 from artmirror.runtime.sinks.base import Sink, SinkFormat
-from artmirror.runtime.sinks.open import display_available, open_sink
+from artmirror.runtime.sinks.open import PIPES, display_available, open_sink
 from artmirror.runtime.sources.open import open_source
 
 if TYPE_CHECKING:
@@ -75,12 +75,17 @@ def _list_styles(ctx: click.Context, param: click.Parameter, value: bool) -> Non
 )
 @cloup.option_group(
     "Used first",
-    cloup.option("--camera", type=click.IntRange(0), metavar="N", help="Camera number.  [default: 0, without --input]"),
+    cloup.option(
+        "--camera",
+        type=CameraType(),
+        help="Camera number, or its device such as /dev/video0.  [default: 0, without --input]",
+    ),
     cloup.option(
         "--input",
         "input_uri",
         metavar="URI",
-        help="Video file, picture, folder of pictures, stream URL, or synthetic:640x360@60 for a test picture.",
+        help="Video file, picture, folder of pictures, stream URL, - for what is piped in, or synthetic:640x360@60 "
+        "for a test picture.",
     ),
     cloup.option(
         "-o",
@@ -88,7 +93,8 @@ def _list_styles(ctx: click.Context, param: click.Parameter, value: bool) -> Non
         "output_uris",
         multiple=True,
         metavar="URI",
-        help="Video file, picture, folder of pictures (ending in /), window: or null:; may be given more than once.  "
+        help="Video file, picture, folder of pictures (ending in /), window:, null:, pipe: (Matroska to another "
+        "program) or pipe:raw (its pixels); may be given more than once.  "
         "[default: window:]",
     ),
     cloup.option("--style", metavar="NAME", help=f"Bundled style, in place of --engine.  [default: {DEFAULT_STYLE}]"),
@@ -179,7 +185,8 @@ def main(**options: Any) -> None:
             raise ArtmirrorError(f"{opened.path} has no strength input; leave out --strength, or export it again")
         statistics, failure = _run(source, opened, output_uris, options, signals)
         info = engine.describe()
-    _report(statistics, opened.path, info, options)
+    # What goes into a pipe must be the film alone.
+    _report(statistics, opened.path, info, options, err=any(uri in PIPES for uri in output_uris))
     if failure is not None:
         raise failure
     if signals.asked:
@@ -194,16 +201,25 @@ def _check_usage(options: dict[str, Any]) -> tuple[str, list[str]]:
         raise click.UsageError("one engine is wanted: --engine FILE or --style NAME")
     if options["target_fps"] and options["quality"] not in (None, AUTO):
         raise click.UsageError(f"--target-fps is for --quality auto, not for {options['quality']}: leave out one")
-    source_uri = str(options["camera"] or 0) if options["input_uri"] is None else options["input_uri"]
+    source_uri = f"camera:{options['camera'] or 0}" if options["input_uri"] is None else options["input_uri"]
     output_uris = list(options["output_uris"])
     if not output_uris:
         if not display_available():
             raise click.UsageError("there is no display for a window: name an --output, such as painted.mp4 or null:")
         output_uris = ["window:"]
-    for uri in output_uris:
-        if Path(uri).is_file() and Path(source_uri).is_file() and Path(uri).samefile(source_uri):
-            raise click.UsageError(f"{uri} is both --input and --output; name another file to write")
+    if options["as_json"] and any(uri in PIPES for uri in output_uris):
+        raise click.UsageError("--json and a pipe both write to the standard output; leave out one")
+    twice = [uri for place, uri in enumerate(output_uris) if _place(uri) in map(_place, output_uris[:place])]
+    if twice:
+        raise click.UsageError(f"{twice[0]} is named twice as an output; leave out one, or name another file")
     return source_uri, output_uris
+
+
+def _place(uri: str) -> str:
+    """What a sink's name leads to: two names of one file are the same."""
+    if uri in PIPES:
+        return PIPES[0]
+    return uri if uri in ("null:", "window:") else str(Path(uri).expanduser().resolve())
 
 
 def _open(named: Path, source: "Source", options: dict[str, Any]) -> Opened:
@@ -241,10 +257,11 @@ def _run(
 ) -> tuple["RunStatistics", ArtmirrorError | None]:
     engine = opened.engine
     title = engine.manifest.title or engine.manifest.name
+    format = SinkFormat(source.size, source.rate, source.frame_count, source.tracks, title, source.files)
     sinks: list[Sink] = []
     try:
         for uri in output_uris:
-            sinks.append(open_sink(uri, SinkFormat(source.size, source.rate, source.frame_count, source.sound, title)))
+            sinks.append(open_sink(uri, format))
         pipeline = Pipeline(source, engine, sinks, look=Look(options["strength"]))
     except ArtmirrorError:
         for sink in sinks:
@@ -259,7 +276,9 @@ def _run(
     return statistics, pipeline.failure
 
 
-def _report(statistics: "RunStatistics", engine_path: Path, info: "EngineInfo", options: dict[str, Any]) -> None:
+def _report(
+    statistics: "RunStatistics", engine_path: Path, info: "EngineInfo", options: dict[str, Any], *, err: bool
+) -> None:
     latency_ms = statistics.latency_ms()
     memory = peak_rss_bytes()
     size = f"{info.size[1]}x{info.size[0]}"
@@ -271,7 +290,7 @@ def _report(statistics: "RunStatistics", engine_path: Path, info: "EngineInfo", 
         line += f", latency {latency_ms['p50']:.0f} ms (p95 {latency_ms['p95']:.0f})"
     if memory is not None:
         line += f", {memory / 1e6:.0f} MB"
-    click.echo(line)
+    click.echo(line, err=err)
     if options["as_json"]:
         record = {
             "frames_in": statistics.frames_in,

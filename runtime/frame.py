@@ -20,6 +20,7 @@ class FrameSlot:
     id: int = -1  # 0, 1, 2, ... in the order of capture; gaps are dropped frames
     captured_ns: int = 0  # time.monotonic_ns() when the source had the picture
     media_time_s: Fraction | None = None  # presentation time within a file; None for a live source
+    duration_s: Fraction | None = None  # how long it is shown, where the file says so
     label: str = ""  # the file's name where each picture is a file of its own, else empty
     submitted_ns: int = 0  # time.monotonic_ns() at submit
     stylized_ns: int = 0  # time.monotonic_ns() when the result was there

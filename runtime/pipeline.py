@@ -7,6 +7,7 @@
 A slot goes round; nothing is allocated once the threads run.
 """
 
+import logging
 import threading
 import time
 from collections import deque
@@ -19,6 +20,8 @@ from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.run_statistics import RunStatistics, Series
 from artmirror.runtime.sinks.base import Sink
 from artmirror.runtime.sources.base import Source
+
+_log = logging.getLogger("artmirror.runtime")
 
 _POLL_S = 0.05  # how soon a signal or a failure in another thread is noticed
 
@@ -63,7 +66,8 @@ class Pipeline:
         self._last_out_ns = 0
         self._engine_ns = Series()
         self._latency_ns = Series()
-        self.failure: ArtmirrorError | None = None  # what ended the run early; what came before it is delivered
+        self._cut_short = False  # the source had more to come
+        self.failure: ArtmirrorError | None = None  # the first that there was; what came before it is delivered
 
     def run(
         self,
@@ -72,6 +76,9 @@ class Pipeline:
         observe: Callable[[int], None] = lambda frames_out: None,
     ) -> RunStatistics:
         """Run to the end of the source, a stop, or a failure (see `failure`), and close source and sinks.
+
+        Sinks are discarded where the source or the engine failed, or a file was not read to its end: what they have is
+        not whole.
 
         Args:
             should_stop: Asked for every frame, and at least every 50 ms.
@@ -107,6 +114,7 @@ class Pipeline:
     def _forward_results(self, should_stop: Callable[[], bool], observe: Callable[[int], None]) -> None:
         while not self._results.ended:
             if should_stop():
+                self._cut_short = not self._source.live
                 return
             slot = self._results.take(_POLL_S)
             if slot is None:
@@ -124,10 +132,12 @@ class Pipeline:
         try:
             work()
         except ArtmirrorError as error:
+            self._cut_short = True
             self._fail(error)
         except Exception as error:  # a defect; shown as one line, with its cause under --debug
             wrapped = ArtmirrorError(f"internal error in the {threading.current_thread().name} thread: {error!r}")
             wrapped.__cause__ = error
+            self._cut_short = True
             self._fail(wrapped)
         finally:
             after.close()
@@ -167,7 +177,10 @@ class Pipeline:
             self._pool.close()
 
     def _deliver(self, slot: FrameSlot) -> bool:
-        """Hand a result to every sink; False when the run should stop instead."""
+        """Hand a result to every sink; False when the run should stop instead.
+
+        One that fails is told and left out; the others go on.
+        """
         for sink in list(self._sinks):
             try:
                 if not sink.write(slot):
@@ -176,7 +189,9 @@ class Pipeline:
                 self._fail(error)
                 self._sinks.remove(sink)
                 sink.discard()
-                return False
+                if not self._sinks:
+                    return False
+                _log.warning("%s; the other outputs go on", error.message)
         return True
 
     def _stop(self) -> None:
@@ -187,6 +202,9 @@ class Pipeline:
 
     def _close_sinks(self) -> None:
         for sink in self._sinks:
+            if self._cut_short:
+                sink.discard()
+                continue
             try:
                 sink.close()
             except ArtmirrorError as error:

@@ -1,8 +1,12 @@
 """What the commands have in common: help in groups, one line for an error, `--debug`, stopping on signals."""
 
+import os
 import signal
+import socket
+import threading
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -12,6 +16,9 @@ import cloup
 from artmirror.runtime.common.errors import ArtmirrorError
 
 EXIT_INTERRUPTED = 130
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_INSIST = 2  # signals
+_PATIENCE_S = 5.0  # for files to be closed
 CONTEXT_SETTINGS: dict[str, Any] = {
     "help_option_names": ["-h", "--help"],
     "show_default": True,
@@ -124,6 +131,9 @@ def common_options(prog_name: str) -> Callable[[Callable[..., Any]], Callable[..
 class StopOnSignals:
     """While open, Ctrl-C and SIGTERM set `asked`, so that files can be closed; a second one raises KeyboardInterrupt.
 
+    Where the program is inside a library that does not come back, Python sees no signal. A thread of its own then ends
+    the process, some seconds after the second one.
+
     Args:
         at_once: The first one raises KeyboardInterrupt already, for work that goes on later where it was.
         on_ask: Called when the first one comes, to say what happens now.
@@ -134,12 +144,32 @@ class StopOnSignals:
         self._at_once, self._on_ask = at_once, on_ask
 
     def __enter__(self) -> "StopOnSignals":
-        self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._before = {number: signal.signal(number, self._ask) for number in _SIGNALS}
+        self._receiver, self._sender = socket.socketpair()
+        self._sender.setblocking(False)
+        self._woken_before = signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
+        threading.Thread(target=self._watch, args=(self._receiver,), name="signals", daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        signal.set_wakeup_fd(self._woken_before)
+        self._sender.close()  # ends the thread
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def _watch(self, receiver: socket.socket) -> None:
+        """Count signals as the system gives them; see that the second one ends the process."""
+        seen = 0
+        with receiver:
+            while number := receiver.recv(1):
+                seen += number[0] in _SIGNALS
+                if seen == _INSIST:
+                    receiver.settimeout(_PATIENCE_S)
+                    with suppress(TimeoutError):
+                        while receiver.recv(1):
+                            pass
+                        return  # closed in time
+                    os._exit(EXIT_INTERRUPTED)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         second, self.asked = self.asked, True

@@ -3,10 +3,13 @@
 import glob
 import hashlib
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from artmirror.runtime.common.errors import ArtmirrorError
+
+_LONGEST_NAME = 255 - len("..4294967296.part")  # bytes that most file systems allow, less what a part's name adds
 
 
 def write_whole(path: Path, *parts: bytes | memoryview, durable: bool = False) -> None:
@@ -18,6 +21,7 @@ def write_whole(path: Path, *parts: bytes | memoryview, durable: bool = False) -
     Raises:
         OSError: the folder does not exist, cannot be written, or is full; then nothing is left behind.
     """
+    path = path.resolve() if path.is_symlink() else path  # a link stays, what it leads to is replaced
     part = part_path(path)
     try:
         with part.open("wb") as file:
@@ -35,7 +39,47 @@ def write_whole(path: Path, *parts: bytes | memoryview, durable: bool = False) -
 
 def part_path(path: Path) -> Path:
     """The temporary name under which this process writes `path`: another process has another one."""
-    return path.with_name(f".{path.name}.{os.getpid()}.part")
+    return path.with_name(f".{_short_name(path)}.{os.getpid()}.part")
+
+
+def claim_part(path: Path) -> Path:
+    """Make this process's part of `path`, so that no other writes the same file meanwhile.
+
+    Raises:
+        ArtmirrorError: another process writes it, or this one already does.
+        OSError: the part cannot be made.
+    """
+    part = part_path(path)
+    try:
+        part.touch(exist_ok=False)
+    except FileExistsError:
+        raise ArtmirrorError(f"{path} is named twice as an output; name another file") from None
+    others = [number for other, number in _parts(path) if other != part and _runs(number)]
+    if others:
+        part.unlink(missing_ok=True)
+        raise ArtmirrorError(f"{path} is being written by another process ({others[0]}); name another file, or wait")
+    return part
+
+
+def check_not_input(path: Path, files: Iterable[Path]) -> None:
+    """See that writing `path` does not destroy what is read: the same file by any name, through any link.
+
+    Raises:
+        ArtmirrorError: it is one of `files`.
+    """
+    try:
+        target = path.stat()
+    except OSError:
+        return  # nothing stands there
+    for file in files:
+        with suppress(OSError):
+            if os.path.samestat(target, file.stat()):
+                raise ArtmirrorError(f"{path} is read and would be written over; name another output")
+
+
+def stale_parts(path: Path) -> list[Path]:
+    """What processes that were killed left half written of `path`."""
+    return [part for part, number in _parts(path) if number != os.getpid() and not _runs(number)]
 
 
 def remove_stale_parts(path: Path) -> None:
@@ -44,10 +88,21 @@ def remove_stale_parts(path: Path) -> None:
     Raises:
         OSError: one cannot be removed.
     """
-    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        number = part.name.split(".")[-2]
-        if number.isdecimal() and not _runs(int(number)):
-            part.unlink(missing_ok=True)
+    for part in stale_parts(path):
+        part.unlink(missing_ok=True)
+
+
+def _short_name(path: Path) -> str:
+    """The file's name, or what stands for it where a number beside it would make it too long for a folder."""
+    if len(os.fsencode(path.name)) <= _LONGEST_NAME:
+        return path.name
+    return hashlib.sha256(os.fsencode(path.name)).hexdigest()[:32]
+
+
+def _parts(path: Path) -> list[tuple[Path, int]]:
+    found = path.parent.glob(f".{glob.escape(_short_name(path))}.*.part")
+    numbered = [(part, part.name.split(".")[-2]) for part in found]
+    return [(part, int(number)) for part, number in numbered if number.isdecimal()]
 
 
 def _runs(process: int) -> bool:
@@ -57,7 +112,7 @@ def _runs(process: int) -> bool:
         return False
     except (OSError, OverflowError):  # another user's
         return True
-    return process != os.getpid()
+    return True
 
 
 def cannot_write(path: Path, error: OSError) -> ArtmirrorError:

@@ -1,6 +1,7 @@
-"""Values on the command line that click does not know: sizes, bytes, rates, percentages."""
+"""Values on the command line that click does not know: sizes, cameras, bytes, rates, percentages."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import click
@@ -30,6 +31,26 @@ class SizeType(click.ParamType[tuple[int, int]]):
         if not (width.isdecimal() and height.isdecimal()) or min(int(width), int(height)) < 64:
             self.fail(f"got {value!r}; wanted WIDTHxHEIGHT with both at least 64, as in 640x360", param, ctx)
         return int(height), int(width)
+
+
+class CameraType(click.ParamType[int]):
+    """A camera's number, or its device: 0, /dev/video0, /dev/v4l/by-id/..."""
+
+    name = "camera"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return "N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        device = str(Path(value).resolve()) if str(value).startswith("/") else str(value)
+        number = re.fullmatch(r"(?:/dev/video)?(\d{1,4})", device, re.ASCII)
+        if number is None:
+            self.fail(
+                f"got {value!r}; wanted a camera's number such as 0, or its device such as /dev/video0", param, ctx
+            )
+        return int(number[1])
 
 
 class BytesType(click.ParamType[int]):

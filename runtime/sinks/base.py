@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Protocol
 
 from artmirror.runtime.frame import FrameSlot
+from artmirror.runtime.tracks import Tracks
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +16,9 @@ class SinkFormat:
     size: tuple[int, int]  # (H, W)
     rate: Fraction | None  # frames per second; None for single pictures
     frame_count: int | None  # None when unknown
-    sound: str | None  # path of a file whose sound goes with the pictures
+    tracks: Tracks | None  # sound and what else goes with the pictures
     title: str = "artmirror"
+    files: tuple[Path, ...] = ()  # what the frames come from, which no sink may write over
 
 
 class Sink(Protocol):

@@ -1,4 +1,4 @@
-"""One string, one sink: `window:`, `null:`, a video, a picture or a folder of pictures."""
+"""One string, one sink: `window:`, `null:`, `pipe:`, a video, a picture or a folder of pictures."""
 
 import os
 import sys
@@ -7,6 +7,9 @@ from pathlib import Path
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.suffixes import PICTURE_SUFFIXES, WRITTEN_VIDEO_SUFFIXES
 from artmirror.runtime.sinks.base import Sink, SinkFormat
+
+RAW_PIPE = "pipe:raw"
+PIPES = ("-", "pipe:", "/dev/stdout", RAW_PIPE)  # names of our standard output
 
 
 def display_available() -> bool:
@@ -22,8 +25,9 @@ def open_sink(uri: str, format: SinkFormat) -> Sink:
     """Open what `uri` names, ready for frames of `format`.
 
     Args:
-        uri: `window:`, `null:`, the path of a video (.mp4 .mkv .mov .webm .avi), the path of a picture, or a folder
-            (one that exists, or one whose name ends in `/` and whose parent exists).
+        uri: `window:`, `null:`, `pipe:` (Matroska), `pipe:raw` (pixels), the path of a video (.mp4 .mkv .mov .webm
+            .avi), the path of a picture, or a folder (one that exists, or one whose name ends in `/` and whose parent
+            exists).
         format: What is known of the frames before the first.
 
     Raises:
@@ -40,6 +44,10 @@ def open_sink(uri: str, format: SinkFormat) -> Sink:
         from artmirror.runtime.sinks.window import WindowSink
 
         return WindowSink(format)
+    if uri in PIPES:
+        from artmirror.runtime.sinks.pipe import FilmPipe, RawPipe
+
+        return RawPipe(format) if uri == RAW_PIPE else FilmPipe(format)
     path = Path(uri).expanduser()
     suffix = path.suffix.lower()
     is_folder = uri.endswith(("/", os.sep)) or (uri != "" and path.is_dir())
@@ -50,10 +58,10 @@ def open_sink(uri: str, format: SinkFormat) -> Sink:
     from artmirror.runtime.sinks.pictures import FolderSink, PictureSink
 
     if is_folder:
-        return FolderSink(path)
+        return FolderSink(path, format)
     if suffix in PICTURE_SUFFIXES:
         return PictureSink(path, format)
     raise ArtmirrorError(
-        f"{uri or 'an empty name'} names no sink: window:, null:, a video ({' '.join(WRITTEN_VIDEO_SUFFIXES)}), "
+        f"{uri or 'an empty name'} names no sink: window:, null:, pipe:, a video ({' '.join(WRITTEN_VIDEO_SUFFIXES)}), "
         f"a picture ({' '.join(PICTURE_SUFFIXES)}) or a folder (with / at its end) is wanted"
     )

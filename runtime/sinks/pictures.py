@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.files import check_not_input
 from artmirror.runtime.common.pictures import JPEG_SUFFIXES, check_writable, save_picture
 from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.sinks.base import SinkFormat
@@ -20,7 +21,8 @@ class PictureSink:
         Raises:
             ArtmirrorError: its folder cannot be written, or the source has many pictures and there is one name.
         """
-        self._path = path
+        check_not_input(path, format.files)
+        self._path, self._inputs = path, format.files
         self._numbered = _NUMBER.search(path.name) is not None
         self._written = 0
         if path.is_dir():
@@ -40,6 +42,7 @@ class PictureSink:
         name = self._path.name
         if self._numbered:
             name = _NUMBER.sub(lambda pattern: pattern[0] % slot.id, name, count=1)
+        check_not_input(self._path.with_name(name), self._inputs)
         save_picture(slot.stylized, self._path.with_name(name))
         self._written += 1
         return True
@@ -62,12 +65,15 @@ class PictureSink:
 class FolderSink:
     """Writes one picture per frame into a folder, under the name of its source where it has one."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, format: SinkFormat) -> None:
         """Make `folder` where only its parent exists.
 
         Raises:
-            ArtmirrorError: the folder cannot be made or written.
+            ArtmirrorError: the folder cannot be made or written, or the pictures come from it.
         """
+        if format.rate is None and folder.exists() and any(folder.samefile(file.parent) for file in format.files):
+            raise ArtmirrorError(f"{folder} holds the pictures that are read; name another folder for the painted ones")
+        self._inputs = format.files
         self._folder = folder
         self._names: set[str] = set()
         if not folder.exists() and folder.parent.is_dir():
@@ -89,6 +95,7 @@ class FolderSink:
         if name in self._names:  # a.bmp and a.png of one source would both be a.png
             name = f"{source.stem}_{slot.id:06d}{suffix}"
         self._names.add(name)
+        check_not_input(self._folder / name, self._inputs)
         save_picture(slot.stylized, self._folder / name)
         return True
 

@@ -1,9 +1,11 @@
 """Where frames come from: the Protocol that the pipeline reads from."""
 
 from fractions import Fraction
+from pathlib import Path
 from typing import Protocol
 
 from artmirror.runtime.frame import FrameSlot
+from artmirror.runtime.tracks import Tracks
 
 
 class Source(Protocol):
@@ -15,7 +17,8 @@ class Source(Protocol):
         rate: Frames per second, exact where a file says so; None for single pictures.
         frame_count: Number of frames to come, or None if unknown (a live source, a stream).
         live: True where time does not wait (camera, stream, paced synthetic picture): the newest frame wins.
-        sound: Path of a file whose sound belongs to the pictures, or None.
+        files: Those that are read, in their order; none where the pictures come from elsewhere.
+        tracks: Sound and what else belongs to the pictures of a film, or None.
     """
 
     name: str
@@ -23,10 +26,11 @@ class Source(Protocol):
     rate: Fraction | None
     frame_count: int | None
     live: bool
-    sound: str | None
+    files: tuple[Path, ...]
+    tracks: Tracks | None
 
     def read(self, slot: FrameSlot) -> bool:
-        """Write the next picture into `slot.frame` in place and set `captured_ns`, `media_time_s` and `label`.
+        """Write the next picture into `slot.frame` in place and set its times and `label`.
 
         Blocks until a picture is there. Returns False at the end, with the slot's pixels undefined.
 

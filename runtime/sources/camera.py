@@ -18,6 +18,7 @@ from artmirror.runtime.common.fit import check_native_size, place
 from artmirror.runtime.common.latch import Latch
 from artmirror.runtime.common.pixels import Pixels
 from artmirror.runtime.frame import FrameSlot
+from artmirror.runtime.tracks import Tracks
 
 _log = logging.getLogger("artmirror.runtime")
 
@@ -89,7 +90,8 @@ class CameraSource:
         self.rate: Fraction | None = self._achieved_rate()
         self.frame_count: int | None = None
         self.live = True
-        self.sound: str | None = None
+        self.tracks: Tracks | None = None
+        self.files: tuple[Path, ...] = ()
         _log.info("camera %d gives %dx%d at %s frames/s", number, width, height, self.rate)
 
     def read(self, slot: FrameSlot) -> bool:

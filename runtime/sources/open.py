@@ -27,8 +27,9 @@ def open_source(
     """Open what `uri` names.
 
     Args:
-        uri: `0` (a camera), `rtsp://...` (a stream), a path of a video, a picture or a folder of pictures, a glob
-            pattern of pictures, `synthetic:` or `synthetic:WIDTHxHEIGHT@RATE` (a moving test picture).
+        uri: `camera:0`, or `0` where no file is called so, `-` (a film that is piped in), `rtsp://...` (a stream), a
+            path of a video, a picture or a folder of pictures, a glob pattern of pictures, `synthetic:` or
+            `synthetic:WIDTHxHEIGHT@RATE` (a moving test picture).
         size: (H, W) to scale and crop to, or None for the source's own.
         mirror: Flip left and right.
         live: Pace a video file at its own rate, like a camera. Pictures have no rate and ignore it.
@@ -49,10 +50,11 @@ def open_source(
 
 def _open(uri: str, size: tuple[int, int] | None, mirror: bool, live: bool) -> Source:
     # The modules come in on use: each brings a library that takes its time to load.
-    if re.fullmatch(r"\d{1,4}", uri):
+    camera = re.fullmatch(r"camera:(\d{1,4})|(\d{1,4})", uri)
+    if camera and (camera[1] or not Path(uri).exists()):  # a folder may be called 2024
         from artmirror.runtime.sources.camera import CameraSource
 
-        return CameraSource(int(uri), size, mirror)
+        return CameraSource(int(camera[1] or camera[2]), size, mirror)
     if uri.startswith("synthetic:"):
         return _open_synthetic(uri, size, mirror)
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):", uri)
@@ -80,6 +82,12 @@ def _open_synthetic(uri: str, size: tuple[int, int] | None, mirror: bool) -> Sou
 
 
 def _open_path(uri: str, size: tuple[int, int] | None, mirror: bool, live: bool) -> Source:
+    from artmirror.runtime.common.video import PIPES
+
+    if uri in PIPES:
+        from artmirror.runtime.sources.video import VideoSource
+
+        return VideoSource(uri, size, mirror, live=live)
     from artmirror.runtime.common.pictures import natural_order, picture_paths
     from artmirror.runtime.sources.pictures import PictureSource
 
@@ -120,7 +128,8 @@ class ShortenedSource:
         self.rate = source.rate
         self.frame_count: int | None = min(max_frames, source.frame_count or max_frames)
         self.live = source.live
-        self.sound = source.sound
+        self.tracks = source.tracks
+        self.files = source.files
 
     def read(self, slot: FrameSlot) -> bool:
         """Read from the source; False once the number is reached.

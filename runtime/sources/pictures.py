@@ -9,6 +9,7 @@ from artmirror.runtime.common.fit import check_native_size, place
 from artmirror.runtime.common.pictures import read_picture
 from artmirror.runtime.common.pixels import Pixels
 from artmirror.runtime.frame import FrameSlot
+from artmirror.runtime.tracks import Tracks
 
 
 class PictureSource:
@@ -31,7 +32,8 @@ class PictureSource:
         self.rate: Fraction | None = None
         self.frame_count: int | None = len(self._paths)
         self.live = False
-        self.sound: str | None = None
+        self.tracks: Tracks | None = None
+        self.files = tuple(self._paths)
         self._mirror = mirror
         self._next = 0
         self._closed = False

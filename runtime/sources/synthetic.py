@@ -5,12 +5,14 @@ import threading
 import time
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from artmirror.runtime.common.pixels import Pixels
 from artmirror.runtime.frame import FrameSlot
+from artmirror.runtime.tracks import Tracks
 
 _UNPACED_RATE = Fraction(30)  # what the media times count in where nobody asked for a rate
 _LOOP_FRAMES = 160  # about so many until the motion repeats
@@ -39,7 +41,8 @@ class SyntheticSource:
         self.live = rate is not None
         self.rate: Fraction | None = rate or _UNPACED_RATE
         self.frame_count: int | None = None
-        self.sound: str | None = None
+        self.tracks: Tracks | None = None
+        self.files: tuple[Path, ...] = ()
         self._period_s = float(1 / (rate or _UNPACED_RATE))
         self._mirror = mirror
         self._closed = threading.Event()

@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.engines.base import EngineInfo, Look
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.frame import FrameSlot
+from artmirror.runtime.tracks import Tracks
 
 SIZE = (64, 80)  # (H, W)
 
@@ -87,7 +89,8 @@ class CountingSource:
     name = "fake"
     size = SIZE
     rate: Fraction | None = None
-    sound: str | None = None
+    tracks: Tracks | None = None
+    files: tuple[Path, ...] = ()
 
     def __init__(self, frames: int, live: bool = False) -> None:
         self.frame_count: int | None = frames

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.frame import FrameSlot
@@ -18,7 +19,8 @@ class CountingSource:
     size = SIZE
     rate: Fraction | None = Fraction(60)
     frame_count: int | None = None
-    sound = None
+    tracks = None
+    files: tuple[Path, ...] = ()
 
     def __init__(
         self,

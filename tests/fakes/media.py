@@ -139,7 +139,7 @@ def clip_pictures(count: int, size: tuple[int, int] = (96, 128)) -> list[Pixels]
 
 def format_of(**changes: object) -> SinkFormat:
     """Return the format of a video of 128x96 at 25 frames per second, with `changes`."""
-    values: dict[str, object] = {"size": (96, 128), "rate": Fraction(25), "frame_count": None, "sound": None}
+    values: dict[str, object] = {"size": (96, 128), "rate": Fraction(25), "frame_count": None, "tracks": None}
     return SinkFormat(**{**values, **changes})  # type: ignore[arg-type]
 
 
@@ -151,6 +151,19 @@ def write_all(sink: Sink, pictures: list[np.ndarray], times: list[Fraction] | No
         slot.media_time_s = times[index] if times else index * Fraction(1, 25)
         assert sink.write(slot)
     sink.close()
+    sink.close()
+
+
+def repaint(clip: Path, path: Path, count: int | None = None) -> None:
+    """Carry the frames of `clip`, or `count` of them, and what else it holds into `path`, as a run without a style."""
+    source = open_source(str(clip), size=None, max_frames=count)
+    sink = open_sink(str(path), SinkFormat(source.size, source.rate, source.frame_count, source.tracks))
+    slot = make_slot(source.size)
+    slot.stylized = slot.frame
+    while source.read(slot):
+        slot.id += 1
+        assert sink.write(slot)
+    source.close()
     sink.close()
 
 

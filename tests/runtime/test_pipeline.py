@@ -109,7 +109,7 @@ def test_a_broken_source_keeps_what_came_before() -> None:
     assert statistics.frames_out == 9
     assert pipeline.failure is not None
     assert "cable" in str(pipeline.failure.message)
-    assert sink.ended == "closed"
+    assert sink.ended == "discarded"
 
 
 def test_a_broken_engine_ends_the_run() -> None:
@@ -122,18 +122,25 @@ def test_a_broken_engine_ends_the_run() -> None:
     assert "device is gone" in pipeline.failure.message
     assert statistics.frames_in == statistics.frames_out + statistics.frames_dropped
     assert source.closed
-    assert sink.ended == "closed"
+    assert sink.ended == "discarded"
 
 
-def test_a_broken_sink_is_discarded_and_the_others_are_closed() -> None:
+def test_a_broken_sink_is_told_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
     broken, whole = CollectingSink(fail_at=3), CollectingSink()
-    pipeline = Pipeline(CountingSource(1000), FakeEngine(SIZE), [whole, broken])
+    pipeline = Pipeline(CountingSource(50), FakeEngine(SIZE), [broken, whole])
     statistics = pipeline.run()
-    assert broken.ended == "discarded"
-    assert whole.ended == "closed"
-    assert whole.ids == [0, 1, 2, 3]
+    assert (broken.ended, whole.ended) == ("discarded", "closed")
+    assert whole.ids == list(range(50))
     assert pipeline.failure is not None
-    assert statistics.frames_out == 3  # what every sink got
+    assert statistics.frames_out == 50
+    assert "the other outputs go on" in caplog.text
+
+
+def test_the_run_ends_with_its_last_sink() -> None:
+    sinks = [CollectingSink(fail_at=3), CollectingSink(fail_at=5)]
+    pipeline = Pipeline(CountingSource(1000), FakeEngine(SIZE), sinks)
+    assert pipeline.run().frames_out == 5
+    assert [sink.ended for sink in sinks] == ["discarded", "discarded"]
 
 
 def test_a_defect_in_a_thread_is_one_line_with_its_cause() -> None:
@@ -162,7 +169,7 @@ def test_a_signal_stops_the_run() -> None:
     pipeline = Pipeline(CountingSource(10**9), FakeEngine(SIZE), [sink])
     statistics = pipeline.run(should_stop=lambda: len(seen) >= 7, observe=seen.append)
     assert len(sink.ids) == statistics.frames_out == 7
-    assert sink.ended == "closed"
+    assert sink.ended == "discarded"
 
 
 def test_the_look_reaches_the_engine() -> None:

@@ -18,7 +18,6 @@ from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.flow import dense_flow, dis_flow, trusted
 from artmirror.runtime.common.pictures import encode_picture
 from artmirror.runtime.common.pixels import Pixels, Size
-from artmirror.runtime.common.video import upright_size
 from artmirror.train.prepare.video import VideoReader, fitted
 
 SMALL_SIDE = 320  # pixels; motion, cuts, light and bars are measured at this size
@@ -117,8 +116,8 @@ def measure(path: Path, observe: Callable[[int], None] = lambda frames: None) ->
     before: Pixels | None = None
     grey_before: Pixels | None = None
     for index, frame in enumerate(reader.frames()):
-        small = fitted(frame.picture, SMALL_SIDE)
-        now = upright_size(frame.picture)
+        small = fitted(frame, SMALL_SIDE)
+        now = frame.shown
         if before is None:
             size = shown = now
             small_size = Size(small.shape[0], small.shape[1])
@@ -142,7 +141,7 @@ def measure(path: Path, observe: Callable[[int], None] = lambda frames: None) ->
             believed = before is not None and trusted(*dense_flow(before[..., ::-1], small[..., ::-1], dis_flow)).mean()
             trust.append(float(believed) if index else float("nan"))
         if index % SHARPNESS_EVERY == 0:
-            sharpness.append(_sharpness(fitted(frame.picture, SHARPNESS_SIDE)))
+            sharpness.append(_sharpness(fitted(frame, SHARPNESS_SIDE)))
         if index % HASH_EVERY == 0:
             hashes.append(np.stack([_hash(small), _hash(small[:, ::-1])]))
         before, grey_before = small, grey

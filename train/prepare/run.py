@@ -215,7 +215,7 @@ def _decoded(path: Path, chunks: Sequence[Chunk], size: Size) -> Iterator[tuple[
         chunk = waiting[0]
         if index < chunk.first_frame:
             continue
-        frames.append(filled(frame.picture, size, chunk.margins))
+        frames.append(filled(frame, size, chunk.margins))
         if len(frames) == chunk.frames:
             yield chunk, frames
             waiting.popleft()

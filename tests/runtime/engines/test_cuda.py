@@ -199,7 +199,7 @@ def test_a_device_that_disappears_ends_the_run_in_one_line(
     assert "unspecified launch failure" in message
     assert "\n" not in message
     assert source.closed
-    assert sink.ended == "closed"
+    assert sink.ended == "discarded"
     assert sink.ids == list(range(len(sink.ids)))
     engine.close()  # nothing is freed on a lost device, and nothing raised
     engine.close()
@@ -358,7 +358,7 @@ class TestOnnxRuntime:
         pipeline, sink, _ = run(engine, 500, before=before)
         assert pipeline.failure is not None
         assert "out of memory on Simulated GPU" in pipeline.failure.message
-        assert sink.ended == "closed"
+        assert sink.ended == "discarded"
 
     def test_the_installed_one_has_no_cuda(self, monkeypatch: pytest.MonkeyPatch) -> None:
         fake_cuda.install(monkeypatch)
