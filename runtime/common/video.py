@@ -41,8 +41,20 @@ _S = TypeVar("_S", bound=Stream)
 
 # Formats that open further files by themselves: a name within a file is no wish of the user.
 _PLAYLISTS = {"hls", "concat", "dash", "image2", "image2pipe", "imf", "sdp", "rtsp", "rtp", "sap", "alias_pix", "tty"}
-# Formats that make pictures or sound out of anything, or of a device.
-_NO_FILES = {"lavfi", "alsa", "oss", "fbdev", "kmsgrab", "x11grab", "video4linux2,v4l2", "data", "bin", "xbin"}
+# Drawings, and formats that make pictures or sound out of anything, or of a device.
+_NO_FILES = {
+    "svg_pipe",
+    "lavfi",
+    "alsa",
+    "oss",
+    "fbdev",
+    "kmsgrab",
+    "x11grab",
+    "video4linux2,v4l2",
+    "data",
+    "bin",
+    "xbin",
+}
 # What an address may lead to; a page that names a local file is not followed.
 _PROTOCOLS = {
     "http": "http,https,tcp,tls,crypto,httpproxy,data",
@@ -87,7 +99,11 @@ def open_video(name: str, *, stream: bool = False) -> tuple[InputContainer, Vide
         raise ArtmirrorError(
             f"{name} has no film in it, sound only{' with a cover' if still else ''}: a video file is wanted"
         )
-    return container, preferred(pictures)
+    known = [found for found in pictures if found.codec_context is not None]
+    if not known:
+        container.close()
+        raise ArtmirrorError(f"{name} holds pictures of a kind that cannot be decoded here; save it as H.264 in MP4")
+    return container, preferred(known)
 
 
 _STILL = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
