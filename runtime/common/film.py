@@ -52,7 +52,7 @@ class Film:
         self.container, self.video = open_video(name, stream=stream)
         self.clock = FilmClock(self.container.format.name)
         self._name, self._breaks, self._observe = name, stream, observe
-        self._filter = PictureFilter()
+        self._filter = PictureFilter(self.video.time_base)
         # AVI counts pictures in the order of the file, whatever order they are shown in.
         self._order = PictureOrder() if self.container.format.name == "avi" else None
         self._decoder: VideoCodecContext = self.video.codec_context

@@ -212,9 +212,13 @@ class PictureFilter:
     Interlaced pictures go through yadif, one picture for two fields. PQ and HLG (Rec. ITU-R BT.2100) become BT.709 by
     libswscale: white of 203 cd/m2 (Report ITU-R BT.2408) becomes white, and what is brighter stays white. Other
     pictures pass as they are, at no cost.
+
+    Args:
+        time_base: Of pictures that have none of their own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, time_base: Fraction | None) -> None:
+        self._time_base = time_base
         self._graph: Graph | None = None
         self._kind: tuple[object, ...] = ()
         self._interlaced = False
@@ -247,7 +251,10 @@ class PictureFilter:
     def _built(self, picture: VideoFrame, wide: bool) -> Graph:
         graph = Graph()
         last = graph.add_buffer(
-            width=picture.width, height=picture.height, format=picture.format, time_base=picture.time_base
+            width=picture.width,
+            height=picture.height,
+            format=picture.format,
+            time_base=picture.time_base or self._time_base,
         )
         filters = [("yadif", "mode=send_frame:deint=interlaced")] if self._interlaced else []
         if wide:

@@ -278,3 +278,28 @@ def test_shared_clips_are_read_whole():
     for clip in clips[::6]:
         source = open_source(str(clip), size=(90, 160))
         assert len(read_all(source)[0]) == source.frame_count
+
+
+class TestServers:
+    @pytest.fixture
+    def address(self, tmp_path):
+        """A server without ranges, as the simplest ones are."""
+        handler = functools.partial(QuietHandler, directory=str(tmp_path))
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            yield f"http://127.0.0.1:{server.server_port}"
+            server.shutdown()
+
+    def test_a_film_with_its_index_at_the_end(self, tmp_path, address):
+        write_clip(tmp_path / "a.mp4", clip_pictures(5))
+        assert len(read_all(open_source(f"{address}/a.mp4", size=None))[0]) == 5
+
+    def test_a_stream_in_segments(self, tmp_path, address):
+        write_clip(tmp_path / "list.m3u8", clip_pictures(5), options={"hls_time": "1", "hls_list_size": "0"})
+        assert len(read_all(open_source(f"{address}/list.m3u8", size=None))[0]) == 5
+
+    def test_a_stream_opens_no_file_of_this_machine(self, tmp_path, address):
+        write_clip(tmp_path / "secret.ts", clip_pictures(5))
+        head = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXT-X-MEDIA-SEQUENCE:0\n#EXTINF:1,\n"
+        (tmp_path / "list.m3u8").write_text(f"{head}file://{tmp_path}/secret.ts\n#EXT-X-ENDLIST\n")
+        assert "cannot open the stream" in error_of(f"{address}/list.m3u8")
