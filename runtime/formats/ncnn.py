@@ -13,6 +13,7 @@ from pathlib import Path
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.files import write_whole
+from artmirror.runtime.common.plain_data import read_up_to
 from artmirror.runtime.formats.manifest import Manifest
 
 MAGIC = b"\nARTMIRROR NCNN\n"
@@ -20,6 +21,8 @@ IN, OUT, GRAIN = "in0", "out0", "out1"  # as pnnx numbers them
 PARAM_SUFFIX, BIN_SUFFIX = ".ncnn.param", ".ncnn.bin"
 _LENGTH = struct.Struct("<I")
 _TAIL = _LENGTH.size + len(MAGIC)
+LARGEST_PARAM_BYTES = 1 << 20
+LARGEST_BIN_BYTES = 512_000_000
 
 
 def ncnn_pair(path: Path) -> tuple[Path, Path]:
@@ -62,12 +65,15 @@ def read_ncnn_manifest(path: Path) -> Manifest:
     """
     param_path, bin_path = ncnn_pair(path)
     try:
-        param, content = param_path.read_bytes(), bin_path.read_bytes()
+        param = read_up_to(param_path, LARGEST_PARAM_BYTES)
+        content = read_up_to(bin_path, LARGEST_BIN_BYTES)
     except OSError as error:
         raise ArtmirrorError(
             f"cannot read {error.filename}: {error.strerror}; {param_path.name} and {bin_path.name} belong together, "
             "in one folder"
         ) from None
+    except ValueError as error:
+        raise ArtmirrorError(f"{param_path} and {bin_path.name} are no files of st-export: {error}") from None
     if not content.endswith(MAGIC) or len(content) < _TAIL:
         raise ArtmirrorError(
             f"{bin_path} is cut off or without artmirror's manifest; wanted a file written by st-export: "
@@ -76,7 +82,7 @@ def read_ncnn_manifest(path: Path) -> Manifest:
     length = _LENGTH.unpack_from(content, len(content) - _TAIL)[0]
     start = len(content) - _TAIL - length
     text = content[max(start, 0) : len(content) - _TAIL]
-    manifest = Manifest.from_json(text.decode(errors="replace"), str(bin_path))
+    manifest = Manifest.from_json(text, str(bin_path))
     if manifest.graph_sha256 != graph_sha256(param, content[: max(start, 0)]):
         raise ArtmirrorError(
             f"{param_path.name} and {bin_path.name} do not belong together or are damaged: they do not match the "
