@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 LARGEST_JSON_BYTES = 64_000_000  # 64 MB of the worst text take 1.5 GB when they are taken apart
+DEEPEST_JSON = 64  # lists and objects inside each other
 LONGEST_NAME = 255  # characters of a file's name
 
 Whole = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]  # a count, a size in bytes, nanoseconds
@@ -18,8 +19,11 @@ Finite = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)]  # neither NaN nor 
 Decibels = Annotated[float, msgspec.Meta(ge=0)]  # infinite where two pictures are one
 Positive = Annotated[float, msgspec.Meta(ge=0, le=1e300)]  # 0 too
 
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+
 Kind = TypeVar("Kind")
 
+_TOO_DEEP = f"lists in it are nested more than {DEEPEST_JSON} deep"
 _HALF_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -51,15 +55,26 @@ def parse_json(text: bytes | str) -> Any:
     """Take JSON apart; bytes are UTF-8.
 
     Raises:
-        ValueError: it is none, nested too deeply, or holds a half character, which nothing could print.
+        ValueError: it is none, nested deeper than `DEEPEST_JSON`, or holds a half character, which nothing could print.
     """
     try:
         text = text.encode() if isinstance(text, str) else text
         values = json.loads(text.decode())
-        if _HALF_CHARACTER.search(text):
-            json.dumps(values, ensure_ascii=False).encode()
     except RecursionError:
-        raise ValueError("lists in it are nested too deeply") from None
+        raise ValueError(_TOO_DEEP) from None
+    level = [values]
+    for _ in range(DEEPEST_JSON + 1):
+        level = [
+            child
+            for value in level
+            if isinstance(value, list | dict)
+            for child in (value.values() if isinstance(value, dict) else value)
+            if isinstance(child, list | dict)
+        ]
+    if level:
+        raise ValueError(_TOO_DEEP)
+    if _HALF_CHARACTER.search(text):
+        json.dumps(values, ensure_ascii=False).encode()
     return values
 
 
@@ -77,7 +92,13 @@ def fitted(values: Any, kind: type[Kind]) -> Kind:
     except (msgspec.MsgspecError, OverflowError) as error:
         raise ValueError(str(error)) from None
     except RecursionError:
-        raise ValueError("lists in it are nested too deeply") from None
+        raise ValueError(_TOO_DEEP) from None
+
+
+def version_of(values: Any) -> int | None:
+    """The `format_version` that plain data says it has; None where it says none."""
+    found = values.get("format_version") if isinstance(values, dict) else None
+    return found if isinstance(found, int) else None
 
 
 def plain_name(name: str) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from msgspec import Meta
 
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.common.plain_data import Whole, fitted, parse_json
+from artmirror.runtime.common.plain_data import Whole, fitted, parse_json, version_of
 from artmirror.runtime.formats.onnx import read_onnx_metadata
 
 FORMAT_VERSION = 1
@@ -82,11 +82,10 @@ class Manifest:
     @classmethod
     def from_values(cls, values: Any, source: str) -> Self:
         """As `from_json`, of JSON that was taken apart."""
-        found = values.get("format_version") if isinstance(values, dict) else None
+        found = version_of(values)
         if found != FORMAT_VERSION:
-            told = found if isinstance(found, int | None) else "unknown"
             raise ArtmirrorError(
-                f"{source} has manifest version {told}; this artmirror reads version {FORMAT_VERSION}: {_AGAIN}"
+                f"{source} has manifest version {found}; this artmirror reads version {FORMAT_VERSION}: {_AGAIN}"
             )
         try:
             return fitted(values, cls)
