@@ -15,6 +15,7 @@ from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.files import write_whole
 from artmirror.runtime.common.plain_data import read_up_to
 from artmirror.runtime.formats.manifest import Manifest
+from artmirror.runtime.formats.ncnn_graph import WrongGraph, check_ncnn_graph
 
 MAGIC = b"\nARTMIRROR NCNN\n"
 IN, OUT, GRAIN = "in0", "out0", "out1"  # as pnnx numbers them
@@ -54,11 +55,12 @@ def write_ncnn(path: Path, manifest: Manifest, param: bytes, weights: bytes) -> 
         raise ArtmirrorError(f"cannot write {param_path}: {error.strerror}; name another place with -o") from None
 
 
-def read_ncnn_manifest(path: Path) -> Manifest:
+def read_ncnn_manifest(path: Path, size: tuple[int, int] | None = None) -> Manifest:
     """Read what the two files say of themselves, and check them against their checksum.
 
     Args:
         path: Of either file.
+        size: (H, W) of the frames that ncnn is going to paint: then the graph is checked for them too.
 
     Raises:
         ArtmirrorError: one is missing or damaged, they do not belong together, or st-export did not write them.
@@ -83,9 +85,18 @@ def read_ncnn_manifest(path: Path) -> Manifest:
     start = len(content) - _TAIL - length
     text = content[max(start, 0) : len(content) - _TAIL]
     manifest = Manifest.from_json(text, str(bin_path))
-    if manifest.graph_sha256 != graph_sha256(param, content[: max(start, 0)]):
+    weights = content[: max(start, 0)]
+    if manifest.graph_sha256 != graph_sha256(param, weights):
         raise ArtmirrorError(
             f"{param_path.name} and {bin_path.name} do not belong together or are damaged: they do not match the "
             "checksum in their manifest; export them again with st-export --ncnn, or copy both again"
         )
+    if size is not None:
+        try:
+            check_ncnn_graph(param, weights, size)
+        except WrongGraph as error:
+            raise ArtmirrorError(
+                f"{param_path} was not written by st-export, or is damaged: {error}; "
+                "export it again with st-export --ncnn"
+            ) from None
     return manifest
