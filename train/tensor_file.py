@@ -1,5 +1,6 @@
 """Files of torch.save, opened so that they can do no harm: plain data, and no more of it than the file is large."""
 
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ def load_tensors(path: Path, *, archive: bool = False) -> Any:
         raise UnsafeFile(f"{size / 1e6:.0f} MB, at most {LARGEST_FILE_BYTES / 1e6:.0f} MB is wanted")
     if archive or zipfile.is_zipfile(path):
         _check_archive(path, size)
-    data = torch.load(path, map_location="cpu", weights_only=True)
+    with warnings.catch_warnings(action="ignore"):  # of damage, in pages, before the error
+        data = torch.load(path, map_location="cpu", weights_only=True)
     _check_tensors(data)
     return data
 
