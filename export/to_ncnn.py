@@ -14,6 +14,7 @@ from artmirror.export.checkpoint_manifest import manifest_of
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.formats.ncnn import graph_sha256, write_ncnn
+from artmirror.runtime.formats.ncnn_graph import WrongGraph, check_ncnn_graph
 from artmirror.train.checkpoint import Checkpoint
 from artmirror.train.networks.stylizer import Grain, Stylizer
 
@@ -55,6 +56,10 @@ def ncnn_from_checkpoint(checkpoint: Checkpoint, checkpoint_path: Path, output: 
         ArtmirrorError: the folder does not exist or cannot be written.
     """
     param, weights = _convert(FloatCore(checkpoint.stylizer()), fp16)
+    try:
+        check_ncnn_graph(param, weights, _SIZES[0])
+    except WrongGraph as error:
+        raise ArtmirrorError(f"pnnx wrote what the runtime does not open ({error}); export it as ONNX") from None
     manifest = manifest_of(
         checkpoint,
         checkpoint_path,

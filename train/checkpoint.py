@@ -1,19 +1,21 @@
 """Files that training writes: the checkpoint to use and the state to go on from. Plain data, renamed into place."""
 
 import io
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.files import cannot_write, part_path, remove_stale_parts, write_whole
+from artmirror.runtime.common.plain_data import Whole, fitted
 from artmirror.train.config import NetworkConfig, TrainConfig
 from artmirror.train.networks.stylizer import Stylizer
+from artmirror.train.tensor_file import load_tensors, told_of
 
 FORMAT_VERSION = 1
 CHECKPOINT_KIND = "artmirror checkpoint"
@@ -39,7 +41,7 @@ class Checkpoint:
     network: NetworkConfig
     weights: Mapping[str, Tensor]
     training: dict[str, Any]  # TrainConfig.to_portable_dict() and, as `start_from`, the checkpoint it began with
-    step: int
+    step: Whole
     losses: dict[str, float]  # of the last step, unweighted, and their weighted sum
 
     def stylizer(self) -> Stylizer:
@@ -48,14 +50,22 @@ class Checkpoint:
         Raises:
             ArtmirrorError: the weights do not fit the network's configuration.
         """
-        network = Stylizer(self.network)
         try:
+            with torch.device("meta"):  # no memory is taken before the shapes are known to be those of the file
+                check_shapes(Stylizer(self.network), self.weights)
+            network = Stylizer(self.network)
             network.load_state_dict(dict(self.weights))
-        except RuntimeError as error:
-            raise ArtmirrorError(
-                f"the weights do not fit the network {self.network}: {str(error).splitlines()[-1]}"
-            ) from None
+        except (RuntimeError, ValueError) as error:
+            told = (str(error).splitlines() or [type(error).__name__])[-1]
+            raise ArtmirrorError(f"the weights do not fit the network {self.network}: {told}") from None
         return network.eval()
+
+
+@dataclass(frozen=True, slots=True)
+class _StateHead:
+    style: StyleInfo
+    step: Whole
+    state: dict[str, Any]
 
 
 def state_path(checkpoint: Path) -> Path:
@@ -113,18 +123,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
         ArtmirrorError: the file is missing, damaged, or not a checkpoint of this format version.
     """
     data = load_plain(path, CHECKPOINT_KIND)
+    _require(data, path, ("style", "preset", "network", "weights", "training", "step", "losses"))
     try:
-        return Checkpoint(
-            style=StyleInfo(**data["style"]),
-            preset=data["preset"],
-            network=NetworkConfig.from_dict(data["network"]),
-            weights=data["weights"],
-            training=data["training"],
-            step=data["step"],
-            losses=data["losses"],
-        )
-    except (KeyError, TypeError) as error:
-        raise ArtmirrorError(f"{path} is damaged: {error} is missing or wrong; train again or take a backup") from None
+        return fitted(data, Checkpoint)
+    except ValueError as error:
+        raise ArtmirrorError(f"{path} is damaged: {error}; train again or take a backup") from None
+    except ArtmirrorError as error:
+        raise ArtmirrorError(f"{path}: {error.message}") from None
 
 
 def save_state(path: Path, *, style: StyleInfo, config: TrainConfig, step: int, state: dict[str, Any]) -> None:
@@ -153,10 +158,12 @@ def load_state(path: Path) -> tuple[StyleInfo, TrainConfig, int, dict[str, Any]]
         ArtmirrorError: the file is missing, damaged, or not a state of this format version.
     """
     data = load_plain(path, STATE_KIND)
+    _require(data, path, ("style", "config", "step", "state"))
     try:
-        return StyleInfo(**data["style"]), TrainConfig.from_dict(data["config"]), data["step"], data["state"]
-    except (KeyError, TypeError) as error:
-        raise ArtmirrorError(f"{path} is damaged: {error} is missing or wrong; start training anew") from None
+        head = fitted(data, _StateHead)
+    except ValueError as error:
+        raise ArtmirrorError(f"{path} is damaged: {error}; start training anew") from None
+    return head.style, TrainConfig.from_dict(data["config"]), head.step, head.state
 
 
 def save_plain(path: Path, data: dict[str, Any]) -> None:
@@ -182,19 +189,50 @@ def load_plain(path: Path, kind: str) -> dict[str, Any]:
     if not path.is_file():
         raise ArtmirrorError(f"{path} does not exist; wanted a file that st-train wrote")
     try:
-        with zipfile.ZipFile(path) as archive:  # torch.save writes sums of the content, and torch.load ignores them
-            if archive.testzip() is not None:
-                raise zipfile.BadZipFile
-        data = torch.load(path, map_location="cpu", weights_only=True)
+        data = load_tensors(path, archive=True)
     except Exception as error:  # a damaged file may raise nearly anything
         raise ArtmirrorError(
-            f"{path} is not a file of st-train, or it is damaged ({type(error).__name__}); wanted an {kind}"
+            f"{path} is not a file of st-train, or it is damaged ({told_of(error)}); wanted an {kind}"
         ) from error
-    if not isinstance(data, dict) or data.get("kind") != kind:
-        found = data.get("kind") if isinstance(data, dict) else type(data).__name__
-        raise ArtmirrorError(f"{path} holds {found or 'other data'}; wanted an {kind}")
-    if data.get("format_version") != FORMAT_VERSION:
-        raise ArtmirrorError(
-            f"{path} has format version {data.get('format_version')}; this artmirror reads version {FORMAT_VERSION}"
-        )
+    found = data.get("kind") if isinstance(data, dict) else type(data).__name__
+    if not isinstance(data, dict) or not isinstance(found, str) or found != kind:
+        told = found[:80] if found and isinstance(found, str) else "other data"
+        raise ArtmirrorError(f"{path} holds {told}; wanted an {kind}")
+    version = data.get("format_version")
+    if not isinstance(version, int) or version != FORMAT_VERSION:
+        told = str(version) if isinstance(version, int) and version < 1000 else "unknown"
+        raise ArtmirrorError(f"{path} has format version {told}; this artmirror reads version {FORMAT_VERSION}")
     return data
+
+
+def check_shapes(network: nn.Module, weights: Any) -> None:
+    """See that weights are those of a network, which may have no memory ("meta").
+
+    Raises:
+        ValueError: a name, a shape or a kind of value differs; the message tells the first.
+    """
+    wanted = {name: value.shape for name, value in network.state_dict().items()}
+    if not isinstance(weights, Mapping) or weights.keys() != wanted.keys():
+        raise ValueError("they have other names")
+    for name, shape in wanted.items():
+        value = weights[name]
+        if not isinstance(value, Tensor) or value.shape != shape:
+            told = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise ValueError(f"{name} is {told}, wanted {tuple(shape)}")
+
+
+@contextmanager
+def telling_damage(path: Path) -> Iterator[None]:
+    """What goes wrong while a state of training is taken over is the file's fault, and told so."""
+    try:
+        yield
+    except (RuntimeError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise ArtmirrorError(
+            f"{path} is damaged, its state does not fit ({type(error).__name__}); start training anew"
+        ) from error
+
+
+def _require(data: dict[str, Any], path: Path, keys: Iterable[str]) -> None:
+    for key in keys:
+        if key not in data:
+            raise ArtmirrorError(f"{path} is damaged: '{key}' is missing; train again or take a backup")

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self, get_args, get_type_hints
+from typing import Any, Literal, Self, TypeVar, get_args, get_type_hints
 
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.plain_data import fitted
 
 Padding = Literal["reflect", "replicate", "zeros"]
 Norm = Literal["instance", "batch"]
@@ -15,7 +16,32 @@ BlockConv = Literal["full", "separable"]
 BlockPadding = Literal["same", "zeros"]
 Output = Literal["tanh", "linear"]
 Precision = Literal["fp32", "bf16", "fp16"]
+Config = TypeVar("Config")
 FlowSource = Literal["dis", "farneback", "raft", "stored"]
+
+
+def rebuilt(kind: type[Config], values: Any, what: str) -> Config:
+    """A configuration from the plain data that a file holds; all of its types are checked before any is used.
+
+    Raises:
+        ArtmirrorError: a field is unknown, missing, of another type or out of range. `what` it is of, for the message.
+    """
+    try:
+        _refuse_unknown(kind, values)
+        return fitted(values, kind)
+    except ValueError as error:
+        raise ArtmirrorError(f"{what} configuration does not fit this version: {error}") from None
+
+
+def _refuse_unknown(kind: type, values: Any) -> None:
+    if not isinstance(values, dict):
+        return  # `fitted` says so
+    hints = get_type_hints(kind)
+    for name, value in values.items():
+        if name not in hints:
+            raise ValueError(f"{str(name)[:80]!r} is unknown")
+        if is_dataclass(hints[name]):
+            _refuse_unknown(hints[name], value)
 
 
 def _check_choices(config: object) -> None:
@@ -24,6 +50,9 @@ def _check_choices(config: object) -> None:
         choices = get_args(hint)
         if choices and all(isinstance(choice, str) for choice in choices) and getattr(config, name) not in choices:
             raise ArtmirrorError(f"{name} is {getattr(config, name)!r}; wanted one of {', '.join(choices)}")
+
+
+MOST_CHANNELS, MOST_BLOCKS, LARGEST_KERNEL = 1024, 64, 31  # of a network; far above what paints in time
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +79,11 @@ class NetworkConfig:
             raise ArtmirrorError(
                 f"{self} is no network; wanted three channel counts, blocks >= 0, an odd end kernel, a fold of 1, 2, 4"
             )
+        if max(self.channels) > MOST_CHANNELS or self.blocks > MOST_BLOCKS or self.end_kernel > LARGEST_KERNEL:
+            raise ArtmirrorError(
+                f"{self} is too large; wanted at most {MOST_CHANNELS} channels, {MOST_BLOCKS} blocks and an end kernel "
+                f"of {LARGEST_KERNEL}"
+            )
         if not 0 <= self.grain < 1:
             raise ArtmirrorError(
                 f"grain {self.grain}; wanted 0 for none, or the noise's share of the full scale, below 1"
@@ -62,10 +96,9 @@ class NetworkConfig:
         Raises:
             ArtmirrorError: a field is unknown or its value makes no network.
         """
-        try:
-            return cls(**{**values, "channels": tuple(values["channels"])})
-        except (TypeError, KeyError) as error:
-            raise ArtmirrorError(f"network configuration {values} does not fit this version: {error}") from None
+        if isinstance(values, dict) and "channels" not in values:
+            raise ArtmirrorError("network configuration does not fit this version: it has no channels")
+        return rebuilt(cls, values, "network")
 
 
 # huang: Huang et al. 2017, "Real-Time Neural Style Transfer for Videos", section 3.1, with nearest-neighbour upsampling
@@ -100,7 +133,7 @@ def parse_network(preset: str, changes: Iterable[str]) -> NetworkConfig:
             values[key] = tuple(map(int, text.split(","))) if kind is tuple else kind(text)
         except ValueError:
             raise ArtmirrorError(f"{key} of a network is {text!r}; wanted a value like {values[key]}") from None
-    return NetworkConfig.from_dict(values)
+    return NetworkConfig(**values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,15 +240,4 @@ class TrainConfig:
         Raises:
             ArtmirrorError: a field is unknown or its value is out of range.
         """
-        try:
-            return cls(
-                **{
-                    **values,
-                    "network": NetworkConfig.from_dict(values["network"]),
-                    "weights": LossWeights(**values["weights"]),
-                    "motion": MotionConfig(**values["motion"]),
-                    "gaps": tuple(values["gaps"]),
-                }
-            )
-        except (TypeError, KeyError) as error:
-            raise ArtmirrorError(f"training configuration does not fit this version: {error}") from None
+        return rebuilt(cls, values, "training")

@@ -10,7 +10,7 @@ import torch
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.batches import batches
-from artmirror.train.checkpoint import StyleInfo
+from artmirror.train.checkpoint import StyleInfo, state_path, telling_damage
 from artmirror.train.config import TrainConfig
 from artmirror.train.distributed import Group, open_group
 from artmirror.train.learner import Learner
@@ -96,7 +96,8 @@ def train(
         progress = Progress(start_from=origin)
         if resume:
             progress, learned = group.firsts(loaded)
-            learner.load_state_dict(learned)
+            with telling_damage(state_path(options.output)):
+                learner.load_state_dict(learned)
             with group.together():
                 if group.first:
                     files.mend(progress, learner)

@@ -16,13 +16,15 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.checkpoint import (
     FORMAT_VERSION,
+    check_shapes,
     check_writable,
     load_checkpoint,
     load_plain,
     save_plain,
     state_path,
+    telling_damage,
 )
-from artmirror.train.config import NetworkConfig, Precision
+from artmirror.train.config import NetworkConfig, Precision, rebuilt
 from artmirror.train.device import find_device
 from artmirror.train.networks.many_style import ManyStyle
 from artmirror.train.networks.style_encoder import StatisticsEncoder
@@ -70,17 +72,13 @@ class ManyConfig:
             raise ArtmirrorError("the network of many paintings is trained in bf16 or fp32; use --precision fp32")
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "ManyConfig":
+    def from_dict(cls, values: Any) -> "ManyConfig":
         """Rebuild from `asdict`.
 
         Raises:
             ArtmirrorError: a field is unknown or out of range.
         """
-        try:
-            network, weights = NetworkConfig.from_dict(values["network"]), ManyWeights(**values["weights"])
-            return cls(**{**values, "network": network, "weights": weights})
-        except (TypeError, KeyError) as error:
-            raise ArtmirrorError(f"training configuration does not fit this version: {error}") from None
+        return rebuilt(cls, values, "training")
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +239,9 @@ def train_many(
     objective = ManyObjective(features, photos.to(target_device), config.weights).to(target_device)
     learner = ManyLearner(config, objective, target_device)
     if resume:
-        learner.load_state_dict(_load_state(state_path(output), config))
+        state = _load_state(state_path(output), config)
+        with telling_damage(state_path(output)):
+            learner.load_state_dict(state)
     else:
         _begin(learner, targets, start_from)
 
@@ -276,7 +276,7 @@ def many_config_of(output: Path) -> ManyConfig | None:
         found = load_plain(state_path(output), MANY_STATE_KIND)
     except ArtmirrorError:  # whoever takes it for another kind says what is wrong with it
         return None
-    return ManyConfig.from_dict(found["config"])
+    return ManyConfig.from_dict(found.get("config"))
 
 
 def encoder_path(checkpoint: Path) -> Path:
@@ -305,12 +305,17 @@ def load_many(path: Path) -> ManyModel:
     Raises:
         ArtmirrorError: one of the two files is missing, damaged, or another kind.
     """
-    found = load_plain(path, MANY_KIND)
+    found, encoder = load_plain(path, MANY_KIND), load_plain(encoder_path(path), MANY_KIND)
     try:
-        model = ManyModel(NetworkConfig.from_dict(found["training"]["network"]))
+        config = NetworkConfig.from_dict(found["training"]["network"])
+        with torch.device("meta"):  # no memory is taken before the shapes are known to be those of the file
+            wanted = ManyModel(config)
+        check_shapes(wanted.network, found["weights"])
+        check_shapes(wanted.encoder, encoder["weights"])
+        model = ManyModel(config)
         model.network.load_state_dict(found["weights"])
-        model.encoder.load_state_dict(load_plain(encoder_path(path), MANY_KIND)["weights"])
-    except (KeyError, TypeError, RuntimeError) as error:
+        model.encoder.load_state_dict(encoder["weights"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ArtmirrorError(f"{path} is damaged ({type(error).__name__}); copy it again, or train anew") from None
     return model.eval()
 
@@ -354,12 +359,11 @@ def _begin(learner: ManyLearner, targets: _Targets, start_from: Path | None) -> 
     learner.restart_average()
 
 
-def _load_state(path: Path, config: ManyConfig) -> dict[str, Any]:
+def _load_state(path: Path, config: ManyConfig) -> Any:
     found = load_plain(path, MANY_STATE_KIND)
-    if ManyConfig.from_dict(found["config"]) != config:
-        raise ArtmirrorError(f"{path} was written with another configuration: {found['config']}")
-    state: dict[str, Any] = found["state"]
-    return state
+    if ManyConfig.from_dict(found.get("config")) != config:
+        raise ArtmirrorError(f"{path} was written with another configuration")
+    return found.get("state")
 
 
 def _ahead(pairs: VariedPairs, done: int, steps: int) -> Iterator[tuple[Pair, int]]:

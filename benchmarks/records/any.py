@@ -1,11 +1,11 @@
 """Opens a file of records that has a page: of `st-bench`, or of `st-bench temporal`."""
 
-import json
 from pathlib import Path
 
 from artmirror.benchmarks.records.json_file import read_text
 from artmirror.benchmarks.records.speed import Session
 from artmirror.benchmarks.records.temporal import KIND, TemporalSession
+from artmirror.runtime.common.plain_data import parse_json
 
 
 def read_records(path: Path) -> Session | TemporalSession:
@@ -20,7 +20,7 @@ def read_records(path: Path) -> Session | TemporalSession:
 
 def _kind(text: str) -> object:
     try:
-        values = json.loads(text)
-    except json.JSONDecodeError:
+        values = parse_json(text)
+    except ValueError:
         return None  # whoever reads it says what is wrong
     return values.get("kind") if isinstance(values, dict) else None

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Self
 
 from artmirror.benchmarks.records.machine import Gpu, read_core_limit, read_gpus, read_memory_bytes, read_processor
+from artmirror.runtime.common.plain_data import Positive, Whole
 
 _LIBRARIES = (  # names on PyPI
     *("openvino", "onnxruntime", "ncnn", "numpy", "opencv-python", "av", "torch"),
@@ -29,28 +29,18 @@ class Environment:
     python: str  # implementation and version
     os: str
     cpu: str  # model, or architecture where the system does not tell
-    cores: int  # logical ones that this process may use
+    cores: Whole  # logical ones that this process may use
     libraries: dict[str, str]  # name -> version, of those that are installed
     time: str  # start of the session: UTC, ISO 8601
-    load_average_1min: float | None  # before measuring, so without the session's own load; None where unknown
+    load_average_1min: Positive | None  # before measuring, so without the session's own load; None where unknown
     cpu_features: tuple[str, ...] = ()  # instruction sets that networks profit from
     virtual: bool | None = None  # a virtual machine, whose cores are lent
-    core_limit: float | None = None  # cores' time that the container may use
-    clock_mhz: float | None = None  # median over the cores, before measuring
-    clock_max_mhz: float | None = None
+    core_limit: Positive | None = None  # cores' time that the container may use
+    clock_mhz: Positive | None = None  # median over the cores, before measuring
+    clock_max_mhz: Positive | None = None
     governor: str | None = None  # who sets the clock
-    memory_bytes: int | None = None
+    memory_bytes: Whole | None = None
     gpus: tuple[Gpu, ...] = ()
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Self:
-        """Read what `asdict` made.
-
-        Raises:
-            KeyError, TypeError, ValueError: it is something else.
-        """
-        features, gpus = values["cpu_features"], values["gpus"]
-        return cls(**{**values, "cpu_features": tuple(features), "gpus": tuple(Gpu(**gpu) for gpu in gpus)})
 
 
 def read_environment() -> Environment:

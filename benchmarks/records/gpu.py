@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from artmirror.benchmarks.records.environment import Environment
-from artmirror.benchmarks.records.json_file import open_record, read_text, write_text
+from artmirror.benchmarks.records.json_file import fitted_record, read_text, write_text
+from artmirror.runtime.common.plain_data import Decibels, Positive, Whole
 
 KIND = "gpu"
 FORMAT_VERSION = 1
@@ -19,17 +20,17 @@ class Row:
     name: str
     size: str  # 640x360
     network: str = ""
-    frame_flop: float | None = None  # of the convolutions
-    frame_bytes: float | None = None  # moved, estimated from the graph with nothing fused
+    frame_flop: Positive | None = None  # of the convolutions
+    frame_bytes: Positive | None = None  # moved, estimated from the graph with nothing fused
     reason: str | None = None  # why it was not measured
     library: str = ""
     note: str = ""
-    psnr_db: float | None = None  # against PyTorch in FP32
-    compute_ns: tuple[int, ...] = ()  # each frame by itself, by the host's clock, from its start to its end
-    compute_fps: float | None = None  # with frames queued up
-    end_to_end_ns: tuple[int, ...] = ()  # each frame by itself, from host memory to host memory
-    end_to_end_fps_one_slot: float | None = None
-    end_to_end_fps_two_slots: float | None = None
+    psnr_db: Decibels | None = None  # against PyTorch in FP32; infinite where nothing differs
+    compute_ns: tuple[Whole, ...] = ()  # each frame by itself, by the host's clock, from its start to its end
+    compute_fps: Positive | None = None  # with frames queued up
+    end_to_end_ns: tuple[Whole, ...] = ()  # each frame by itself, from host memory to host memory
+    end_to_end_fps_one_slot: Positive | None = None
+    end_to_end_fps_two_slots: Positive | None = None
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
@@ -59,7 +60,7 @@ class GpuSession:
     environment: Environment
     device: dict[str, Any]  # name, compute capability and driver, or the reason why there is none
     rows: tuple[Row, ...] = ()
-    ceilings: dict[str, float] = field(default_factory=dict)  # what the card was measured to do at best; may be empty
+    ceilings: dict[str, Positive] = field(default_factory=dict)  # what the card was measured to do at best
 
     def to_json(self) -> str:
         """The session as one JSON object."""
@@ -75,13 +76,7 @@ class GpuSession:
         Raises:
             ArtmirrorError: the text is no such session, or of a version that is not read here.
         """
-        with open_record(text, source, KIND, FORMAT_VERSION, "st-bench gpu") as values:
-            return cls(
-                environment=Environment.from_json(values["environment"]),
-                device=dict(values["device"]),
-                rows=tuple(Row.from_json(row) for row in values["rows"]),
-                ceilings=dict(values["ceilings"]),
-            )
+        return fitted_record(text, source, KIND, FORMAT_VERSION, "st-bench gpu", cls)
 
 
 def write_gpu(session: GpuSession, path: Path) -> None:

@@ -4,12 +4,13 @@ Nothing here is computed from the values (see `speed/summary.py`), so that new s
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Literal, Self
 
 from artmirror.benchmarks.records.environment import Environment
-from artmirror.benchmarks.records.json_file import open_record, read_text, write_text
+from artmirror.benchmarks.records.json_file import fitted_record, read_text, write_text
+from artmirror.runtime.common.plain_data import Finite, Positive, Whole
 
 KIND = "speed"  # tells these files from those of `records/temporal.py`
 FORMAT_VERSION = 3  # the one that is read: nothing older was ever released
@@ -21,20 +22,20 @@ ScenarioName = Literal["engine", "transfers", "pipeline", "live"]
 class Samples:
     """Raw values of neighbouring frames, in the order in which the frames were done; all in nanoseconds."""
 
-    completed_ns: tuple[int, ...]  # when each frame was done, with as many in the engine as it takes
-    latency_ns: tuple[int, ...]  # with a source: capture to delivered to the sink; else of one frame at a time
-    engine_ns: tuple[int, ...] = ()  # with a source: time that the engine spent on each frame
+    completed_ns: tuple[Whole, ...]  # when each frame was done, with as many in the engine as it takes
+    latency_ns: tuple[Whole, ...]  # with a source: capture to delivered to the sink; else of one frame at a time
+    engine_ns: tuple[Whole, ...] = ()  # with a source: time that the engine spent on each frame
 
 
 @dataclass(frozen=True, slots=True)
 class Sensed:
     """What the machine's sensors said of one run, its warm-up included."""
 
-    duration_ns: int
-    energy_j: float | None  # of all processor packages; None where the system does not tell
-    hottest_c: float | None  # of the processor, at the end; None where the system does not tell
-    gpu_energy_j: float | None = None  # of all NVIDIA GPUs; None where nobody tells
-    gpu_hottest_c: float | None = None  # of the hottest of them, at the end
+    duration_ns: Whole
+    energy_j: Positive | None  # of all processor packages; None where the system does not tell
+    hottest_c: Finite | None  # of the processor, at the end; None where the system does not tell
+    gpu_energy_j: Positive | None = None  # of all NVIDIA GPUs; None where nobody tells
+    gpu_hottest_c: Finite | None = None  # of the hottest of them, at the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,9 @@ class Round:
 
     warmup: Samples
     measured: Samples
-    frames_dropped: int = 0  # by a live source's pipeline, or under way at its end; warm-up included
+    frames_dropped: Whole = 0  # by a live source's pipeline, or under way at its end; warm-up included
     sensed: Sensed | None = None
-    bookkeeping_ns: int | None = None  # what measuring itself takes of every frame
+    bookkeeping_ns: Whole | None = None  # what measuring itself takes of every frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,9 @@ class Subject:
     library: str  # name and version
     device: str
     precision: str  # in which the engine computes
-    height: int
-    width: int
-    threads: int | None  # None where the library chose
+    height: Whole
+    width: Whole
+    threads: Whole | None  # None where the library chose
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +76,9 @@ class Record(Subject):
     scenario: ScenarioName
     source: str | None  # where frames came from, without folders and hosts
     rounds: tuple[Round, ...]
-    peak_rss_bytes: int | None  # of the whole process, which holds every engine of the session; None where unknown
-    macs: int | None = None  # multiply-accumulates of a frame; None where nobody counted
-    bytes_moved: int | None = None  # of a frame, by the rule of `speed/workload.py`
+    peak_rss_bytes: Whole | None  # of the whole process, which holds every engine of the session; None where unknown
+    macs: Whole | None = None  # multiply-accumulates of a frame; None where nobody counted
+    bytes_moved: Whole | None = None  # of a frame, by the rule of `speed/workload.py`
     holds: str = ""  # what the scenario's times are times of, in words
 
 
@@ -85,21 +86,21 @@ class Record(Subject):
 class Start:
     """A fresh process, from the moment it was asked for to its first painted frame: stages that follow each other."""
 
-    interpreter_ns: int  # until Python runs the first line
-    import_ns: int  # st-run's modules and the library
-    read_ns: int  # the file and its manifest
-    compile_ns: int  # the engine is ready; the library reads the file again for that, from memory now
-    first_frame_ns: int
-    peak_rss_bytes: int | None  # after some more frames; None where the system does not tell
-    device_bytes: int | None  # taken of the GPU's memory by then; None where nobody tells, and without a GPU
+    interpreter_ns: Whole  # until Python runs the first line
+    import_ns: Whole  # st-run's modules and the library
+    read_ns: Whole  # the file and its manifest
+    compile_ns: Whole  # the engine is ready; the library reads the file again for that, from memory now
+    first_frame_ns: Whole
+    peak_rss_bytes: Whole | None  # after some more frames; None where the system does not tell
+    device_bytes: Whole | None  # taken of the GPU's memory by then; None where nobody tells, and without a GPU
 
 
 @dataclass(frozen=True, slots=True)
 class StartRecord(Subject):
     """Starts with one engine, a cold and a cached one of each round."""
 
-    frames: int  # painted after the first, before memory was read
-    cache_bytes: int  # compiled networks that a cold start left for the next one; 0 where the library keeps none
+    frames: Whole  # painted after the first, before memory was read
+    cache_bytes: Whole  # compiled networks that a cold start left for the next one; 0 where the library keeps none
     cold: tuple[Start, ...]  # nothing that was compiled before is at hand
     cached: tuple[Start, ...]  # with what the cold start of the same round left
 
@@ -108,9 +109,9 @@ class StartRecord(Subject):
 class Ceilings:
     """The machine's own roofs, measured after the engines, a value of each round; see `speed/ceilings.py`."""
 
-    threads: int | None  # None where the library chose
-    copy_bytes_per_s: tuple[float, ...]  # read and written
-    product_flop_per_s: dict[str, tuple[float, ...]]  # by precision; two operations for each multiply-accumulate
+    threads: Whole | None  # None where the library chose
+    copy_bytes_per_s: tuple[Positive, ...]  # read and written
+    product_flop_per_s: dict[str, tuple[Positive, ...]]  # by precision; two operations for each multiply-accumulate
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +138,7 @@ class Session:
         Raises:
             ArtmirrorError: the text is no session, or of a version that is not read here.
         """
-        with open_record(text, source, KIND, FORMAT_VERSION, "st-bench") as values:
-            return cls(
-                environment=Environment.from_json(values["environment"]),
-                records=tuple(_record(record) for record in values["records"]),
-                ceilings=_ceilings(values["ceilings"]),
-                starts=tuple(_start_record(record) for record in values["starts"]),
-                omissions=tuple(values["omissions"]),
-            )
+        return fitted_record(text, source, KIND, FORMAT_VERSION, "st-bench", cls)
 
 
 def write_session(session: Session, path: Path) -> None:
@@ -163,37 +157,3 @@ def read_session(path: Path) -> Session:
         ArtmirrorError: the file is missing, or holds no session of this version.
     """
     return Session.from_json(read_text(path), str(path))
-
-
-def _record(values: dict[str, Any]) -> Record:
-    known = {**values, "rounds": tuple(_round(entry) for entry in values["rounds"])}
-    if known["scenario"] not in get_args(ScenarioName):
-        raise ValueError(f"scenario {known['scenario']!r}")
-    return Record(**known)
-
-
-def _start_record(values: dict[str, Any]) -> StartRecord:
-    starts = {name: tuple(Start(**entry) for entry in values[name]) for name in ("cold", "cached")}
-    return StartRecord(**{**values, **starts})
-
-
-def _ceilings(values: dict[str, Any] | None) -> Ceilings | None:
-    if values is None:
-        return None
-    products = {name: tuple(found) for name, found in values["product_flop_per_s"].items()}
-    return Ceilings(values["threads"], tuple(values["copy_bytes_per_s"]), products)
-
-
-def _round(values: dict[str, Any]) -> Round:
-    sensed = values["sensed"]
-    return Round(
-        _samples(values["warmup"]),
-        _samples(values["measured"]),
-        values["frames_dropped"],
-        None if sensed is None else Sensed(**sensed),
-        values["bookkeeping_ns"],
-    )
-
-
-def _samples(values: dict[str, Any]) -> Samples:
-    return Samples(**{entry.name: tuple(values[entry.name]) for entry in fields(Samples)})

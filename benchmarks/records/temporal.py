@@ -6,10 +6,11 @@ As in `records/speed.py`, nothing here is computed from the values (see `tempora
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from artmirror.benchmarks.records.environment import Environment
-from artmirror.benchmarks.records.json_file import open_record, read_text, write_text
+from artmirror.benchmarks.records.json_file import fitted_record, read_text, write_text
+from artmirror.runtime.common.plain_data import Positive, Whole
 
 KIND = "temporal"  # tells these files from those of `records/speed.py`
 FORMAT_VERSION = 4  # the one that is read: nothing older was ever released
@@ -31,7 +32,7 @@ class PainterInfo:
     library: str | None = None  # name and version
     device: str | None = None
     precision: str | None = None  # in which it computes
-    threads: int | None = None  # as asked for
+    threads: Whole | None = None  # as asked for
     note: str = ""
 
 
@@ -39,10 +40,10 @@ class PainterInfo:
 class Pair:
     """Two frames of a sequence."""
 
-    first: int  # index of the earlier frame
-    step: int  # the later one comes so many frames after
+    first: Whole  # index of the earlier frame
+    step: Whole  # the later one comes so many frames after
     flow: FlowKind
-    visible: float  # share of the pixels that count, in [0, 1]
+    visible: Positive  # share of the pixels that count, in [0, 1]
     occlusions: bool  # whether what the later frame hides is known; it always is for an estimated flow
 
 
@@ -51,25 +52,25 @@ class SequenceRecord:
     """A sequence and its pairs."""
 
     name: str
-    height: int
-    width: int
-    frames: int
+    height: Whole
+    width: Whole
+    frames: Whole
     unrelated: bool  # photos, of which no two make a pair
     pairs: tuple[Pair, ...]
-    judged: tuple[int, ...]  # indices of the frames whose distances were taken
-    perceived: tuple[int, ...] = ()  # indices of the pairs whose LPIPS was taken
+    judged: tuple[Whole, ...]  # indices of the frames whose distances were taken
+    perceived: tuple[Whole, ...] = ()  # indices of the pairs whose LPIPS was taken
 
 
 @dataclass(frozen=True, slots=True)
 class SequenceValues:
     """What one painter did on one sequence."""
 
-    squared_errors: tuple[float, ...]  # of each pair, see `metric.squared_error`
-    latency_ns: tuple[int, ...]  # of each frame; none for the input
-    style: tuple[float, ...]  # style distance of each judged frame
-    content: tuple[float, ...]  # content distance of each judged frame
-    lpips: tuple[float, ...] = ()  # of each perceived pair, see `lpips`
-    edges: tuple[float, ...] = ()  # of each pair's earlier frame, see `metric.edge_energy`
+    squared_errors: tuple[Positive, ...]  # of each pair, see `metric.squared_error`
+    latency_ns: tuple[Whole, ...]  # of each frame; none for the input
+    style: tuple[Positive, ...]  # style distance of each judged frame
+    content: tuple[Positive, ...]  # content distance of each judged frame
+    lpips: tuple[Positive, ...] = ()  # of each perceived pair, see `lpips`
+    edges: tuple[Positive, ...] = ()  # of each pair's earlier frame, see `metric.edge_energy`
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class PainterRecord:
     """One painter on all sequences."""
 
     info: PainterInfo
-    warmup_ns: tuple[int, ...]  # frames that were painted before any counted
+    warmup_ns: tuple[Whole, ...]  # frames that were painted before any counted
     values: tuple[SequenceValues, ...]  # in the order of the sequences
 
 
@@ -86,10 +87,10 @@ class Judges:
     """How style and content distances were taken."""
 
     vgg: str  # name of the weights file
-    normalised_on: int  # photos; 0 where the file was taken as it is
+    normalised_on: Whole  # photos; 0 where the file was taken as it is
     painting: str  # file name
-    painting_size: int  # the painting's short side, pixels
-    every: int  # each so many-th frame of a sequence was judged
+    painting_size: Whole  # the painting's short side, pixels
+    every: Whole  # each so many-th frame of a sequence was judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ class LpipsWeights:
 
     alexnet: str  # names of the weights files
     linear: str
-    every: int  # of the pairs whose first frame is each so many-th
+    every: Whole  # of the pairs whose first frame is each so many-th
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ class TemporalSession:
     """One call: where it ran, on what, and what it measured."""
 
     environment: Environment
-    steps: tuple[int, ...]
+    steps: tuple[Whole, ...]
     judges: Judges | None
     sequences: tuple[SequenceRecord, ...]
     painters: tuple[PainterRecord, ...]  # the input first
@@ -126,15 +127,7 @@ class TemporalSession:
         Raises:
             ArtmirrorError: the text is no such session, or of a version that is not read here.
         """
-        with open_record(text, source, KIND, FORMAT_VERSION, "st-bench temporal") as values:
-            return cls(
-                environment=Environment.from_json(values["environment"]),
-                steps=tuple(values["steps"]),
-                judges=None if values["judges"] is None else Judges(**values["judges"]),
-                sequences=tuple(_sequence(entry) for entry in values["sequences"]),
-                painters=tuple(_painter(entry) for entry in values["painters"]),
-                lpips=None if values["lpips"] is None else LpipsWeights(**values["lpips"]),
-            )
+        return fitted_record(text, source, KIND, FORMAT_VERSION, "st-bench temporal", cls)
 
 
 def write_temporal(session: TemporalSession, path: Path) -> None:
@@ -153,20 +146,3 @@ def read_temporal(path: Path) -> TemporalSession:
         ArtmirrorError: the file is missing, or holds no session of this version.
     """
     return TemporalSession.from_json(read_text(path, "st-bench temporal"), str(path))
-
-
-def _sequence(values: dict[str, Any]) -> SequenceRecord:
-    pairs = tuple(Pair(**entry) for entry in values["pairs"])
-    chosen = {"judged": tuple(values["judged"]), "perceived": tuple(values["perceived"])}
-    return SequenceRecord(**{**values, **chosen, "pairs": pairs})
-
-
-def _painter(values: dict[str, Any]) -> PainterRecord:
-    return PainterRecord(
-        info=PainterInfo(**values["info"]),
-        warmup_ns=tuple(values["warmup_ns"]),
-        values=tuple(
-            SequenceValues(**{name: tuple(entry[name]) for name in SequenceValues.__dataclass_fields__})
-            for entry in values["values"]
-        ),
-    )

@@ -18,6 +18,7 @@ from artmirror.benchmarks.temporal.sequences import FrameSequence
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.pictures import encode_picture
 from artmirror.runtime.common.pixels import Pixels
+from artmirror.runtime.common.plain_data import fitted, read_json
 
 WHITE = 0.25  # the instability that is shown as white; more is white too
 _QUALITY = 90
@@ -88,8 +89,8 @@ class KeptFrames:
         """
         self._folder = folder
         try:
-            time = json.loads((folder / _RUN).read_text())["time"]
-        except (OSError, ValueError, KeyError, TypeError):
+            time = fitted(read_json(folder / _RUN), dict[str, str])["time"]
+        except (OSError, ValueError, KeyError):
             raise ArtmirrorError(f"{folder} holds no frames of st-bench temporal --keep-frames") from None
         if time != session.environment.time:
             raise ArtmirrorError(

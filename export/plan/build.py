@@ -228,7 +228,7 @@ def _of_sizes(manifest: Manifest, sizes: SizeRange) -> Manifest:
 
 
 def _plan_info(data: bytes, options: BuildOptions, targets: list[str], library: Library) -> PlanInfo:
-    low, best, high = (None if options.sizes.is_one else list(size) for size in options.sizes.as_tuple())
+    low, best, high = (None if options.sizes.is_one else size for size in options.sizes.as_tuple())
     return PlanInfo(
         library=library.name,
         library_version=library.version,

@@ -16,7 +16,7 @@ from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.engines.base import EngineInfo, Look
 from artmirror.runtime.engines.vulkan_device import VulkanDevice, vulkan_devices
 from artmirror.runtime.formats.manifest import Manifest
-from artmirror.runtime.formats.ncnn import GRAIN, IN, OUT, ncnn_pair
+from artmirror.runtime.formats.ncnn import GRAIN, IN, OUT, ncnn_pair, read_ncnn_manifest
 from artmirror.runtime.frame import FrameSlot
 
 
@@ -125,6 +125,7 @@ def open_file_vulkan(
 def _open(
     path: Path, manifest: Manifest, size: tuple[int, int], device: VulkanDevice | None, fp16: bool, threads: int | None
 ) -> NcnnEngine:
+    read_ncnn_manifest(path, size)  # ncnn takes for granted that a graph is right
     net = ncnn.Net()
     option = net.opt
     # ncnn itself takes these back on a device without them, which is read from them again in `describe`.

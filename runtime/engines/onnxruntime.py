@@ -50,7 +50,7 @@ class OnnxRuntimeEngine:
         try:
             self._running.pop(slot).result()
         except Exception as error:  # the library has a dozen exception classes with no common base but this
-            raise ArtmirrorError(f"ONNX Runtime failed while stylizing: {str(error).splitlines()[0]}") from error
+            raise ArtmirrorError(f"ONNX Runtime failed while stylizing: {_first_line(error)}") from error
 
     def reset(self) -> None:
         pass  # every frame is painted by itself
@@ -80,9 +80,16 @@ def open_file(
         options.intra_op_num_threads = threads
     try:
         session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        names = [entry.name for entry in (*session.get_inputs(), *session.get_outputs())]
+        if sorted(names) not in (["frame", "stylized"], ["frame", "strength", "stylized"]):
+            raise ValueError(f"it takes and gives {', '.join(names)}; wanted frame, strength and stylized")
     except Exception as error:  # see wait
-        raise ArtmirrorError(f"ONNX Runtime cannot run {path}: {str(error).splitlines()[0]}") from error
+        raise ArtmirrorError(f"ONNX Runtime cannot run {path}: {_first_line(error)}") from error
     return OnnxRuntimeEngine(manifest, session, size)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _bind(bind: Any, name: str, array: np.ndarray[Any, Any]) -> None:

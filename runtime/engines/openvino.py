@@ -1,6 +1,7 @@
 """OpenVINO back end: the default, and the fastest on a CPU."""
 
 from functools import cache
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.engines.base import EngineInfo, Look
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.frame import FrameSlot
+
+LARGEST_CHANNELS = 1024  # of anything that has the frame's height and width
+LARGEST_CONSTANT = 1 << 24  # elements
 
 _DEVICE = "CPU"
 
@@ -94,10 +98,30 @@ def open_file(
     try:
         model = core.read_model(path)
         model.reshape({"frame": [1, *size, 3]})
+        _check_shapes(model, size)
         compiled = core.compile_model(model, _DEVICE, properties)
-    except RuntimeError as error:
+    except Exception as error:  # a damaged graph may raise nearly anything, also a message that is not UTF-8
         raise ArtmirrorError(f"OpenVINO cannot run {path}: {_first_line(error)}; try --backend onnxruntime") from error
     return OpenVinoEngine(manifest, compiled, size)
+
+
+def _check_shapes(model: Any, size: tuple[int, int]) -> None:
+    """See that the graph takes and gives what an engine is asked for, and how much memory it is going to take.
+
+    Raises:
+        ValueError: something in it has another shape, or is larger than in any network that paints.
+    """
+    frame = [1, *size, 3]
+    found = {name: list(port.shape) for port in (*model.inputs, *model.outputs) for name in port.names}
+    wanted = {"frame": frame, "stylized": frame} | ({"strength": [1]} if len(model.inputs) > 1 else {})
+    if found != wanted or len(model.inputs) + len(model.outputs) != len(wanted):
+        raise ValueError(f"it takes and gives {found}, wanted {wanted}")
+    most = LARGEST_CHANNELS * size[0] * size[1] + LARGEST_CONSTANT
+    for node in model.get_ordered_ops():
+        for port in node.outputs():
+            shape = port.partial_shape
+            if shape.is_static and prod(list(shape.to_shape())) > most:
+                raise ValueError(f"{node.friendly_name} is of shape {shape}, at most {most} elements are wanted")
 
 
 def _first_line(error: Exception) -> str:

@@ -2,14 +2,20 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
+
+from msgspec import Meta
 
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.plain_data import Whole, fitted, parse_json, version_of
 from artmirror.runtime.formats.onnx import read_onnx_metadata
 
 FORMAT_VERSION = 1
+LONGEST_MANIFEST = 1 << 20  # bytes; a longer one is a damaged length
+LONGEST_SIDE = 1 << 15  # pixels of a frame
+_AGAIN = "export it again with st-export"
 METADATA_KEY = "artmirror"  # of the entry in ONNX metadata_props that holds the manifest as JSON
 
 # What `PlanInfo` of plan.py adds, as it stands in files that are no plans: every kind of file has the same keys.
@@ -27,6 +33,7 @@ NO_PLAN: Mapping[str, Any] = {
 }
 
 EnginePrecision = Literal["fp32", "fp16", "int8"]
+Side = Annotated[int, Meta(ge=1, le=LONGEST_SIDE)]  # pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +51,10 @@ class Manifest:
     preset: str
     network: dict[str, Any]
     precision: EnginePrecision
-    height: int | None
-    width: int | None
+    height: Side | None
+    width: Side | None
     checkpoint_sha256: str
-    steps: int
+    steps: Whole
     graph_sha256: str  # of the graph's bytes, so that damage is noticed
     exporter: dict[str, str] = field(default_factory=dict)  # library -> version
     format_version: int = FORMAT_VERSION
@@ -61,7 +68,7 @@ class Manifest:
         return json.dumps({**asdict(self), **plan}, sort_keys=True)
 
     @classmethod
-    def from_json(cls, text: str, source: str) -> Self:
+    def from_json(cls, text: bytes | str, source: str) -> Self:
         """Read and check a manifest.
 
         Args:
@@ -70,25 +77,39 @@ class Manifest:
         Raises:
             ArtmirrorError: the text is no manifest, or of a version that this runtime does not read.
         """
-        again = "export it again with st-export"
-        try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ArtmirrorError(f"{source} has a damaged manifest ({error}); {again}") from None
-        if not isinstance(values, dict) or values.get("format_version") != FORMAT_VERSION:
-            found = values.get("format_version") if isinstance(values, dict) else None
+        return cls.from_values(parsed_manifest(text, source), source)
+
+    @classmethod
+    def from_values(cls, values: Any, source: str) -> Self:
+        """As `from_json`, of JSON that was taken apart."""
+        found = version_of(values)
+        if found != FORMAT_VERSION:
             raise ArtmirrorError(
-                f"{source} has manifest version {found}; this artmirror reads version {FORMAT_VERSION}: {again}"
+                f"{source} has manifest version {found}; this artmirror reads version {FORMAT_VERSION}: {_AGAIN}"
             )
-        known = {entry.name for entry in fields(cls)}
-        # Files without the fields that have defaults are whole.
-        wanted = {entry.name for entry in fields(cls) if entry.default is entry.default_factory is MISSING}
-        missing = sorted(wanted - values.keys())
-        if missing:
-            raise ArtmirrorError(f"{source} has a manifest without {', '.join(missing)}; {again}")
-        if values["precision"] not in get_args(EnginePrecision):
-            raise ArtmirrorError(f"{source} has precision {values['precision']!r} in its manifest; {again}")
-        return cls(**{key: value for key, value in values.items() if key in known})
+        try:
+            return fitted(values, cls)
+        except ValueError as error:
+            raise damaged_manifest(source, error) from None
+
+
+def damaged_manifest(source: str, error: ValueError) -> ArtmirrorError:
+    """What to tell of a manifest that is not as it was written."""
+    return ArtmirrorError(f"{source} has a damaged manifest ({error}); {_AGAIN}")
+
+
+def parsed_manifest(text: bytes | str, source: str) -> Any:
+    """A manifest's JSON, taken apart and not checked.
+
+    Raises:
+        ArtmirrorError: it is none.
+    """
+    try:
+        if len(text) > LONGEST_MANIFEST:
+            raise ValueError(f"it is longer than {LONGEST_MANIFEST} bytes")
+        return parse_json(text)
+    except ValueError as error:
+        raise damaged_manifest(source, error) from None
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -13,13 +13,17 @@ from pathlib import Path
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.files import write_whole
+from artmirror.runtime.common.plain_data import read_up_to
 from artmirror.runtime.formats.manifest import Manifest
+from artmirror.runtime.formats.ncnn_graph import WrongGraph, check_ncnn_graph
 
 MAGIC = b"\nARTMIRROR NCNN\n"
 IN, OUT, GRAIN = "in0", "out0", "out1"  # as pnnx numbers them
 PARAM_SUFFIX, BIN_SUFFIX = ".ncnn.param", ".ncnn.bin"
 _LENGTH = struct.Struct("<I")
 _TAIL = _LENGTH.size + len(MAGIC)
+LARGEST_PARAM_BYTES = 1 << 20
+LARGEST_BIN_BYTES = 512_000_000
 
 
 def ncnn_pair(path: Path) -> tuple[Path, Path]:
@@ -51,23 +55,27 @@ def write_ncnn(path: Path, manifest: Manifest, param: bytes, weights: bytes) -> 
         raise ArtmirrorError(f"cannot write {param_path}: {error.strerror}; name another place with -o") from None
 
 
-def read_ncnn_manifest(path: Path) -> Manifest:
+def read_ncnn_manifest(path: Path, size: tuple[int, int] | None = None) -> Manifest:
     """Read what the two files say of themselves, and check them against their checksum.
 
     Args:
         path: Of either file.
+        size: (H, W) of the frames that ncnn is going to paint: then the graph is checked for them too.
 
     Raises:
         ArtmirrorError: one is missing or damaged, they do not belong together, or st-export did not write them.
     """
     param_path, bin_path = ncnn_pair(path)
     try:
-        param, content = param_path.read_bytes(), bin_path.read_bytes()
+        param = read_up_to(param_path, LARGEST_PARAM_BYTES)
+        content = read_up_to(bin_path, LARGEST_BIN_BYTES)
     except OSError as error:
         raise ArtmirrorError(
             f"cannot read {error.filename}: {error.strerror}; {param_path.name} and {bin_path.name} belong together, "
             "in one folder"
         ) from None
+    except ValueError as error:
+        raise ArtmirrorError(f"{param_path} and {bin_path.name} are no files of st-export: {error}") from None
     if not content.endswith(MAGIC) or len(content) < _TAIL:
         raise ArtmirrorError(
             f"{bin_path} is cut off or without artmirror's manifest; wanted a file written by st-export: "
@@ -76,10 +84,19 @@ def read_ncnn_manifest(path: Path) -> Manifest:
     length = _LENGTH.unpack_from(content, len(content) - _TAIL)[0]
     start = len(content) - _TAIL - length
     text = content[max(start, 0) : len(content) - _TAIL]
-    manifest = Manifest.from_json(text.decode(errors="replace"), str(bin_path))
-    if manifest.graph_sha256 != graph_sha256(param, content[: max(start, 0)]):
+    manifest = Manifest.from_json(text, str(bin_path))
+    weights = content[: max(start, 0)]
+    if manifest.graph_sha256 != graph_sha256(param, weights):
         raise ArtmirrorError(
             f"{param_path.name} and {bin_path.name} do not belong together or are damaged: they do not match the "
             "checksum in their manifest; export them again with st-export --ncnn, or copy both again"
         )
+    if size is not None:
+        try:
+            check_ncnn_graph(param, weights, size)
+        except WrongGraph as error:
+            raise ArtmirrorError(
+                f"{param_path} was not written by st-export, or is damaged: {error}; "
+                "export it again with st-export --ncnn"
+            ) from None
     return manifest

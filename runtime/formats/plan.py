@@ -6,31 +6,35 @@ The engine is the library's own bytes: cut the head off, and trtexec opens them.
 """
 
 import hashlib
-import json
 import struct
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.files import write_whole
-from artmirror.runtime.formats.manifest import Manifest
+from artmirror.runtime.common.plain_data import fitted, read_up_to
+from artmirror.runtime.formats.manifest import LONGEST_MANIFEST, Manifest, Side, damaged_manifest, parsed_manifest
 
 MAGIC = b"ARTMIRROR PLAN\n"
 _LENGTH = struct.Struct("<I")
-_LONGEST_MANIFEST = 1 << 20  # bytes; a longer one is a damaged length
-_LIBRARIES = ("tensorrt", "tensorrt_rtx")
+LARGEST_PLAN_BYTES = 1_000_000_000
+
+PlanLibrary = Annotated[str, Meta(pattern="^tensorrt(_rtx)?$")]
 
 
 @dataclass(frozen=True, slots=True)
 class PlanInfo:
     """What a plan says of itself beside its network's manifest."""
 
-    library: str  # that built it and has to run it: tensorrt or tensorrt_rtx
+    library: PlanLibrary  # that built it and has to run it
     library_version: str
     targets: list[str] = field(default_factory=list)  # "sm86" and the like, or one GPU's name
-    min_size: list[int] | None = None  # [H, W] in pixels; all three, or the manifest has one height and width
-    opt_size: list[int] | None = None
-    max_size: list[int] | None = None
+    min_size: tuple[Side, Side] | None = None  # [H, W] in pixels; all three, or the manifest has one height and width
+    opt_size: tuple[Side, Side] | None = None
+    max_size: tuple[Side, Side] | None = None
     version_compatible: bool = False  # opens in later versions of its library too
     hardware_compatible: bool = False  # opens on GPUs newer than the one it was built for
     onnx_sha256: str | None = None  # of the whole ONNX file that it was built from
@@ -76,9 +80,9 @@ def sizes_taken(manifest: Manifest, info: PlanInfo | None) -> SizeRange | None:
     if manifest.height and manifest.width:
         size = (manifest.height, manifest.width)
         return SizeRange(size, size, size)
-    if info is None:
+    if info is None or not (info.min_size and info.opt_size and info.max_size):
         return None
-    return SizeRange(*((size[0], size[1]) for size in (info.min_size, info.opt_size, info.max_size) if size))
+    return SizeRange(info.min_size, info.opt_size, info.max_size)
 
 
 def write_plan(path: Path, manifest: Manifest, info: PlanInfo, engine: bytes | memoryview) -> PlanInfo:
@@ -114,9 +118,11 @@ def read_plan(path: Path) -> tuple[Manifest, PlanInfo, memoryview]:
         ArtmirrorError: the file is missing, no plan of st-export, cut off or damaged.
     """
     try:
-        data = memoryview(path.read_bytes())
+        data = memoryview(read_up_to(path, LARGEST_PLAN_BYTES))
     except OSError as error:
         raise _unreadable(path, error) from None
+    except ValueError as error:
+        raise ArtmirrorError(f"{path} is no plan of st-export: {error}") from None
     text, start = _head(path, data)
     manifest, info = _parse(path, text)
     engine = data[start:]
@@ -136,7 +142,7 @@ def read_plan_manifest(path: Path) -> tuple[Manifest, PlanInfo]:
     """
     try:
         with path.open("rb") as file:
-            data = memoryview(file.read(len(MAGIC) + _LENGTH.size + _LONGEST_MANIFEST))
+            data = memoryview(file.read(len(MAGIC) + _LENGTH.size + LONGEST_MANIFEST))
     except OSError as error:
         raise _unreadable(path, error) from None
     return _parse(path, _head(path, data)[0])
@@ -152,7 +158,7 @@ def _head(path: Path, data: memoryview) -> tuple[bytes, int]:
         )
     start = len(MAGIC) + _LENGTH.size
     length = _LENGTH.unpack_from(data, len(MAGIC))[0] if len(data) >= start else 0
-    if not 0 < length <= min(_LONGEST_MANIFEST, len(data) - start):
+    if not 0 < length <= min(LONGEST_MANIFEST, len(data) - start):
         raise ArtmirrorError(
             f"{path} is cut off or damaged in its manifest; build it again with st-export, or copy it again"
         )
@@ -160,16 +166,18 @@ def _head(path: Path, data: memoryview) -> tuple[bytes, int]:
 
 
 def _parse(path: Path, text: bytes) -> tuple[Manifest, PlanInfo]:
-    manifest = Manifest.from_json(text.decode(errors="replace"), str(path))
-    values = json.loads(text)
-    sizes = [values.get(name) for name in ("min_size", "opt_size", "max_size")]
-    has_size = (manifest.height and manifest.width) or all(size and len(size) == 2 for size in sizes)
-    if values.get("library") not in _LIBRARIES or not values.get("library_version") or not has_size:
+    values = parsed_manifest(text, str(path))
+    manifest = Manifest.from_values(values, str(path))
+    try:
+        info = fitted(values, PlanInfo)
+    except ValueError as error:
+        raise damaged_manifest(str(path), error) from None
+    sizes = sizes_taken(manifest, info)
+    if sizes is None or not info.library_version:
         raise ArtmirrorError(
             f"{path} has a manifest without its TensorRT library, version or sizes; build it again with st-export"
         )
-    known = {entry.name for entry in fields(PlanInfo)}
-    return manifest, PlanInfo(**{key: value for key, value in values.items() if key in known})
+    return manifest, info
 
 
 def _unreadable(path: Path, error: OSError) -> ArtmirrorError:

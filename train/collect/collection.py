@@ -1,12 +1,12 @@
 """What a folder of collected clips holds, and what is on its way there: `collected.json`."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.files import write_whole
+from artmirror.runtime.common.plain_data import Whole, fitted, plain_name, read_json, version_of
 
 MANIFEST_NAME = "collected.json"
 PART_SUFFIX = ".part"
@@ -19,7 +19,7 @@ class PartialClip:
 
     url: str
     file: str
-    bytes_expected: int | None  # None where the server does not tell
+    bytes_expected: Whole | None  # None where the server does not tell
     etag: str
     last_modified: str
     content_type: str
@@ -31,7 +31,7 @@ class CollectedClip:
 
     url: str
     file: str
-    bytes: int
+    bytes: Whole
     sha256: str
     etag: str
     last_modified: str
@@ -40,7 +40,11 @@ class CollectedClip:
     licence: str = "unknown"
 
 
-Entry = TypeVar("Entry", PartialClip, CollectedClip)
+@dataclass(frozen=True, slots=True)
+class _Manifest:
+    format_version: int
+    clips: list[CollectedClip]
+    partial: list[PartialClip]
 
 
 class Collection:
@@ -57,22 +61,24 @@ class Collection:
         self.partial: dict[str, PartialClip] = {}
         path = folder / MANIFEST_NAME
         try:
-            data = json.loads(path.read_text("utf-8"))
-            if data["format_version"] != FORMAT_VERSION:
+            values = read_json(path)
+            version = version_of(values)
+            if version not in (None, FORMAT_VERSION):
                 raise ArtmirrorError(
-                    f"{path} has format version {data['format_version']}; this artmirror reads version {FORMAT_VERSION}"
+                    f"{path} has format version {version}; this artmirror reads version {FORMAT_VERSION}"
                 )
-            for entry in data["clips"]:
-                self.clips[entry["url"]] = _checked(CollectedClip, entry)
-            for entry in data["partial"]:
-                self.partial[entry["url"]] = _checked(PartialClip, entry)
+            found = fitted(values, _Manifest)
+            for name in [clip.file for clip in found.clips] + [clip.file for clip in found.partial]:
+                plain_name(name)
+            self.clips = {clip.url: clip for clip in found.clips}
+            self.partial = {clip.url: clip for clip in found.partial}
         except FileNotFoundError:
             return
         except OSError as error:
             raise ArtmirrorError(f"cannot read {path}: {error.strerror}; name another folder with -o") from None
-        except (ValueError, KeyError, TypeError) as error:
+        except ValueError as error:
             raise ArtmirrorError(
-                f"{path} is damaged ({type(error).__name__}: {error}); move it away, and the clips are collected anew"
+                f"{path} is damaged ({error}); move it away, and the clips are collected anew"
             ) from None
 
     def prepare(self) -> None:
@@ -158,9 +164,3 @@ class Collection:
             write_whole(path, (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode())
         except OSError as error:
             raise self.cannot_write(error) from None
-
-
-def _checked(kind: type[Entry], entry: dict[str, Any]) -> Entry:
-    if Path(entry["file"]).name != entry["file"] or entry["file"].startswith("."):
-        raise ValueError(f"{entry['file']!r} is not the name of a clip")
-    return kind(**{field.name: entry[field.name] for field in fields(kind)})

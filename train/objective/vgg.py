@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.train.tensor_file import load_tensors, told_of
 
 TORCHVISION_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 TORCHVISION_SHA256 = "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44"
@@ -100,11 +101,11 @@ def load_vgg(path: Path | None, photos: Tensor | None) -> VggFeatures:
     if not path.is_file():
         raise ArtmirrorError(f"VGG-19 weights {path} do not exist; {_where_to_get_them()}")
     try:
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+        state = load_file(path) if path.suffix == ".safetensors" else load_tensors(path)
         state = {key.removeprefix("features."): value.float() for key, value in state.items()}
     except Exception as error:
         raise ArtmirrorError(
-            f"{path} cannot be read as VGG-19 weights ({type(error).__name__}); {_where_to_get_them()}"
+            f"{path} cannot be read as VGG-19 weights ({told_of(error)}); {_where_to_get_them()}"
         ) from error
     features = VggFeatures("caffe" if path.suffix == ".safetensors" else "torchvision")
     wanted = features.layers.state_dict()

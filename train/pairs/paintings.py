@@ -1,7 +1,6 @@
 """Paintings to learn from: which there are, which are kept apart, and three ways of looking at each."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.pictures import picture_paths
+from artmirror.runtime.common.plain_data import fitted, read_json
 from artmirror.train.pairs.base import read_rgb, resized
 
 VIEWS = 3  # of a painting: whole, a detail, whole and mirrored at a larger size
@@ -28,6 +28,12 @@ class Painting:
     artist: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    file: str
+    artist: str | None = None
+
+
 def find_paintings(folder: Path) -> list[Painting]:
     """The pictures below a folder, with their artists where a `manifest.json` tells them.
 
@@ -41,10 +47,10 @@ def find_paintings(folder: Path) -> list[Painting]:
     artists: dict[str, str] = {}
     if manifest.is_file():
         try:
-            artists = {entry["file"]: entry.get("artist") or "" for entry in json.loads(manifest.read_text("utf-8"))}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            artists = {entry.file: entry.artist or "" for entry in fitted(read_json(manifest), list[_Entry])}
+        except (OSError, ValueError) as error:
             raise ArtmirrorError(
-                f"{manifest} is damaged ({type(error).__name__}: {error}); wanted a list of objects with file, artist"
+                f"{manifest} is damaged ({error}); wanted a list of objects with file, artist"
             ) from None
     return [Painting(path, artists.get(path.relative_to(folder).as_posix(), "")) for path in paths]
 

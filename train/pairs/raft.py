@@ -10,6 +10,7 @@ import torch
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.flow import Flow, FlowEstimator, Rgb, open_flow
+from artmirror.train.tensor_file import load_tensors, told_of
 
 FlowName = Literal["dis", "farneback", "raft"]
 
@@ -68,11 +69,11 @@ def _models() -> Any:
 
 def _from_file(models: Any, path: Path) -> Any:
     try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
+        weights = load_tensors(path)
     except OSError as error:
         raise ArtmirrorError(f"cannot read {path}: {error.strerror}; name a file of RAFT's weights") from None
     except Exception as error:  # a damaged file may raise nearly anything
-        raise ArtmirrorError(f"{path} holds no weights ({type(error).__name__}); wanted torchvision's .pth") from None
+        raise ArtmirrorError(f"{path} holds no weights ({told_of(error)}); wanted torchvision's .pth") from None
     for make in (models.raft_large, models.raft_small):
         network = make(weights=None)
         if isinstance(weights, dict) and weights.keys() == network.state_dict().keys():

@@ -12,6 +12,7 @@ from typing import Any
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.files import cannot_write
 from artmirror.runtime.common.pixels import Size
+from artmirror.runtime.common.plain_data import fitted, read_json
 from artmirror.train.prepare.files import ClipFile
 from artmirror.train.prepare.shards import StoredFlow
 from artmirror.train.prepare.shots import Rules
@@ -32,6 +33,20 @@ class PrepareConfig:
     holdout: float = 0.0  # share of the frames, by whole sources
 
 
+@dataclass(frozen=True, slots=True)
+class _Shard:
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a dataset says of itself, finished or begun."""
+
+    settings: dict[str, Any] | None = None
+    clips_sha256: str = ""
+    shards: tuple[_Shard, ...] = ()
+
+
 def identify(files: Sequence[ClipFile], config: PrepareConfig) -> dict[str, Any]:
     """By what a run knows its own dataset again: the settings, and a checksum over the clips' names and contents."""
     clips = hashlib.sha256(json.dumps([(file.name, file.digest) for file in files]).encode()).hexdigest()
@@ -49,11 +64,11 @@ def is_complete(output: Path, identity: dict[str, Any]) -> bool:
         raise ArtmirrorError(f"{output} is a file; wanted a folder for the dataset, choose it with -o")
     for path in (output / DATASET_FILE, output / STATE_FOLDER / IDENTITY_FILE):
         try:
-            found = json.loads(path.read_bytes())
+            found = fitted(read_json(path), _Known)
         except FileNotFoundError:
             continue
-        except (OSError, ValueError):
-            raise ArtmirrorError(f"{path} cannot be read; --overwrite begins anew") from None
+        except (OSError, ValueError) as error:
+            raise ArtmirrorError(f"{path} cannot be read ({error}); --overwrite begins anew") from None
         changed = _changed(found, identity)
         if changed:
             raise ArtmirrorError(
@@ -61,9 +76,9 @@ def is_complete(output: Path, identity: dict[str, Any]) -> bool:
                 "or let --overwrite replace it"
             )
         if path.name == DATASET_FILE:
-            lost = [shard["file"] for shard in found["shards"] if not (output / shard["file"]).is_file()]
+            lost = [shard.file for shard in found.shards if not (output / shard.file).is_file()]
             if lost:
-                raise ArtmirrorError(f"{output} lacks {', '.join(lost)}; --overwrite makes the dataset again")
+                raise ArtmirrorError(f"{output} lacks {', '.join(lost)[:200]}; --overwrite makes the dataset again")
             return True
     if list(output.glob("shard-*.tar")) and not (output / STATE_FOLDER / IDENTITY_FILE).exists():
         raise ArtmirrorError(
@@ -72,17 +87,17 @@ def is_complete(output: Path, identity: dict[str, Any]) -> bool:
     return False
 
 
-def _changed(found: dict[str, Any], wanted: dict[str, Any]) -> str:
-    if not isinstance(found.get("settings"), dict):
+def _changed(found: _Known, wanted: dict[str, Any]) -> str:
+    if found.settings is None:
         return "making"
     settings = [
-        f"{key} ({found['settings'].get(key)}, now {value})"
+        f"{key} ({str(found.settings.get(key))[:80]}, now {value})"
         for key, value in wanted["settings"].items()
-        if found["settings"].get(key) != value
+        if found.settings.get(key) != value
     ]
     if settings:
         return f"settings: {', '.join(settings)}"
-    return "clips" if found.get("clips_sha256") != wanted["clips_sha256"] else ""
+    return "clips" if found.clips_sha256 != wanted["clips_sha256"] else ""
 
 
 def clear(output: Path) -> None:

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.files import write_whole
+from artmirror.runtime.common.plain_data import Positive, Whole, fitted, read_json
 from artmirror.train.prepare.contact_sheet import Cell, contact_sheets, encoded_page
 from artmirror.train.prepare.shots import Chunk, Shot
 
@@ -23,11 +24,11 @@ class Source:
     """One clip, as a file."""
 
     name: str
-    bytes: int
+    bytes: Whole
     digest: str
     size: tuple[int, int] | None = None  # width, height; None if it cannot be read
-    fps: float = 0.0
-    frames: int = 0
+    fps: Positive = 0.0
+    frames: Whole = 0
     remarks: tuple[str, ...] = ()
     error: str = ""
     held_out: bool = False
@@ -41,20 +42,36 @@ class ShotReport:
     source: str
     start_s: float
     end_s: float
-    first_frame: int
-    frames: int
+    first_frame: Whole
+    frames: Whole
     motion_px: float
     trust: float | None
     luma: float
     contrast: float
     sharpness: float | None
     margins: tuple[float, float, float, float]  # black bars cropped away: left, top, right, bottom, as shares
-    usable_frames: int
-    chunks: int
-    frames_used: int
+    usable_frames: Whole
+    chunks: Whole
+    frames_used: Whole
     kept: bool
     rule: str
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Summary:
+    bytes: Whole
+    frames_held_out: Whole
+
+
+@dataclass(frozen=True, slots=True)
+class _ReportFile:
+    """What is read of `report.json`."""
+
+    settings: dict[str, Any]
+    sources: list[Source]
+    shots: list[ShotReport]
+    summary: _Summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +136,11 @@ class Report:
         """
         path = folder / REPORT_FILE
         try:
-            data = json.loads(path.read_bytes())
-            return cls(
-                settings=data["settings"],
-                sources=[Source(**_with_tuples(entry)) for entry in data["sources"]],
-                shots=[ShotReport(**_with_tuples(entry)) for entry in data["shots"]],
-                bytes_written=data["summary"]["bytes"],
-                frames_held_out=data["summary"]["frames_held_out"],
-            )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            found = fitted(read_json(path), _ReportFile)
+        except (OSError, ValueError) as error:
             raise ArtmirrorError(f"{path} cannot be read ({error}); --overwrite makes the dataset again") from None
+        summary = found.summary
+        return cls(found.settings, found.sources, found.shots, summary.bytes, summary.frames_held_out)
 
     def with_bytes(self, count: int) -> "Report":
         """Return the report with `count` more bytes of shards."""
@@ -250,11 +262,6 @@ def write_report(output: Path, report: Report, shots: Sequence[Shot]) -> None:
             write_whole(output / f"{name}{f'-{number}' if number > 1 else ''}.jpg", encoded_page(page))
     write_whole(output / "report.md", report.markdown().encode())
     write_whole(output / REPORT_FILE, report.json().encode())
-
-
-def _with_tuples(entry: dict[str, Any]) -> dict[str, Any]:
-    """Turn lists back into the tuples that they were before JSON."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
 
 
 def _known(value: float) -> float | None:

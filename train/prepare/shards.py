@@ -15,10 +15,11 @@ from typing import IO, Any
 import numpy as np
 from webdataset import ShardWriter
 
-from artmirror.runtime.common.files import cannot_write, file_sha256, write_whole
+from artmirror.runtime.common.files import cannot_write, file_sha256, part_path, remove_stale_parts, write_whole
 from artmirror.runtime.common.flow import dense_flow, encode_flow_png, open_flow, trusted
 from artmirror.runtime.common.pictures import encode_picture
 from artmirror.runtime.common.pixels import Pixels
+from artmirror.runtime.common.plain_data import fitted, read_json
 
 FORMAT_VERSION = 1
 JPEG_QUALITY = 95
@@ -85,6 +86,8 @@ class ShardFolder:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             notes.mkdir(parents=True, exist_ok=True)
+            for part in folder.glob(".shard-*.part"):
+                remove_stale_parts(folder / part.name.split(".part")[0].removeprefix(".").rpartition(".")[0])
         except OSError as error:
             raise cannot_write(folder, error) from None
         self.finished: list[ShardRecord] = []
@@ -162,14 +165,16 @@ class ShardFolder:
 
     def _noted(self, number: int) -> ShardRecord | None:
         try:
-            record = ShardRecord(**json.loads(self._note(number).read_bytes()))
+            record = fitted(read_json(self._note(number)), ShardRecord)
+            if record.file != SHARD_NAME % number:
+                return None
             path = self._folder / record.file
             return record if path.stat().st_size == record.bytes and file_sha256(path) == record.sha256 else None
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError):
             return None
 
     def _note(self, number: int) -> Path:
         return self._notes / f"shard-{number:06d}.json"
 
     def _part(self, name: str) -> Path:
-        return self._folder / f".{name}.part"
+        return part_path(self._folder / name)  # another process has another one: a checksum is of our own bytes

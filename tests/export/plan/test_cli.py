@@ -87,7 +87,7 @@ def test_a_plan_from_an_onnx(tiny_path: Path) -> None:
     assert "64x64 to 128x96, best at 96x64" in out
     manifest, info = read_plan_manifest(tiny_path.with_suffix(".plan"))
     assert (manifest.precision, manifest.height) == ("fp32", None)
-    assert (info.min_size, info.opt_size, info.max_size) == ([64, 64], [64, 96], [96, 128])
+    assert (info.min_size, info.opt_size, info.max_size) == ((64, 64), (64, 96), (96, 128))
     for arguments in (("--fp16",), ("--no-plan",), ("-o", "x.onnx")):
         code, _, err = run(*arguments, onnx_path)
         assert code == 2

@@ -29,9 +29,9 @@ INFO = PlanInfo(
     library="tensorrt_rtx",
     library_version="1.7.0",
     targets=["sm75", "sm86"],
-    min_size=[64, 64],
-    opt_size=[360, 640],
-    max_size=[1080, 1920],
+    min_size=(64, 64),
+    opt_size=(360, 640),
+    max_size=(1080, 1920),
     onnx_sha256="1" * 64,
 )
 
@@ -96,7 +96,7 @@ def test_a_plan_of_somebody_else_is_refused(tmp_path: Path, content: bytes) -> N
 @pytest.mark.parametrize("lost", ["library", "library_version", "opt_size"])
 def test_a_plan_needs_its_library_and_sizes(plan: Path, lost: str) -> None:
     write_plan(plan, MANIFEST, replace(INFO, **{lost: None}), ENGINE)
-    with pytest.raises(ArtmirrorError, match="without its TensorRT library"):
+    with pytest.raises(ArtmirrorError, match=rf"without its TensorRT library|Expected.*at `\$\.{lost}"):
         read_plan_manifest(plan)
 
 
@@ -120,7 +120,7 @@ def test_the_sizes_that_it_takes() -> None:
 
 def test_files_that_are_no_plan_have_the_same_keys() -> None:
     """The bundled files were written so, and an export of the same checkpoint is the same file."""
-    empty = asdict(PlanInfo("", "")) | {"library": None, "library_version": None}
+    empty = asdict(PlanInfo("tensorrt", "")) | {"library": None, "library_version": None}
     assert empty == NO_PLAN
     assert json.loads(MANIFEST.to_json()).keys() == json.loads(MANIFEST.to_json(asdict(INFO))).keys()
     text = read_onnx_metadata(find_style("starry"))[0]["artmirror"]

@@ -249,7 +249,7 @@ from fractions import Fraction
 from pathlib import Path
 import artmirror.train.prepare.run, artmirror.train.prepare.shards  # before the forks: they take long
 from tests.train.prepare.test_run import CONFIG
-ENDS = (".npz", ".tar", ".tar.part")
+ENDS = (".npz", ".tar", ".part")
 output, *clips = map(Path, sys.argv[1:])
 for stage, at in (("measuring", 50), ("measuring", 101), ("writing", 1), ("writing", 3), ("writing", 7)):
     def observe(what, done, total):

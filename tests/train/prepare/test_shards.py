@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,7 +110,7 @@ class TestShardFolder:
         killed = tmp_path / "killed"
         write(killed, 10)
         (killed / "notes" / "shard-000002.json").unlink()  # renamed, but not noted yet
-        (killed / ".shard-000002.tar.part").write_bytes(b"half a shard")
+        (killed / f".shard-000002.tar.{1 << 22}.part").write_bytes(b"half")  # of a process that Linux does not give
         assert len(ShardFolder(killed, killed / "notes").finished) == 2
         write(killed, 10)
         assert contents(killed) == contents(tmp_path / "whole")
@@ -144,7 +145,7 @@ class TestShardFolder:
 
     def test_a_full_disk_is_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         class FullDisk(io.RawIOBase):
-            name = str(tmp_path / ".shard-000000.tar.part")
+            name = str(tmp_path / f".shard-000000.tar.{os.getpid()}.part")
 
             def writable(self) -> bool:
                 return True
@@ -152,7 +153,7 @@ class TestShardFolder:
             def write(self, data: object) -> int:
                 raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(Path, "open", lambda *args: FullDisk())
         shards = ShardFolder(tmp_path, tmp_path / "notes")
+        monkeypatch.setattr(Path, "open", lambda *args: FullDisk())
         with pytest.raises(ArtmirrorError, match=r"cannot write .*: No space left on device; free some space"):
             shards.write(samples(0, 3), 3, 10**9, lambda done: None)
