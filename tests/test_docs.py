@@ -37,7 +37,9 @@ TEXTS = [*PAGES, *MEASURED, ROOT / "train" / "styles" / "README.md", ROOT / "ben
 def lines(page: Path) -> set[str]:
     """Command lines of a page, in blocks and within sentences; torchrun's from the command that it starts."""
     text = page.read_text("utf-8").replace("\\\n", " ")
-    found = re.findall(r"^    (?:torchrun .* --no-python )?(st-\w+.*|python -m artmirror.*)$", text, re.MULTILINE)
+    blocks = re.findall(r"^    (?:torchrun .* --no-python )?(\S.*)$", text, re.MULTILINE)
+    parts = [part.strip() for block in blocks for part in block.split(" | ")]  # also between other programs
+    found = [part for part in parts if re.match(r"st-\w+|python -m artmirror", part)]
     found += re.findall(r"`((?:st-\w+|python -m artmirror[\w.]*) -[^`]*)`", re.sub(r"\n(?=\S)", " ", text))
     return set(found)
 
