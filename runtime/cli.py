@@ -2,7 +2,8 @@
 
 import json
 import sys
-from contextlib import ExitStack, closing
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,8 @@ import cloup
 
 from artmirror.runtime.common.command import EXIT_INTERRUPTED, Command, StopOnSignals, common_options
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.common.option_types import CameraType, SizeType
-from artmirror.runtime.common.progress import show_frames
+from artmirror.runtime.common.option_types import BytesType, CameraType, SizeType
+from artmirror.runtime.common.progress import show_frames, show_share
 from artmirror.runtime.engines.base import Look
 from artmirror.runtime.engines.devices import list_devices
 from artmirror.runtime.engines.open import BACKENDS, Opened, open_for_show
@@ -20,7 +21,7 @@ from artmirror.runtime.gallery.bundled import DEFAULT_STYLE, bundled_manifests, 
 from artmirror.runtime.gallery.quality import AUTO, DEFAULT_TARGET_FPS, MARGIN, open_best
 from artmirror.runtime.gallery.variants import FULL, QUALITIES, find_variant, quality_of, variants
 from artmirror.runtime.pipeline import Pipeline
-from artmirror.runtime.run_statistics import peak_rss_bytes
+from artmirror.runtime.run_statistics import free_memory_bytes, peak_rss_bytes
 from artmirror.runtime.sinks.base import Sink, SinkFormat
 from artmirror.runtime.sinks.open import PIPES, display_available, open_sink
 from artmirror.runtime.sources.open import open_source
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from artmirror.runtime.engines.base import EngineInfo
     from artmirror.runtime.run_statistics import RunStatistics
     from artmirror.runtime.sources.base import Source
+
+
+_MEMORY_FOR_PICTURES = 2_000_000_000  # bytes
 
 
 def _list_devices(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -134,6 +138,13 @@ def _list_styles(ctx: click.Context, param: click.Parameter, value: bool) -> Non
         help="cpu, cuda, cuda:N, vulkan, vulkan:N or vulkan:PART-OF-NAME.  "
         "[default: cuda for a .plan, vulkan for a .ncnn.param, else cpu]",
     ),
+    cloup.option(
+        "--memory",
+        type=BytesType(),
+        metavar="SIZE",
+        help="What the network may take; larger frames are painted in tiles.  [default: a quarter of what is free, and "
+        "for pictures at most 2 GB]",
+    ),
     cloup.option("--threads", type=click.IntRange(1), help="Processor threads.  [default: the library chooses]"),
     cloup.option("--rebuild", is_flag=True, help="Build a .plan that does not fit again, from the .onnx beside it."),
 )
@@ -227,7 +238,7 @@ def _open(named: Path, source: "Source", options: dict[str, Any]) -> Opened:
 
     def open_file(path: Path) -> Opened:
         choice = {name: options[name] for name in ("backend", "device", "threads", "rebuild")}
-        return open_for_show(path, size=source.size, **choice)
+        return open_for_show(path, size=source.size, memory=options["memory"] or _memory_for(source), **choice)
 
     quality = options["quality"] or _default_quality(named, source, options)
     if quality != AUTO:
@@ -237,6 +248,13 @@ def _open(named: Path, source: "Source", options: dict[str, Any]) -> Opened:
     picked = open_best(named, open_file, target_fps=target_fps, live=source.live)
     click.echo(picked.reason, err=True)
     return picked.opened
+
+
+def _memory_for(source: "Source") -> int:
+    """What a network may take: of what is free a quarter, and for single pictures, which have time, not much."""
+    free = free_memory_bytes()
+    share = _MEMORY_FOR_PICTURES if free is None else free // 4
+    return min(share, _MEMORY_FOR_PICTURES) if source.rate is None else share
 
 
 def _default_quality(named: Path, source: "Source", options: dict[str, Any]) -> str:
@@ -271,9 +289,15 @@ def _run(
     height, width = info.size
     facts = ", ".join(filter(None, (info.library, info.device, info.precision, info.note)))
     click.echo(f"{title} at {width}x{height} on {info.backend} ({facts}): {opened.reason}", err=True)
-    with show_frames(source.frame_count) as observe:
+    with show_frames(source.frame_count) as observe, _show_share(source, opened) as observe_share:
+        if opened.tiled is not None:
+            opened.tiled.observe = observe_share
         statistics = pipeline.run(should_stop=lambda: signals.asked, observe=observe)
     return statistics, pipeline.failure
+
+
+def _show_share(source: "Source", opened: Opened) -> AbstractContextManager[Callable[[float], None]]:
+    return show_share(opened.tiled is not None and source.frame_count == 1)
 
 
 def _report(

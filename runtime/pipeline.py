@@ -55,9 +55,10 @@ class Pipeline:
         # A second frame in the engine's queue keeps it busy, but grows old there: for files only.
         self._depth = 1 if source.live else engine.max_in_flight
         # One slot with the source, one before the engine, those in it, one behind it, one with the sinks.
-        slots = engine.allocate(self._depth + 4)
-        stylize(engine, slots[0], look)
-        engine.reset()
+        slots = engine.allocate(min(self._depth + 4, source.frame_count or self._depth + 4))
+        if source.frame_count != 1:  # a single picture is painted once, not twice
+            stylize(engine, slots[0], look)
+            engine.reset()
         self._pool = SlotPool(slots)
         self._frames = Handover(self._policy, self._pool)
         self._results = Handover(self._policy, self._pool)

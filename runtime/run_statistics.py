@@ -60,6 +60,17 @@ class RunStatistics:
         return {f"p{q}": float(np.percentile(self.latency_ns, q)) / 1e6 for q in (50, 95, 99)}
 
 
+def free_memory_bytes() -> int | None:
+    """Memory that programs can have now, with caches that would be given up; None where the system does not tell."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
+
+
 def peak_rss_bytes() -> int | None:
     """Largest resident memory of this process so far; None where the system does not tell."""
     try:

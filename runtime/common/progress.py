@@ -48,3 +48,19 @@ def show_frames(frame_count: int | None) -> Iterator[Callable[[int], None]]:
                 shown_s = now_s
 
         yield observe
+
+
+@contextmanager
+def show_share(wanted: bool) -> Iterator[Callable[[float], None]]:
+    """A bar for one large piece of work; gives what to call with the share that is done."""
+    if not wanted or not sys.stderr.isatty():
+        yield lambda share: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    with bar(
+        Console(stderr=True), BarColumn(), TaskProgressColumn(), TextColumn("left"), TimeRemainingColumn()
+    ) as progress:
+        task = progress.add_task("", total=1.0)
+        yield lambda share: progress.update(task, completed=share)

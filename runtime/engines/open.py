@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from artmirror.runtime.common.errors import ArtmirrorError, CannotRunHere
 from artmirror.runtime.common.pixels import SMALLEST_SIDE
@@ -13,6 +13,9 @@ from artmirror.runtime.engines.rebuild import PlanMismatch, onnx_of_plan, rebuil
 from artmirror.runtime.engines.vulkan_device import NO_DRIVER, find_vulkan_device, vulkan_devices
 from artmirror.runtime.formats.kind import EngineKind, kind_of, read_any_manifest
 from artmirror.runtime.formats.plan import SizeRange, sizes_taken
+
+if TYPE_CHECKING:  # imports OpenVINO
+    from artmirror.runtime.engines.tiled import TiledEngine
 
 # (name, kind of device) -> module and its function that opens a file. Imported when used, since each is heavy.
 _OPENERS = {
@@ -25,6 +28,8 @@ _OPENERS = {
     ("ncnn", "cpu"): ("artmirror.runtime.engines.ncnn", "open_file"),
 }
 BACKENDS = tuple(dict.fromkeys(name for name, _ in _OPENERS))
+
+BYTES_PER_PIXEL = 320  # that the largest network takes at work, measured
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +51,7 @@ class Opened:
     engine: Engine
     path: Path  # its file, which may be another one than was asked for
     reason: str  # why this back end
+    tiled: "TiledEngine | None" = None  # the engine, where it paints in tiles
 
 
 def open_engine(
@@ -82,16 +88,23 @@ def open_for_show(
     device: str | None = None,
     threads: int | None = None,
     rebuild: bool = False,
+    memory: int | None = None,
 ) -> Opened:
     """As `open_engine`, with a way out where a plan does not fit this machine.
 
     A plan of another TensorRT or GPU is built again if `rebuild` says so. Else the ONNX of the same name beside a plan
     is used on the CPU, with a warning, if it is the same network, and unless back end or device were asked for.
 
+    Args:
+        memory: Bytes that a network on the processor may take; larger frames are painted in tiles. None for no limit.
+
     Raises:
         ArtmirrorError: as `open_engine`, with the command that builds the plan again.
     """
     choice = choose_backend(path, backend, device)
+    need = size[0] * size[1] * BYTES_PER_PIXEL
+    if memory is not None and choice.device == "cpu" and need > memory:
+        return _open_tiled(path, size, choice, threads, memory)
     try:
         return Opened(_open(path, size, choice, False, threads), path, choice.reason)
     except CannotRunHere as error:
@@ -108,6 +121,21 @@ def open_for_show(
             engine = _open(onnx, size, choose_backend(onnx, None, "cpu"), False, threads)
             return Opened(engine, onnx, f"{path.name} cannot run here")
         raise ArtmirrorError(message) from error
+
+
+def _open_tiled(path: Path, size: tuple[int, int], choice: Choice, threads: int | None, memory: int) -> Opened:
+    told = f"{size[1]}x{size[0]} takes about {size[0] * size[1] * BYTES_PER_PIXEL / 1e9:.1f} GB at once"
+    if choice.backend != "openvino":
+        raise ArtmirrorError(
+            f"{told}, and {memory / 1e9:.1f} GB may be taken: take the .onnx with --backend openvino, which paints in "
+            "tiles, or --size, or a larger --memory"
+        )
+    manifest, info = read_any_manifest(path)
+    _check_size(path, sizes_taken(manifest, info), size)
+    from artmirror.runtime.engines.tiled import TiledEngine
+
+    engine = TiledEngine(path, manifest, size, memory // BYTES_PER_PIXEL, threads)
+    return Opened(engine, path, f"{told}, more than {memory / 1e9:.1f} GB", engine)
 
 
 def choose_backend(path: Path, backend: str | None, device: str | None) -> Choice:

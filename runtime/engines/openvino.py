@@ -55,27 +55,33 @@ class OpenVinoEngine:
         try:
             self._requests[slot][0].wait()
         except RuntimeError as error:
-            raise ArtmirrorError(f"OpenVINO failed while stylizing: {_first_line(error)}") from error
+            raise ArtmirrorError(f"OpenVINO failed while stylizing: {first_line(error)}") from error
 
     def reset(self) -> None:
         pass  # every frame is painted by itself
 
     def describe(self) -> EngineInfo:
-        hint = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
-        precision = {"f32": "fp32", "f16": "fp16"}.get(hint, hint)
-        if self.manifest.precision == "int8":  # the file says which nodes are; the rest is computed as the hint says
-            precision = "int8" if precision == "fp32" else f"int8+{precision}"
-        return EngineInfo(
-            backend="openvino",
-            library=f"openvino {ov.__version__.split('-')[0]}",
-            device=str(shared_core().get_property(_DEVICE, "FULL_DEVICE_NAME")).strip(),
-            precision=precision,
-            size=self._size,
-        )
+        return device_info(self._compiled, self.manifest, self._size)
 
     def close(self) -> None:
         self._requests.clear()
         self._compiled = None
+
+
+def device_info(compiled: Any, manifest: Manifest, size: tuple[int, int], note: str = "") -> EngineInfo:
+    """What a compiled network says of itself."""
+    hint = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    precision = {"f32": "fp32", "f16": "fp16"}.get(hint, hint)
+    if manifest.precision == "int8":  # the file says which nodes are; the rest is computed as the hint says
+        precision = "int8" if precision == "fp32" else f"int8+{precision}"
+    return EngineInfo(
+        backend="openvino",
+        library=f"openvino {ov.__version__.split('-')[0]}",
+        device=str(shared_core().get_property(_DEVICE, "FULL_DEVICE_NAME")).strip(),
+        precision=precision,
+        size=size,
+        note=note,
+    )
 
 
 @cache
@@ -96,13 +102,29 @@ def open_file(
     if threads is not None:
         properties["INFERENCE_NUM_THREADS"] = threads
     try:
-        model = core.read_model(path)
+        compiled = core.compile_model(read_network(path, size), _DEVICE, properties)
+    except RuntimeError as error:
+        raise _cannot_run(path, error) from error
+    return OpenVinoEngine(manifest, compiled, size)
+
+
+def read_network(path: Path, size: tuple[int, int]) -> Any:
+    """An ONNX file as OpenVINO's model, for frames of `size` (H, W).
+
+    Raises:
+        ArtmirrorError: it is damaged, or no network that paints.
+    """
+    try:
+        model = shared_core().read_model(path)
         model.reshape({"frame": [1, *size, 3]})
         _check_shapes(model, size)
-        compiled = core.compile_model(model, _DEVICE, properties)
     except Exception as error:  # a damaged graph may raise nearly anything, also a message that is not UTF-8
-        raise ArtmirrorError(f"OpenVINO cannot run {path}: {_first_line(error)}; try --backend onnxruntime") from error
-    return OpenVinoEngine(manifest, compiled, size)
+        raise _cannot_run(path, error) from error
+    return model
+
+
+def _cannot_run(path: Path, error: Exception) -> ArtmirrorError:
+    return ArtmirrorError(f"OpenVINO cannot run {path}: {first_line(error)}; try --backend onnxruntime")
 
 
 def _check_shapes(model: Any, size: tuple[int, int]) -> None:
@@ -124,6 +146,6 @@ def _check_shapes(model: Any, size: tuple[int, int]) -> None:
                 raise ValueError(f"{node.friendly_name} is of shape {shape}, at most {most} elements are wanted")
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
