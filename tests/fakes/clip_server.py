@@ -1,6 +1,7 @@
 """A web server on this machine that misbehaves as told, and a clock that only tests wind."""
 
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,6 +25,7 @@ class Resource:
     breaks_after: list[int] = field(
         default_factory=list
     )  # bytes of the body after which an answer breaks off, each once
+    trickles_s: float = 0.0  # between one byte and the next
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,12 @@ def _answer(handler: BaseHTTPRequestHandler, resource: Resource) -> None:
     for name, value in resource.headers.items():
         handler.send_header(name, value)
     handler.end_headers()
+    if resource.trickles_s:
+        with suppress(OSError):  # the other end had enough
+            for byte in body:
+                handler.wfile.write(bytes([byte]))
+                threading.Event().wait(resource.trickles_s)
+        return
     handler.wfile.write(body[: resource.breaks_after.pop(0)] if resource.breaks_after else body)
 
 

@@ -1,10 +1,13 @@
 """The web, asked politely: robots.txt, a pause between two requests to a host, retries, every redirect looked at."""
 
 import email.utils
+import ipaddress
 import random
+import socket
 import time
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import TypeVar
@@ -24,6 +27,8 @@ _MAX_ROBOTS_REDIRECTS = 5  # RFC 9309, 2.3.1.2
 _MAX_ROBOTS_BYTES = 512_000  # RFC 9309, 2.5: at least 500 KiB are read
 _LONG_WAIT_S = 3.0  # a wait that is told, so that nobody takes it for a hang
 _REDIRECTS = {301, 302, 303, 307, 308}
+SLOWEST_BYTES_PER_S = 1000  # of an answer that is waited for; whoever sends less holds the line
+SLOW_FOR_S = 30.0
 
 Result = TypeVar("Result")
 
@@ -69,12 +74,18 @@ class PoliteClient:
         self._robots: dict[str, Protego] = {}  # by origin
         self._left_out: dict[str, str] = {}  # origin -> why nothing more is asked there
         self._last_s: dict[str, float] = {}  # origin -> end of the last request
+        self._named: set[str] = set()  # origins that the user named
         headers = {"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"}
         self._http = httpx.Client(headers=headers, timeout=_TIMEOUT, follow_redirects=False)
 
     def close(self) -> None:
         """Close all connections."""
         self._http.close()
+
+    def name(self, address: str) -> None:
+        """Note that the user named this address: its host and port may be on this machine or in a private network."""
+        with suppress(RefusedError):
+            self._named.add(_origin(parsed(address)))
 
     def check(self, url: httpx.URL) -> None:
         """See that a URL may be asked for.
@@ -85,6 +96,7 @@ class PoliteClient:
         """
         if url.scheme not in ("http", "https") or not url.host:
             raise RefusedError("not an http or https address")
+        self._check_place(url)
         origin = _origin(url)
         if origin in self._left_out:
             raise PostponedError(self._left_out[origin])
@@ -96,6 +108,23 @@ class PoliteClient:
                 raise PostponedError(self._left_out[origin]) from error
         if not self._robots[origin].can_fetch(str(url), ROBOT_NAME):
             raise RefusedError(f"robots.txt of {url.host} disallows it")
+
+    def _check_place(self, url: httpx.URL) -> None:
+        """See that no page and no redirect leads to a service of this machine or network that the user did not name."""
+        if _origin(url) in self._named:
+            return
+        try:
+            found = socket.getaddrinfo(url.host, url.port or url.scheme, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            return  # whoever connects says what is wrong with the name
+        for entry in found:
+            address = ipaddress.ip_address(str(entry[4][0]).partition("%")[0])
+            address = getattr(address, "ipv4_mapped", None) or address
+            if not address.is_global or address.is_multicast:
+                raise RefusedError(
+                    f"{url.host} is on this machine or in a private network ({address}), and you did not name it; "
+                    f"name {_origin(url)} itself to collect from there"
+                )
 
     @contextmanager
     def get(self, address: str, headers: dict[str, str] | None = None) -> Iterator[httpx.Response]:
@@ -148,6 +177,7 @@ class PoliteClient:
                     url = _redirected(url, response)
                     if url.scheme not in ("http", "https"):
                         break
+                    self._check_place(url)
                     continue
                 if response.is_client_error and response.status_code != HTTPStatus.TOO_MANY_REQUESTS:
                     break
@@ -217,13 +247,56 @@ def parsed(address: str) -> httpx.URL:
 
 
 def read_up_to(response: httpx.Response, limit_bytes: int) -> tuple[bytes, bool]:
-    """Read a body, decoded, but not beyond `limit_bytes`; and tell whether that was all of it."""
+    """Read a body, unpacked, but not beyond `limit_bytes`; and tell whether that was all of it.
+
+    Raises:
+        PostponedError: it comes too slowly.
+        RefusedError: it is packed in another way than gzip, though nothing packed was asked for.
+    """
+    packed = encoding_of(response)
+    if packed not in ("", "gzip", "x-gzip"):
+        raise RefusedError(f"{response.url.host} sends it packed as {packed!a}, though it was asked not to")
+    unpacker = zlib.decompressobj(wbits=31) if packed else None
     content = bytearray()
-    for chunk in response.iter_bytes():
-        content += chunk
-        if len(content) > limit_bytes:
-            return bytes(content[:limit_bytes]), False
+    try:
+        for chunk in in_time(response):
+            content += chunk if unpacker is None else unpacker.decompress(chunk, limit_bytes + 1 - len(content))
+            if len(content) > limit_bytes:
+                return bytes(content[:limit_bytes]), False
+    except zlib.error:
+        raise RefusedError(f"{response.url.host} says that it is packed as gzip, and it is not") from None
     return bytes(content), True
+
+
+def encoding_of(response: httpx.Response) -> str:
+    """How a body is packed; empty where it is not."""
+    told: str = response.headers.get("content-encoding", "").strip().lower()
+    return "" if told == "identity" else told
+
+
+def in_time(response: httpx.Response) -> Iterator[bytes]:
+    """The pieces of a body as they were sent.
+
+    Raises:
+        PostponedError: fewer than `SLOWEST_BYTES_PER_S` came over `SLOW_FOR_S` of waiting.
+    """
+    waited_s, got_bytes = 0.0, 0
+    pieces = response.iter_raw()
+    while True:
+        began_s = time.monotonic()
+        piece = next(pieces, None)
+        waited_s += time.monotonic() - began_s
+        if piece is None:
+            return
+        got_bytes += len(piece)
+        if waited_s >= SLOW_FOR_S:
+            if got_bytes < SLOWEST_BYTES_PER_S * waited_s:
+                raise PostponedError(
+                    f"{response.url.host} sends {got_bytes / waited_s:.0f} bytes a second, "
+                    f"at least {SLOWEST_BYTES_PER_S} are wanted"
+                )
+            waited_s, got_bytes = 0.0, 0
+        yield piece
 
 
 def _origin(url: httpx.URL) -> str:
