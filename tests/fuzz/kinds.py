@@ -95,7 +95,7 @@ def _pictures() -> tuple[tuple[str, bytes], ...]:
     picture = noise((70, 90), 1)
     picture[:40] = 90
     alpha = np.dstack([picture, picture[..., 0]])
-    made = [(suffix, cv2.imencode(suffix, picture)[1]) for suffix in (".png", ".jpg", ".webp", ".bmp", ".tif")]
+    made = [(suffix, cv2.imencode(suffix, picture)[1]) for suffix in (".png", ".jpg", ".webp", ".bmp", ".tif", ".gif")]
     made += [(".png", cv2.imencode(".png", alpha)[1]), (".tiff", cv2.imencode(".tif", picture.astype(np.uint16))[1])]
     return tuple((suffix, data.tobytes()) for suffix, data in made)
 
@@ -121,10 +121,16 @@ def _read_picture(path: Path) -> None:
 def _videos() -> tuple[tuple[str, bytes], ...]:
     pictures = [noise((64, 80), index // 3) for index in range(9)]
     made = []
-    for suffix, codec in ((".mp4", "libx264"), (".mkv", "libx264"), (".avi", "mpeg4"), (".ts", "mpeg2video")):
+    for suffix, codec, sound_codec in (
+        (".mp4", "libx264", "aac"),
+        (".mov", "mpeg4", "pcm_s16le"),
+        (".mkv", "libx264", "flac"),
+        (".webm", "libvpx", "libopus"),
+        (".avi", "mpeg4", "pcm_s16le"),
+        (".ts", "mpeg2video", "mp2"),
+    ):
         path = tiny_ncnn().parent / f"clip{suffix}"
-        sound = {} if suffix == ".ts" else {"sound_s": 0.2, "sound_codec": "aac" if suffix != ".avi" else "pcm_s16le"}
-        write_clip(path, pictures, codec=codec, **sound)  # type: ignore[arg-type]
+        write_clip(path, pictures, codec=codec, sound_s=0.2, sound_codec=sound_codec, rotation=90)
         made.append((suffix, path.read_bytes()))
     return tuple(made)
 
