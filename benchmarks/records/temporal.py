@@ -11,7 +11,7 @@ from typing import Literal, Self
 from artmirror.benchmarks.records.environment import Environment
 from artmirror.benchmarks.records.json_file import fitted_record, read_text, write_text
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.common.plain_data import Positive, Whole
+from artmirror.runtime.common.plain_data import Duration, Pixels, Positive, Whole
 
 KIND = "temporal"  # tells these files from those of `records/speed.py`
 FORMAT_VERSION = 4  # the one that is read: nothing older was ever released
@@ -53,8 +53,8 @@ class SequenceRecord:
     """A sequence and its pairs."""
 
     name: str
-    height: Whole
-    width: Whole
+    height: Pixels
+    width: Pixels
     frames: Whole
     unrelated: bool  # photos, of which no two make a pair
     pairs: tuple[Pair, ...]
@@ -67,7 +67,7 @@ class SequenceValues:
     """What one painter did on one sequence."""
 
     squared_errors: tuple[Positive, ...]  # of each pair, see `metric.squared_error`
-    latency_ns: tuple[Whole, ...]  # of each frame; none for the input
+    latency_ns: tuple[Duration, ...]  # of each frame; none for the input
     style: tuple[Positive, ...]  # style distance of each judged frame
     content: tuple[Positive, ...]  # content distance of each judged frame
     lpips: tuple[Positive, ...] = ()  # of each perceived pair, see `lpips`
