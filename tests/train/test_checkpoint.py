@@ -207,7 +207,8 @@ class TestSafety:
             ({"channels": (10**9, 10**9, 10**9)}, "at most 1024 channels"),
             ({"end_kernel": 10**9 + 1}, "an end kernel of 31"),
             ({"blocks": "5"}, r"Expected `int`, got `str` - at `\$\.network\.blocks`"),
-            ({"channels": (1024, 1024, 1024), "blocks": 64}, "the weights do not fit the network"),
+            ({"channels": (1024, 1024, 1024), "blocks": 64}, "is too large; wanted at most 50000000 weights"),
+            ({"channels": (128, 256, 512), "blocks": 5}, "the weights do not fit the network"),
         ],
     )
     def test_a_network_out_of_all_bounds_is_refused(self, saved: Path, change: dict[str, Any], told: str) -> None:
