@@ -26,6 +26,7 @@ class Resource:
         default_factory=list
     )  # bytes of the body after which an answer breaks off, each once
     trickles_s: float = 0.0  # between one byte and the next
+    head_trickles_s: float = 0.0  # the same in headers that never end
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,13 @@ class ClipServer:
 
 def _answer(handler: BaseHTTPRequestHandler, resource: Resource) -> None:
     start, status = 0, resource.status
+    if resource.head_trickles_s:
+        with suppress(OSError):
+            handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+            for _ in range(1000):
+                handler.wfile.write(b"x")
+                threading.Event().wait(resource.head_trickles_s)
+        return
     told = handler.headers.get("Range", "")
     unchanged = handler.headers.get("If-Range") in (resource.headers.get("ETag"), resource.headers.get("Last-Modified"))
     if told and unchanged and resource.ranges and status == 200:

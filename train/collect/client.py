@@ -4,13 +4,14 @@ import email.utils
 import ipaddress
 import random
 import socket
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from importlib.metadata import version
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx  # over requests: typed, a time-out for every read, and it hands redirects over instead of following them
 import tenacity
@@ -29,6 +30,7 @@ _LONG_WAIT_S = 3.0  # a wait that is told, so that nobody takes it for a hang
 _REDIRECTS = {301, 302, 303, 307, 308}
 SLOWEST_BYTES_PER_S = 1000  # of an answer that is waited for; whoever sends less holds the line
 SLOW_FOR_S = 30.0
+LONGEST_HEAD_S = 60.0  # from a request to the end of an answer's headers
 
 Result = TypeVar("Result")
 
@@ -48,6 +50,39 @@ class UnavailableError(PostponedError):
         super().__init__(reason)
         self.retry_after_s = retry_after_s
         self.silent_origin = silent_origin  # who could not even be connected to
+
+
+class _Line:
+    """The connection of one request, as httpx tells of it: where it leads in fact, and a way to cut it."""
+
+    def __init__(self, host: str, *, anywhere: bool) -> None:
+        self._host, self._anywhere = host, anywhere
+        self._is_direct = False
+        self._stream: Any = None
+
+    def __call__(self, event: str, info: dict[str, Any]) -> None:
+        if event == "connection.connect_tcp.started":
+            self._is_direct = info["host"] == self._host  # else to a proxy, which the user chose
+        elif event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self._stream = info["return_value"]
+        if event == "connection.connect_tcp.complete" and self._is_direct and not self._anywhere:
+            # Names were looked up before; a name server may give another answer now.
+            _check_public(self._host, str(self._stream.get_extra_info("server_addr")[0]))
+
+    def cut(self) -> None:
+        """End it, whoever waits for it."""
+        with suppress(OSError, AttributeError):  # there is none yet, or no longer
+            self._stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+
+
+def _check_public(host: str, told: str) -> None:
+    address = ipaddress.ip_address(told.partition("%")[0])
+    address = getattr(address, "ipv4_mapped", None) or address
+    if not address.is_global or address.is_multicast:
+        raise RefusedError(
+            f"{host} is on this machine or in a private network ({address}), and you did not name it: "
+            "name its address itself to collect from there"
+        )
 
 
 class PoliteClient:
@@ -76,7 +111,8 @@ class PoliteClient:
         self._last_s: dict[str, float] = {}  # origin -> end of the last request
         self._named: set[str] = set()  # origins that the user named
         headers = {"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"}
-        self._http = httpx.Client(headers=headers, timeout=_TIMEOUT, follow_redirects=False)
+        limits = httpx.Limits(max_keepalive_connections=0)  # a connection for each request, so that it can be cut
+        self._http = httpx.Client(headers=headers, timeout=_TIMEOUT, limits=limits, follow_redirects=False)
 
     def close(self) -> None:
         """Close all connections."""
@@ -118,13 +154,7 @@ class PoliteClient:
         except (OSError, UnicodeError):
             return  # whoever connects says what is wrong with the name
         for entry in found:
-            address = ipaddress.ip_address(str(entry[4][0]).partition("%")[0])
-            address = getattr(address, "ipv4_mapped", None) or address
-            if not address.is_global or address.is_multicast:
-                raise RefusedError(
-                    f"{url.host} is on this machine or in a private network ({address}), and you did not name it; "
-                    f"name {_origin(url)} itself to collect from there"
-                )
+            _check_public(url.host, str(entry[4][0]))
 
     @contextmanager
     def get(self, address: str, headers: dict[str, str] | None = None) -> Iterator[httpx.Response]:
@@ -190,8 +220,12 @@ class PoliteClient:
     def _response(self, url: httpx.URL, headers: dict[str, str]) -> Iterator[httpx.Response]:
         origin = _origin(url)
         self._wait_for_turn(url)
+        line = _Line(url.host, anywhere=origin in self._named)
+        watch = threading.Timer(LONGEST_HEAD_S, line.cut)
+        watch.start()
         try:
-            with self._http.stream("GET", url, headers=headers) as response:
+            with self._http.stream("GET", url, headers=headers, extensions={"trace": line}) as response:
+                watch.cancel()
                 yield response
         except httpx.TimeoutException as error:
             raise UnavailableError(f"{url.host} does not answer in time") from error
@@ -200,6 +234,7 @@ class PoliteClient:
         except httpx.RequestError as error:
             raise UnavailableError(f"the connection to {url.host} broke off ({error})") from error
         finally:
+            watch.cancel()
             self._last_s[origin] = self.monotonic()
 
     def _wait_for_turn(self, url: httpx.URL) -> None:

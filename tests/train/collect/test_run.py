@@ -661,6 +661,23 @@ class TestSafety:
         with pytest.raises(ArtmirrorError, match="bytes a second, at least 1000 are wanted"):
             find_links(client, server.url("/page"))
 
+    def test_headers_that_trickle_end(self, server: ClipServer, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(collect_client, "LONGEST_HEAD_S", 0.3)
+        server.resources["/a.mp4"] = Resource(head_trickles_s=0.05)
+        began_s = time.monotonic()
+        assert re.search("the connection to .* broke off", _only(run("/a.mp4")).reason)
+        assert time.monotonic() - began_s < 0.3 * ATTEMPTS + 5
+
+    def test_where_a_connection_leads_in_fact_counts(
+        self, server: ClipServer, folder: Path, client: PoliteClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A name server that says something else when it is asked for the second time."""
+        address = server.url("/a.mp4")
+        monkeypatch.setattr(PoliteClient, "_check_place", lambda *_: None)
+        outcome = _only(list(collect([address], client, Collection(folder), CollectConfig())))
+        assert re.search(self.NOT_NAMED, outcome.reason)
+        assert server.requests == []
+
     def test_a_page_packed_as_gzip_is_read_and_a_bomb_is_not(self, server: ClipServer, client: PoliteClient) -> None:
         packed = {"Content-Encoding": "gzip"}
         server.resources["/page"] = Resource(gzip.compress(b"<a href=/a.mp4>film</a>"), "text/html", headers=packed)
