@@ -53,6 +53,7 @@ def _check_choices(config: object) -> None:
 
 
 MOST_CHANNELS, MOST_BLOCKS, LARGEST_KERNEL = 1024, 64, 31  # of a network; far above what paints in time
+MOST_WEIGHTS = 50_000_000  # of its convolutions, about; johnson has 1.7 million
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,10 @@ class NetworkConfig:
                 f"{self} is too large; wanted at most {MOST_CHANNELS} channels, {MOST_BLOCKS} blocks and an end kernel "
                 f"of {LARGEST_KERNEL}"
             )
+        full, half, quarter = self.channels
+        ends = 6 * full * (self.end_kernel * self.fold) ** 2
+        if ends + 18 * (full * half + half * quarter + self.blocks * quarter**2) > MOST_WEIGHTS:
+            raise ArtmirrorError(f"{self} is too large; wanted at most {MOST_WEIGHTS} weights")
         if not 0 <= self.grain < 1:
             raise ArtmirrorError(
                 f"grain {self.grain}; wanted 0 for none, or the noise's share of the full scale, below 1"

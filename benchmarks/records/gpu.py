@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from artmirror.benchmarks.records.environment import Environment
 from artmirror.benchmarks.records.json_file import fitted_record, read_text, write_text
-from artmirror.runtime.common.plain_data import Decibels, Positive, Whole
+from artmirror.runtime.common.plain_data import Decibels, Duration, Positive, Rate
 
 KIND = "gpu"
 FORMAT_VERSION = 1
@@ -26,11 +26,11 @@ class Row:
     library: str = ""
     note: str = ""
     psnr_db: Decibels | None = None  # against PyTorch in FP32; infinite where nothing differs
-    compute_ns: tuple[Whole, ...] = ()  # each frame by itself, by the host's clock, from its start to its end
-    compute_fps: Positive | None = None  # with frames queued up
-    end_to_end_ns: tuple[Whole, ...] = ()  # each frame by itself, from host memory to host memory
-    end_to_end_fps_one_slot: Positive | None = None
-    end_to_end_fps_two_slots: Positive | None = None
+    compute_ns: tuple[Duration, ...] = ()  # each frame by itself, by the host's clock, from its start to its end
+    compute_fps: Rate | None = None  # with frames queued up
+    end_to_end_ns: tuple[Duration, ...] = ()  # each frame by itself, from host memory to host memory
+    end_to_end_fps_one_slot: Rate | None = None
+    end_to_end_fps_two_slots: Rate | None = None
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
@@ -60,7 +60,7 @@ class GpuSession:
     environment: Environment
     device: dict[str, Any]  # name, compute capability and driver, or the reason why there is none
     rows: tuple[Row, ...] = ()
-    ceilings: dict[str, Positive] = field(default_factory=dict)  # what the card was measured to do at best
+    ceilings: dict[str, Rate] = field(default_factory=dict)  # what the card was measured to do at best
 
     def to_json(self) -> str:
         """The session as one JSON object."""

@@ -6,11 +6,14 @@ Nothing here is computed from the values (see `speed/summary.py`), so that new s
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
+
+from msgspec import Meta
 
 from artmirror.benchmarks.records.environment import Environment
 from artmirror.benchmarks.records.json_file import fitted_record, read_text, write_text
-from artmirror.runtime.common.plain_data import Finite, Positive, Whole
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.plain_data import Duration, Finite, Pixels, Positive, Rate, Whole
 
 KIND = "speed"  # tells these files from those of `records/temporal.py`
 FORMAT_VERSION = 3  # the one that is read: nothing older was ever released
@@ -23,7 +26,7 @@ class Samples:
     """Raw values of neighbouring frames, in the order in which the frames were done; all in nanoseconds."""
 
     completed_ns: tuple[Whole, ...]  # when each frame was done, with as many in the engine as it takes
-    latency_ns: tuple[Whole, ...]  # with a source: capture to delivered to the sink; else of one frame at a time
+    latency_ns: tuple[Duration, ...]  # with a source: capture to delivered to the sink; else of one frame at a time
     engine_ns: tuple[Whole, ...] = ()  # with a source: time that the engine spent on each frame
 
 
@@ -31,7 +34,7 @@ class Samples:
 class Sensed:
     """What the machine's sensors said of one run, its warm-up included."""
 
-    duration_ns: Whole
+    duration_ns: Duration
     energy_j: Positive | None  # of all processor packages; None where the system does not tell
     hottest_c: Finite | None  # of the processor, at the end; None where the system does not tell
     gpu_energy_j: Positive | None = None  # of all NVIDIA GPUs; None where nobody tells
@@ -64,8 +67,8 @@ class Subject:
     library: str  # name and version
     device: str
     precision: str  # in which the engine computes
-    height: Whole
-    width: Whole
+    height: Pixels
+    width: Pixels
     threads: Whole | None  # None where the library chose
 
 
@@ -87,7 +90,7 @@ class Start:
     """A fresh process, from the moment it was asked for to its first painted frame: stages that follow each other."""
 
     interpreter_ns: Whole  # until Python runs the first line
-    import_ns: Whole  # st-run's modules and the library
+    import_ns: Duration  # st-run's modules and the library
     read_ns: Whole  # the file and its manifest
     compile_ns: Whole  # the engine is ready; the library reads the file again for that, from memory now
     first_frame_ns: Whole
@@ -110,8 +113,10 @@ class Ceilings:
     """The machine's own roofs, measured after the engines, a value of each round; see `speed/ceilings.py`."""
 
     threads: Whole | None  # None where the library chose
-    copy_bytes_per_s: tuple[Positive, ...]  # read and written
-    product_flop_per_s: dict[str, tuple[Positive, ...]]  # by precision; two operations for each multiply-accumulate
+    copy_bytes_per_s: Annotated[tuple[Rate, ...], Meta(min_length=1)]  # read and written
+    product_flop_per_s: dict[
+        str, Annotated[tuple[Rate, ...], Meta(min_length=1)]
+    ]  # by precision; two operations for each multiply-accumulate
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +143,14 @@ class Session:
         Raises:
             ArtmirrorError: the text is no session, or of a version that is not read here.
         """
-        return fitted_record(text, source, KIND, FORMAT_VERSION, "st-bench", cls)
+        found = fitted_record(text, source, KIND, FORMAT_VERSION, "st-bench", cls)
+        engines = [record.engine for record in found.records if not _is_whole(record)]
+        engines += [record.engine for record in found.starts if not record.cold or not record.cached]
+        if engines:
+            raise ArtmirrorError(
+                f"{source} is a damaged record of st-bench ({engines[0][:80]} has rounds without values); measure again"
+            )
+        return found
 
 
 def write_session(session: Session, path: Path) -> None:
@@ -157,3 +169,15 @@ def read_session(path: Path) -> Session:
         ArtmirrorError: the file is missing, or holds no session of this version.
     """
     return Session.from_json(read_text(path), str(path))
+
+
+def _is_whole(record: Record) -> bool:
+    """Whether there is a value wherever one is divided by, or in the middle of."""
+    samples = [one_round.measured for one_round in record.rounds]
+    return bool(samples) and all(
+        found.completed_ns
+        and found.completed_ns[-1] > 0
+        and found.latency_ns
+        and (record.scenario != "live" or len(found.latency_ns) == len(found.completed_ns))
+        for found in samples
+    )

@@ -10,7 +10,8 @@ from typing import Literal, Self
 
 from artmirror.benchmarks.records.environment import Environment
 from artmirror.benchmarks.records.json_file import fitted_record, read_text, write_text
-from artmirror.runtime.common.plain_data import Positive, Whole
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.plain_data import Duration, Pixels, Positive, Whole
 
 KIND = "temporal"  # tells these files from those of `records/speed.py`
 FORMAT_VERSION = 4  # the one that is read: nothing older was ever released
@@ -52,8 +53,8 @@ class SequenceRecord:
     """A sequence and its pairs."""
 
     name: str
-    height: Whole
-    width: Whole
+    height: Pixels
+    width: Pixels
     frames: Whole
     unrelated: bool  # photos, of which no two make a pair
     pairs: tuple[Pair, ...]
@@ -66,7 +67,7 @@ class SequenceValues:
     """What one painter did on one sequence."""
 
     squared_errors: tuple[Positive, ...]  # of each pair, see `metric.squared_error`
-    latency_ns: tuple[Whole, ...]  # of each frame; none for the input
+    latency_ns: tuple[Duration, ...]  # of each frame; none for the input
     style: tuple[Positive, ...]  # style distance of each judged frame
     content: tuple[Positive, ...]  # content distance of each judged frame
     lpips: tuple[Positive, ...] = ()  # of each perceived pair, see `lpips`
@@ -127,7 +128,16 @@ class TemporalSession:
         Raises:
             ArtmirrorError: the text is no such session, or of a version that is not read here.
         """
-        return fitted_record(text, source, KIND, FORMAT_VERSION, "st-bench temporal", cls)
+        found = fitted_record(text, source, KIND, FORMAT_VERSION, "st-bench temporal", cls)
+        for painter in found.painters:
+            if len(painter.values) != len(found.sequences) or not all(
+                _belong(*both) for both in zip(found.sequences, painter.values, strict=True)
+            ):
+                raise ArtmirrorError(
+                    f"{source} is a damaged record of st-bench (the values of {painter.info.label[:80]} are not those "
+                    "of its sequences); measure again"
+                )
+        return found
 
 
 def write_temporal(session: TemporalSession, path: Path) -> None:
@@ -146,3 +156,19 @@ def read_temporal(path: Path) -> TemporalSession:
         ArtmirrorError: the file is missing, or holds no session of this version.
     """
     return TemporalSession.from_json(read_text(path, "st-bench temporal"), str(path))
+
+
+def _belong(sequence: SequenceRecord, values: SequenceValues) -> bool:
+    """Whether there is a value for each pair and each frame that was judged."""
+    pairs = len(sequence.pairs)
+    return (
+        len(values.squared_errors) == pairs
+        and len(values.edges) in (0, pairs)
+        and len(values.latency_ns) in (0, sequence.frames)
+        and len(values.style) in (0, len(sequence.judged))
+        and len(values.content) in (0, len(sequence.judged))
+        and len(values.lpips) in (0, len(sequence.perceived))
+        and all(index < sequence.frames for index in sequence.judged)
+        and all(place < pairs for place in sequence.perceived)
+        and all(pair.first + pair.step < sequence.frames for pair in sequence.pairs)
+    )

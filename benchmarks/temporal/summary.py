@@ -102,12 +102,12 @@ def mean_lpips(painter: PainterRecord, sequences: Sequences, step: int) -> float
 
 
 def timed_size(sequences: Sequences) -> tuple[int, int]:
-    """The size (H, W) that most frames of clips have: times of different sizes are not averaged."""
+    """The size (H, W) that most frames of clips have: times of different sizes are not averaged. (0, 0) without any."""
     frames: Counter[tuple[int, int]] = Counter()
     for sequence in sequences:
         if not sequence.unrelated:
             frames[sequence.height, sequence.width] += sequence.frames
-    return frames.most_common(1)[0][0]
+    return max(frames, key=lambda size: frames[size], default=(0, 0))
 
 
 def median_ms(painter: PainterRecord, sequences: Sequences) -> float | None:

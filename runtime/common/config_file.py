@@ -70,6 +70,8 @@ def _checked(ctx: click.Context, option: click.Option, value: Any, path: Path, k
             raise ArtmirrorError(
                 f"{path}: {key} is {entry!r}; wanted {'true or false' if option.is_flag else 'a value'}"
             )
+        if isinstance(entry, str) and "\0" in entry:
+            raise ArtmirrorError(f"{path}: {key} holds a character of no text; wanted a value")
     if isinstance(option.type, click.Path):
         entries = [str(path.parent / str(entry)) for entry in entries]
     try:

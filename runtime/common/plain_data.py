@@ -18,6 +18,9 @@ Whole = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]  # a count, a size in byt
 Finite = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)]  # neither NaN nor infinite
 Decibels = Annotated[float, msgspec.Meta(ge=0)]  # infinite where two pictures are one
 Positive = Annotated[float, msgspec.Meta(ge=0, le=1e300)]  # 0 too
+Rate = Annotated[float, msgspec.Meta(gt=0, le=1e30)]  # of something a second: it is divided by
+Duration = Annotated[int, msgspec.Meta(ge=1, le=1 << 62)]  # nanoseconds; no frame takes none
+Pixels = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]  # of a side
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 

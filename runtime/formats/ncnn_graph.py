@@ -16,7 +16,7 @@ LARGEST_NUMBER = 1 << 16
 MOST_ELEMENTS = 1 << 28  # of a layer's weights
 _RAW, _FP16 = 0, 0x01306B47  # what stands in front of a convolution's weights
 _NAME = re.compile(r"[A-Za-z0-9_.+/-]{1,200}")
-_NUMBER = re.compile(r"-?\d{1,9}(\.\d{1,9})?(e[+-]?\d{1,2})?")
+_NUMBER = re.compile(r"-?\d{1,12}(\.\d{1,12})?(e[+-]?\d{1,2})?")
 
 Shape = tuple[int, int, int]  # channels, height, width
 
@@ -76,7 +76,7 @@ def _layers(param: bytes) -> list[_Layer]:
     except ValueError:
         raise WrongGraph("it is no text of ncnn's") from None
     numbers = counts.split()
-    if first.encode() != FIRST_LINE or len(numbers) != 2 or not all(re.fullmatch(r"\d{1,9}", n) for n in numbers):
+    if first.encode() != FIRST_LINE or len(numbers) != 2 or not all(re.fullmatch(r"\d{1,12}", n) for n in numbers):
         raise WrongGraph("it is no text of ncnn's")
     if int(numbers[0]) > MOST_LAYERS:
         raise WrongGraph(f"it has {numbers[0]} layers, at most {MOST_LAYERS} are wanted")

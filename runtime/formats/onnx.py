@@ -26,13 +26,38 @@ LARGEST_NUMBER = 1 << 16  # among a node's attributes: kernels, strides, axes
 _IR_VERSION, _GRAPH, _OPSETS, _METADATA_PROPS, _TRAINING, _FUNCTIONS = 1, 7, 8, 14, 20, 25  # ModelProto
 _KEY, _VALUE = 1, 2  # StringStringEntryProto
 _OPSET_VERSION = 2  # OperatorSetIdProto
-_NODE, _INITIALIZER, _SPARSE_INITIALIZER = 1, 5, 15  # GraphProto
-_ATTRIBUTE = 5  # NodeProto
+_NODE, _INITIALIZER, _INPUT, _SPARSE_INITIALIZER = 1, 5, 11, 15  # GraphProto
+_INPUT_NAME = 1  # ValueInfoProto
+_NODE_INPUT, _NODE_OUTPUT, _OPERATION, _ATTRIBUTE, _DOMAIN = 1, 2, 4, 5, 7  # NodeProto
+_ATTRIBUTE_NAME = 1  # AttributeProto
 _INT, _TENSOR, _SUBGRAPH, _INTS, _TENSORS, _SUBGRAPHS = 3, 5, 6, 8, 10, 11  # AttributeProto
 _SPARSE, _SPARSES = 22, 23
-_DIMS, _DATA_TYPE, _RAW_DATA, _EXTERNAL, _LOCATION = 1, 2, 9, 13, 14  # TensorProto
+_DIMS, _DATA_TYPE, _TENSOR_NAME, _RAW_DATA, _EXTERNAL, _LOCATION = 1, 2, 8, 9, 13, 14  # TensorProto
+_INT32_DATA, _INT64_DATA = 5, 7
 _TYPED_DATA = (4, 5, 6, 7, 10, 11)
 _BITS = {1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 12: 32, 13: 64, 16: 16}  # by data type
+_INTEGER_BYTES = {6: 4, 7: 8}  # by data type, of those that are divided by
+
+_OPERATIONS = {  # with the least and the most inputs: what st-export writes, and what networks like ours are made of
+    **dict.fromkeys(("Conv", "ConvTranspose", "Gemm", "QuantizeLinear", "DequantizeLinear"), (2, 3)),
+    **dict.fromkeys(("Relu", "LeakyRelu", "Tanh", "Sigmoid", "Sqrt", "Reciprocal", "Abs", "Neg", "Exp"), (1, 1)),
+    **dict.fromkeys(("Round", "Floor", "Ceil", "Cast", "Identity", "Shape", "Flatten", "Transpose"), (1, 1)),
+    **dict.fromkeys(("DepthToSpace", "SpaceToDepth", "GlobalAveragePool"), (1, 1)),
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Pow", "Mod", "MatMul", "Gather", "Reshape", "Unsqueeze"), (2, 2)),
+    **dict.fromkeys(("Min", "Max", "Concat"), (1, 64)),
+    **dict.fromkeys(("Squeeze", "Split", "ReduceMean", "ReduceSum"), (1, 2)),
+    "BatchNormalization": (5, 5),
+    "Clip": (1, 3),
+    "Constant": (0, 0),
+    "Expand": (2, 2),
+    "InstanceNormalization": (3, 3),
+    "Pad": (2, 4),
+    "Range": (3, 3),
+    "Resize": (1, 4),
+    "Slice": (3, 5),
+    "Where": (3, 3),
+}
+_LEAST = dict.fromkeys(("strides", "dilations", "group", "kernel_shape", "blocksize"), 1)  # of attributes
 
 
 class UnsafeOnnx(Exception):
@@ -102,27 +127,63 @@ def _check_up_to(what: str, found: list[int | memoryview], most: int) -> None:
 
 
 def _check_graph(graph: memoryview) -> None:
-    nodes = 0
+    nodes = []
+    known: set[bytes] = set()  # what a node may take: inputs, tensors, and what earlier nodes made
+    zeros: set[bytes] = set()  # tensors of whole numbers with a 0 among them, which a processor cannot divide by
     for number, value in _fields(graph):
         if number == _NODE:
-            nodes += 1
-            if nodes > MOST_NODES:
-                raise UnsafeOnnx(f"it has more than {MOST_NODES} nodes")
-            for key, attribute in _fields(_content(value)):
-                if key == _ATTRIBUTE:
-                    _check_attribute(_content(attribute))
+            nodes.append(_content(value))
         elif number == _INITIALIZER:
             _check_tensor(_content(value))
+            name = _name(_content(value), _TENSOR_NAME)
+            known.add(name)
+            if _holds_zero(_content(value)):
+                zeros.add(name)
+        elif number == _INPUT:
+            known.add(_name(_content(value), _INPUT_NAME))
         elif number == _SPARSE_INITIALIZER:
             raise UnsafeOnnx("it holds sparse tensors")
+    if len(nodes) > MOST_NODES:
+        raise UnsafeOnnx(f"it has {len(nodes)} nodes, at most {MOST_NODES} are wanted")
+    for node in nodes:
+        _check_node(node, known, zeros)
+
+
+def _check_node(node: memoryview, known: set[bytes], zeros: set[bytes]) -> None:
+    """See that a node has as many inputs as its operation needs, and that they are there before it."""
+    operation = ""
+    inputs, outputs = [], []
+    for number, value in _fields(node):
+        if number == _NODE_INPUT:
+            inputs.append(bytes(_content(value)))
+        elif number == _NODE_OUTPUT:
+            outputs.append(bytes(_content(value)))
+        elif number == _OPERATION:
+            operation = bytes(_content(value)).decode()
+        elif number == _ATTRIBUTE:
+            _check_attribute(_content(value))
+        elif number == _DOMAIN and len(_content(value)) > 0:
+            raise UnsafeOnnx("an operation of it is none of ONNX's own")
+    if operation not in _OPERATIONS:
+        raise UnsafeOnnx(f"it holds the operation {operation[:40]!r}, which st-export never writes")
+    least, most = _OPERATIONS[operation]
+    if not least <= len(inputs) <= most or not all(inputs[:least]) or not outputs:
+        raise UnsafeOnnx(f"a {operation} in it has {len(inputs)} inputs, {least} to {most} are wanted")
+    if any(name and name not in known for name in inputs) or known & {*outputs}:
+        raise UnsafeOnnx(f"a {operation} in it takes what is not there, or makes what is there")
+    if operation in ("Div", "Mod") and inputs[1] in zeros:
+        raise UnsafeOnnx(f"a {operation} in it divides by 0")
+    known |= {*outputs}
 
 
 def _check_attribute(attribute: memoryview) -> None:
+    name = _name(attribute, _ATTRIBUTE_NAME).decode()
+    least = _LEAST.get(name, -LARGEST_NUMBER)
     for number, value in _fields(attribute):
         if number in (_INT, _INTS):
             for found in _numbers(value):
-                if not -LARGEST_NUMBER <= found <= LARGEST_NUMBER:
-                    raise UnsafeOnnx(f"a number of a node is {found}, at most {LARGEST_NUMBER} is wanted")
+                if not least <= found <= LARGEST_NUMBER:
+                    raise UnsafeOnnx(f"{name[:40]} of a node is {found}, {least} to {LARGEST_NUMBER} is wanted")
         elif number in (_TENSOR, _TENSORS):
             _check_tensor(_content(value))
         elif number in (_SUBGRAPH, _SUBGRAPHS, _SPARSE, _SPARSES):
@@ -153,6 +214,24 @@ def _check_tensor(tensor: memoryview) -> None:
     wanted = prod(dims) * _BITS[data_type] // 8
     if raw_bytes != wanted if raw_bytes else typed_bytes < prod(dims):
         raise UnsafeOnnx(f"a tensor of {prod(dims)} elements has {raw_bytes or typed_bytes} bytes")
+
+
+def _holds_zero(tensor: memoryview) -> bool:
+    """Whether a tensor of whole numbers has a 0 in it."""
+    fields = list(_fields(tensor))
+    types = [value for number, value in fields if number == _DATA_TYPE and isinstance(value, int)]
+    size = _INTEGER_BYTES.get(types[-1], 0) if types else 0
+    raw = next((bytes(_content(value)) for number, value in fields if number == _RAW_DATA), b"")
+    typed = [_numbers(value) for number, value in fields if number in (_INT32_DATA, _INT64_DATA)]
+    return bool(size) and (any(0 in numbers for numbers in typed) or not all(map(any, _pieces(raw, size))))
+
+
+def _pieces(raw: bytes, size: int) -> Iterator[bytes]:
+    return (raw[at : at + size] for at in range(0, len(raw), size))
+
+
+def _name(message: memoryview, field: int) -> bytes:
+    return next((bytes(_content(value)) for number, value in _fields(message) if number == field), b"")
 
 
 def _content(value: int | memoryview) -> memoryview:

@@ -1,6 +1,7 @@
 """A web server on this machine that misbehaves as told, and a clock that only tests wind."""
 
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,6 +25,8 @@ class Resource:
     breaks_after: list[int] = field(
         default_factory=list
     )  # bytes of the body after which an answer breaks off, each once
+    trickles_s: float = 0.0  # between one byte and the next
+    head_trickles_s: float = 0.0  # the same in headers that never end
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,13 @@ class ClipServer:
 
 def _answer(handler: BaseHTTPRequestHandler, resource: Resource) -> None:
     start, status = 0, resource.status
+    if resource.head_trickles_s:
+        with suppress(OSError):
+            handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+            for _ in range(1000):
+                handler.wfile.write(b"x")
+                threading.Event().wait(resource.head_trickles_s)
+        return
     told = handler.headers.get("Range", "")
     unchanged = handler.headers.get("If-Range") in (resource.headers.get("ETag"), resource.headers.get("Last-Modified"))
     if told and unchanged and resource.ranges and status == 200:
@@ -84,6 +94,12 @@ def _answer(handler: BaseHTTPRequestHandler, resource: Resource) -> None:
     for name, value in resource.headers.items():
         handler.send_header(name, value)
     handler.end_headers()
+    if resource.trickles_s:
+        with suppress(OSError):  # the other end had enough
+            for byte in body:
+                handler.wfile.write(bytes([byte]))
+                threading.Event().wait(resource.trickles_s)
+        return
     handler.wfile.write(body[: resource.breaks_after.pop(0)] if resource.breaks_after else body)
 
 

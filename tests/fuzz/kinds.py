@@ -95,7 +95,7 @@ def _pictures() -> tuple[tuple[str, bytes], ...]:
     picture = noise((70, 90), 1)
     picture[:40] = 90
     alpha = np.dstack([picture, picture[..., 0]])
-    made = [(suffix, cv2.imencode(suffix, picture)[1]) for suffix in (".png", ".jpg", ".webp", ".bmp", ".tif")]
+    made = [(suffix, cv2.imencode(suffix, picture)[1]) for suffix in (".png", ".jpg", ".webp", ".bmp", ".tif", ".gif")]
     made += [(".png", cv2.imencode(".png", alpha)[1]), (".tiff", cv2.imencode(".tif", picture.astype(np.uint16))[1])]
     return tuple((suffix, data.tobytes()) for suffix, data in made)
 
@@ -121,10 +121,16 @@ def _read_picture(path: Path) -> None:
 def _videos() -> tuple[tuple[str, bytes], ...]:
     pictures = [noise((64, 80), index // 3) for index in range(9)]
     made = []
-    for suffix, codec in ((".mp4", "libx264"), (".mkv", "libx264"), (".avi", "mpeg4"), (".ts", "mpeg2video")):
+    for suffix, codec, sound_codec in (
+        (".mp4", "libx264", "aac"),
+        (".mov", "mpeg4", "pcm_s16le"),
+        (".mkv", "libx264", "flac"),
+        (".webm", "libvpx", "libopus"),
+        (".avi", "mpeg4", "pcm_s16le"),
+        (".ts", "mpeg2video", "mp2"),
+    ):
         path = tiny_ncnn().parent / f"clip{suffix}"
-        sound = {} if suffix == ".ts" else {"sound_s": 0.2, "sound_codec": "aac" if suffix != ".avi" else "pcm_s16le"}
-        write_clip(path, pictures, codec=codec, **sound)  # type: ignore[arg-type]
+        write_clip(path, pictures, codec=codec, sound_s=0.2, sound_codec=sound_codec, rotation=90)
         made.append((suffix, path.read_bytes()))
     return tuple(made)
 
@@ -360,6 +366,16 @@ def _spoil_torch(name: str) -> Callable[[Path, random.Random], Path]:
     return spoil
 
 
+def _deep_pickle(deep: int, key: bytes) -> bytes:
+    """A checkpoint's dictionary, pickled, with lists nested below a key: no Python could pickle it."""
+    words = b"".join(b"U" + bytes([len(word)]) + word for word in (b"kind", b"artmirror checkpoint"))
+    version = b"U\x0eformat_versionK\x01"
+    return b"\x80\x02}(" + words + version + b"U" + bytes([len(key)]) + key + b"]" * deep + b"a" * (deep - 1) + b"u."
+
+
+_DEEP = [_deep_pickle(deep, key) for deep in (500, 100_000) for key in (b"training", b"weights", b"kind")]
+
+
 def _packed_again(data: bytes, rng: random.Random) -> bytes:
     """The archive with one part spoiled and its checksums right, or packed so that it is larger than it looks."""
     content = io.BytesIO()
@@ -374,6 +390,8 @@ def _packed_again(data: bytes, rng: random.Random) -> bytes:
             part = old.read(name)
             if name == chosen:
                 part = bytes(200_000_000) if bomb else spoiled_bytes(part, rng)
+                if name.endswith(".pkl") and rng.random() < 0.2:
+                    part = _DEEP[rng.randrange(len(_DEEP))]
             new.writestr(name, part)
     return content.getvalue()
 
@@ -410,7 +428,7 @@ def _spoiled_tensors(data: Any, rng: random.Random) -> Any:
             at, key = rng.choice([entry for entry in plain if not isinstance(entry[0], tuple)])
             if isinstance(at[key], dict | list) and rng.random() < 0.5:
                 nested: Any = []
-                for _ in range(rng.choice((100, 3000))):
+                for _ in range(rng.choice((10, 150))):
                     nested = [nested]
                 at[key] = nested
             elif rng.random() < 0.2:
@@ -581,6 +599,11 @@ def _command(command: click.Command, *words: object) -> None:
         raise InternalError(done.output[-300:])
     if done.exit_code not in (0, 1, 2, 3):
         raise InternalError(f"exit code {done.exit_code}")
+    told = [line for line in done.output.splitlines() if line.startswith("Error: ")]
+    if done.exit_code in (1, 2) and (not told or not done.output.rstrip().endswith(told[-1])):
+        raise InternalError(f"exit code {done.exit_code}, and no line that says why at the end: {done.output[-300:]}")
+    if done.exit_code in (1, 2):
+        raise click.ClickException(told[-1])
 
 
 def _all_of(calls: "tuple[Callable[[], object], ...]") -> None:

@@ -9,14 +9,16 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.places import ROOT
 
 LONGEST_S = 20.0
+START_S = 100.0  # a new process makes the whole files first, and loads its libraries
 MOST_BYTES = 2_000_000_000  # of memory that a worker holds
+PROGRAM = ("-m", "tests.fuzz.worker")
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,11 @@ class Result:
 class Worker:
     """One process and what it prints."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: Sequence[str] = PROGRAM) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # as long as the process
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.fuzz.worker"],
+            [sys.executable, *program],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.PIPE,
@@ -57,8 +59,7 @@ class Worker:
             except BrokenPipeError:
                 return Result(kind, number, f"crash: {self._end()}")
             selector.register(self._process.stdout, selectors.EVENT_READ)
-            # A new process makes the whole files first, and loads its libraries.
-            limit_s, self.is_new = LONGEST_S + (100 if self.is_new else 10), False
+            limit_s, self.is_new = LONGEST_S + (START_S if self.is_new else 0), False
             started_s = time.monotonic()
             while not selector.select(0.05):
                 seconds = time.monotonic() - started_s

@@ -1,9 +1,12 @@
 """Files of training: round trip, damage, atomic replacement."""
 
+import copy
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import tracemalloc
+import zipfile
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ import torch
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.checkpoint import (
+    CHECKPOINT_KIND,
     Checkpoint,
     check_writable,
     load_checkpoint,
@@ -20,8 +24,10 @@ from artmirror.train.checkpoint import (
     save_checkpoint,
     save_state,
     state_path,
+    telling_damage,
 )
 from artmirror.train.config import NETWORK_PRESETS, TrainConfig
+from artmirror.train.tensor_file import LARGEST_FILE_BYTES
 
 
 @pytest.fixture
@@ -143,6 +149,125 @@ class TestDamage:
     def test_weights_of_another_network_are_told(self, checkpoint: Checkpoint) -> None:
         with pytest.raises(ArtmirrorError, match="the weights do not fit the network") as caught:
             replace(checkpoint, network=NETWORK_PRESETS["huang"]).stylizer()
+        assert "\n" not in caught.value.message
+
+
+class TestSafety:
+    """A file that would take more than a file of st-train is refused before it does."""
+
+    @pytest.fixture(autouse=True)
+    def little_memory(self) -> Iterator[None]:
+        tracemalloc.start()
+        yield
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert most < 50_000_000
+
+    def _packed(self, saved: Path, change: Callable[[zipfile.ZipFile, zipfile.ZipFile], None]) -> Path:
+        path = saved.with_name("packed.pt")
+        with zipfile.ZipFile(saved) as old, zipfile.ZipFile(path, "w") as new:
+            change(old, new)
+        return path
+
+    def test_a_packed_file_is_refused(self, saved: Path) -> None:
+        def pack(old: zipfile.ZipFile, new: zipfile.ZipFile) -> None:
+            for name in old.namelist():
+                new.writestr(name, old.read(name))
+            with new.open(zipfile.ZipInfo("starry/data/999"), "w", force_zip64=True) as part:
+                for _ in range(20):
+                    part.write(bytes(1_000_000))
+
+        path = self._packed(saved, pack)
+        large = path.stat().st_size
+        content = path.with_name("small.pt")
+        with zipfile.ZipFile(path) as old, zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as new:
+            for name in old.namelist():
+                new.writestr(name, old.read(name))
+        assert content.stat().st_size < large / 100
+        with pytest.raises(ArtmirrorError, match=r"packed: 0\.\d MB would become 20\.\d MB"):
+            load_checkpoint(content)
+
+    def test_parts_that_lie_on_each_other_are_refused(self, saved: Path) -> None:
+        """As many names in the directory for one part as it takes: nothing is packed, and it unpacks to far more."""
+        with zipfile.ZipFile(saved, "a") as archive:
+            archive.writestr("starry/data/999", bytes(1_000_000))
+            entry = archive.getinfo("starry/data/999")
+            for number in range(50):
+                again = copy.copy(entry)
+                again.filename = f"starry/data/{1000 + number}"
+                archive.filelist.append(again)
+                archive.NameToInfo[again.filename] = again
+        with pytest.raises(ArtmirrorError, match=r"packed: 1\.\d MB would become 51\.\d MB"):
+            load_checkpoint(saved)
+
+    @pytest.mark.parametrize(
+        ("change", "told"),
+        [
+            ({"blocks": 10**9}, "at most 1024 channels, 64 blocks"),
+            ({"channels": (10**9, 10**9, 10**9)}, "at most 1024 channels"),
+            ({"end_kernel": 10**9 + 1}, "an end kernel of 31"),
+            ({"blocks": "5"}, r"Expected `int`, got `str` - at `\$\.network\.blocks`"),
+            ({"channels": (1024, 1024, 1024), "blocks": 64}, "is too large; wanted at most 50000000 weights"),
+            ({"channels": (128, 256, 512), "blocks": 5}, "the weights do not fit the network"),
+        ],
+    )
+    def test_a_network_out_of_all_bounds_is_refused(self, saved: Path, change: dict[str, Any], told: str) -> None:
+        content = torch.load(saved, weights_only=True)
+        content["network"] |= change
+        torch.save(content, saved)
+        with pytest.raises(ArtmirrorError, match=told):
+            load_checkpoint(saved).stylizer()
+
+    @pytest.mark.parametrize(
+        "tensor",
+        [
+            torch.zeros(1).expand(1 << 40, 1 << 20),
+            torch.eye(3).to_sparse(),
+            torch.empty(1 << 20, 1 << 20, device="meta"),
+        ],
+        ids=["expanded", "sparse", "meta"],
+    )
+    def test_a_tensor_with_fewer_values_than_it_says_is_refused(self, saved: Path, tensor: torch.Tensor) -> None:
+        content = torch.load(saved, weights_only=True)
+        content["weights"]["more"] = tensor
+        torch.save(content, saved)
+        with pytest.raises(ArtmirrorError, match=r"a tensor of (shape .* with fewer values|another kind)"):
+            load_checkpoint(saved)
+
+    def test_weights_of_another_shape_are_told(self, saved: Path) -> None:
+        content = torch.load(saved, weights_only=True)
+        name = next(iter(content["weights"]))
+        content["weights"][name] = torch.zeros(3)
+        torch.save(content, saved)
+        with pytest.raises(ArtmirrorError, match=rf"the weights do not fit the network .*{name} is \(3,\), wanted \("):
+            load_checkpoint(saved).stylizer()
+
+    def test_lists_without_end_are_told(self, saved: Path) -> None:
+        """A pickle that Python itself could not write."""
+        names = [b"kind", CHECKPOINT_KIND.encode(), b"format_version"]
+        kind, value, version = (b"U" + bytes([len(name)]) + name for name in names)
+        deep = b"U\x08training" + b"]" * 100_000 + b"a" * 99_999
+        pickled = b"\x80\x02}(" + kind + value + version + b"K\x01" + deep + b"u."
+
+        def put_in(old: zipfile.ZipFile, new: zipfile.ZipFile) -> None:
+            for name in old.namelist():
+                new.writestr(name, pickled if name.endswith(".pkl") else old.read(name))
+
+        with pytest.raises(ArtmirrorError, match=r"packed\.pt is (damaged|not a file of st-train)"):
+            load_checkpoint(self._packed(saved, put_in))
+
+    def test_a_file_of_a_gigabyte_is_not_read(self, tmp_path: Path) -> None:
+        with (tmp_path / "large.pt").open("wb") as file:
+            file.truncate(LARGEST_FILE_BYTES + 1)
+        with pytest.raises(ArtmirrorError, match="1000 MB, at most 1000 MB is wanted"):
+            load_checkpoint(tmp_path / "large.pt")
+
+
+def test_a_state_that_does_not_fit_is_told(tmp_path: Path) -> None:
+    for error in (KeyError("network"), RuntimeError("Error(s) in\n\tlines"), TypeError("x")):
+        told = pytest.raises(ArtmirrorError, match=r"a\.state\.pt is damaged, its state does not fit")
+        with told as caught, telling_damage(tmp_path / "a.state.pt"):
+            raise error
         assert "\n" not in caught.value.message
 
 

@@ -1,13 +1,17 @@
 """The web, asked politely: robots.txt, a pause between two requests to a host, retries, every redirect looked at."""
 
 import email.utils
+import ipaddress
 import random
+import socket
+import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from importlib.metadata import version
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx  # over requests: typed, a time-out for every read, and it hands redirects over instead of following them
 import tenacity
@@ -24,6 +28,9 @@ _MAX_ROBOTS_REDIRECTS = 5  # RFC 9309, 2.3.1.2
 _MAX_ROBOTS_BYTES = 512_000  # RFC 9309, 2.5: at least 500 KiB are read
 _LONG_WAIT_S = 3.0  # a wait that is told, so that nobody takes it for a hang
 _REDIRECTS = {301, 302, 303, 307, 308}
+SLOWEST_BYTES_PER_S = 1000  # of an answer that is waited for; whoever sends less holds the line
+SLOW_FOR_S = 30.0
+LONGEST_HEAD_S = 60.0  # from a request to the end of an answer's headers
 
 Result = TypeVar("Result")
 
@@ -43,6 +50,39 @@ class UnavailableError(PostponedError):
         super().__init__(reason)
         self.retry_after_s = retry_after_s
         self.silent_origin = silent_origin  # who could not even be connected to
+
+
+class _Line:
+    """The connection of one request, as httpx tells of it: where it leads in fact, and a way to cut it."""
+
+    def __init__(self, host: str, *, anywhere: bool) -> None:
+        self._host, self._anywhere = host, anywhere
+        self._is_direct = False
+        self._stream: Any = None
+
+    def __call__(self, event: str, info: dict[str, Any]) -> None:
+        if event == "connection.connect_tcp.started":
+            self._is_direct = info["host"] == self._host  # else to a proxy, which the user chose
+        elif event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self._stream = info["return_value"]
+        if event == "connection.connect_tcp.complete" and self._is_direct and not self._anywhere:
+            # Names were looked up before; a name server may give another answer now.
+            _check_public(self._host, str(self._stream.get_extra_info("server_addr")[0]))
+
+    def cut(self) -> None:
+        """End it, whoever waits for it."""
+        with suppress(OSError, AttributeError):  # there is none yet, or no longer
+            self._stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+
+
+def _check_public(host: str, told: str) -> None:
+    address = ipaddress.ip_address(told.partition("%")[0])
+    address = getattr(address, "ipv4_mapped", None) or address
+    if not address.is_global or address.is_multicast:
+        raise RefusedError(
+            f"{host} is on this machine or in a private network ({address}), and you did not name it: "
+            "name its address itself to collect from there"
+        )
 
 
 class PoliteClient:
@@ -69,12 +109,19 @@ class PoliteClient:
         self._robots: dict[str, Protego] = {}  # by origin
         self._left_out: dict[str, str] = {}  # origin -> why nothing more is asked there
         self._last_s: dict[str, float] = {}  # origin -> end of the last request
+        self._named: set[str] = set()  # origins that the user named
         headers = {"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"}
-        self._http = httpx.Client(headers=headers, timeout=_TIMEOUT, follow_redirects=False)
+        limits = httpx.Limits(max_keepalive_connections=0)  # a connection for each request, so that it can be cut
+        self._http = httpx.Client(headers=headers, timeout=_TIMEOUT, limits=limits, follow_redirects=False)
 
     def close(self) -> None:
         """Close all connections."""
         self._http.close()
+
+    def name(self, address: str) -> None:
+        """Note that the user named this address: its host and port may be on this machine or in a private network."""
+        with suppress(RefusedError):
+            self._named.add(_origin(parsed(address)))
 
     def check(self, url: httpx.URL) -> None:
         """See that a URL may be asked for.
@@ -85,6 +132,7 @@ class PoliteClient:
         """
         if url.scheme not in ("http", "https") or not url.host:
             raise RefusedError("not an http or https address")
+        self._check_place(url)
         origin = _origin(url)
         if origin in self._left_out:
             raise PostponedError(self._left_out[origin])
@@ -96,6 +144,17 @@ class PoliteClient:
                 raise PostponedError(self._left_out[origin]) from error
         if not self._robots[origin].can_fetch(str(url), ROBOT_NAME):
             raise RefusedError(f"robots.txt of {url.host} disallows it")
+
+    def _check_place(self, url: httpx.URL) -> None:
+        """See that no page and no redirect leads to a service of this machine or network that the user did not name."""
+        if _origin(url) in self._named:
+            return
+        try:
+            found = socket.getaddrinfo(url.host, url.port or url.scheme, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            return  # whoever connects says what is wrong with the name
+        for entry in found:
+            _check_public(url.host, str(entry[4][0]))
 
     @contextmanager
     def get(self, address: str, headers: dict[str, str] | None = None) -> Iterator[httpx.Response]:
@@ -148,6 +207,7 @@ class PoliteClient:
                     url = _redirected(url, response)
                     if url.scheme not in ("http", "https"):
                         break
+                    self._check_place(url)
                     continue
                 if response.is_client_error and response.status_code != HTTPStatus.TOO_MANY_REQUESTS:
                     break
@@ -160,8 +220,12 @@ class PoliteClient:
     def _response(self, url: httpx.URL, headers: dict[str, str]) -> Iterator[httpx.Response]:
         origin = _origin(url)
         self._wait_for_turn(url)
+        line = _Line(url.host, anywhere=origin in self._named)
+        watch = threading.Timer(LONGEST_HEAD_S, line.cut)
+        watch.start()
         try:
-            with self._http.stream("GET", url, headers=headers) as response:
+            with self._http.stream("GET", url, headers=headers, extensions={"trace": line}) as response:
+                watch.cancel()
                 yield response
         except httpx.TimeoutException as error:
             raise UnavailableError(f"{url.host} does not answer in time") from error
@@ -170,6 +234,7 @@ class PoliteClient:
         except httpx.RequestError as error:
             raise UnavailableError(f"the connection to {url.host} broke off ({error})") from error
         finally:
+            watch.cancel()
             self._last_s[origin] = self.monotonic()
 
     def _wait_for_turn(self, url: httpx.URL) -> None:
@@ -217,13 +282,56 @@ def parsed(address: str) -> httpx.URL:
 
 
 def read_up_to(response: httpx.Response, limit_bytes: int) -> tuple[bytes, bool]:
-    """Read a body, decoded, but not beyond `limit_bytes`; and tell whether that was all of it."""
+    """Read a body, unpacked, but not beyond `limit_bytes`; and tell whether that was all of it.
+
+    Raises:
+        PostponedError: it comes too slowly.
+        RefusedError: it is packed in another way than gzip, though nothing packed was asked for.
+    """
+    packed = encoding_of(response)
+    if packed not in ("", "gzip", "x-gzip"):
+        raise RefusedError(f"{response.url.host} sends it packed as {packed!a}, though it was asked not to")
+    unpacker = zlib.decompressobj(wbits=31) if packed else None
     content = bytearray()
-    for chunk in response.iter_bytes():
-        content += chunk
-        if len(content) > limit_bytes:
-            return bytes(content[:limit_bytes]), False
+    try:
+        for chunk in in_time(response):
+            content += chunk if unpacker is None else unpacker.decompress(chunk, limit_bytes + 1 - len(content))
+            if len(content) > limit_bytes:
+                return bytes(content[:limit_bytes]), False
+    except zlib.error:
+        raise RefusedError(f"{response.url.host} says that it is packed as gzip, and it is not") from None
     return bytes(content), True
+
+
+def encoding_of(response: httpx.Response) -> str:
+    """How a body is packed; empty where it is not."""
+    told: str = response.headers.get("content-encoding", "").strip().lower()
+    return "" if told == "identity" else told
+
+
+def in_time(response: httpx.Response) -> Iterator[bytes]:
+    """The pieces of a body as they were sent.
+
+    Raises:
+        PostponedError: fewer than `SLOWEST_BYTES_PER_S` came over `SLOW_FOR_S` of waiting.
+    """
+    waited_s, got_bytes = 0.0, 0
+    pieces = response.iter_raw()
+    while True:
+        began_s = time.monotonic()
+        piece = next(pieces, None)
+        waited_s += time.monotonic() - began_s
+        if piece is None:
+            return
+        got_bytes += len(piece)
+        if waited_s >= SLOW_FOR_S:
+            if got_bytes < SLOWEST_BYTES_PER_S * waited_s:
+                raise PostponedError(
+                    f"{response.url.host} sends {got_bytes / waited_s:.0f} bytes a second, "
+                    f"at least {SLOWEST_BYTES_PER_S} are wanted"
+                )
+            waited_s, got_bytes = 0.0, 0
+        yield piece
 
 
 def _origin(url: httpx.URL) -> str:

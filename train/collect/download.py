@@ -13,7 +13,15 @@ from pathvalidate import sanitize_filename
 
 from artmirror.runtime.common.files import file_sha256
 from artmirror.runtime.common.suffixes import VIDEO_SUFFIXES
-from artmirror.train.collect.client import PoliteClient, PostponedError, RefusedError, UnavailableError, parsed
+from artmirror.train.collect.client import (
+    PoliteClient,
+    PostponedError,
+    RefusedError,
+    UnavailableError,
+    encoding_of,
+    in_time,
+    parsed,
+)
 from artmirror.train.collect.collection import CollectedClip, Collection, PartialClip
 from artmirror.train.collect.video_check import NotAVideoError, check_video, is_video_type
 
@@ -98,6 +106,10 @@ def _fetch(
         raise RefusedError(limit.reason)
     headers = {"Range": f"bytes={offset}-", "If-Range": _validator(partial)} if partial is not None and offset else {}
     with client.get(url, headers) as response:
+        if encoding_of(response):
+            raise RefusedError(
+                f"{response.url.host} sends it packed as {encoding_of(response)!a}; wanted the video itself"
+            )
         if response.status_code != httpx.codes.OK:
             if partial is None or not _goes_on(response, partial, offset):
                 collection.drop(url)
@@ -111,7 +123,7 @@ def _fetch(
             raise RefusedError(limit.reason)
         on_bytes(offset, expected)
         with collection.part_path(partial.file).open("ab") as file:
-            for chunk in response.iter_raw():
+            for chunk in in_time(response):
                 offset += len(chunk)
                 if offset > limit.bytes:
                     raise RefusedError(limit.reason)

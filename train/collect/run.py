@@ -15,7 +15,8 @@ from artmirror.train.collect.download import DownloadPace, SizeLimit, download
 from artmirror.train.collect.links import is_video_url, links_in_list, links_on_page
 from artmirror.train.collect.video_check import is_video_type
 
-_MAX_PAGE_BYTES = 20_000_000
+_MAX_PAGE_BYTES = 5_000_000
+_MOST_TAGS = 500_000  # of a page; each takes about a kilobyte of memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,18 @@ class Outcome:
 def find_links(client: PoliteClient, source: str) -> list[str]:
     """Return the URLs that `source` names: a web page, a list (from the web or a text file), or a video itself.
 
+    The hosts that the user names so, in the address or in the text file, may be in a private network.
+
     Raises:
         ArtmirrorError: it cannot be read, or names no video.
     """
-    links = _links_from_web(client, source) if "://" in source else _links_from_file(Path(source))
+    if "://" in source:
+        client.name(source)
+        links = _links_from_web(client, source)
+    else:
+        links = _links_from_file(Path(source))
+        for link in links:
+            client.name(link)
     if not links:
         raise ArtmirrorError(f"{source} has no links to video files; name another page, or a list with one URL a line")
     return links
@@ -85,6 +94,8 @@ def _links_from_web(client: PoliteClient, source: str) -> list[str]:
             if not whole:
                 raise RefusedError(f"it is larger than {decimal(_MAX_PAGE_BYTES)}")
             url = str(response.url)
+            if is_page and content.count(b"<") > _MOST_TAGS:
+                raise RefusedError(f"it has more than {_MOST_TAGS} tags")
             if is_page:
                 return links_on_page(content, url, response.charset_encoding)
             return links_in_list(content.decode("utf-8-sig", errors="replace"), url)

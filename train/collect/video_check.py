@@ -41,6 +41,8 @@ def check_video(path: Path) -> None:
             films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
             if not films:
                 raise NotAVideoError("the file holds no moving picture")
+            if films[0].codec_context is None:
+                raise NotAVideoError("the file holds a moving picture of a kind that is not known here")
             films[0].codec_context.thread_count = 1
             if next(container.decode(films[0]), None) is None:
                 raise NotAVideoError("the file holds no picture that can be decoded")

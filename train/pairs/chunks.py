@@ -108,7 +108,7 @@ def _check_shard(shard: Path, sha256: str) -> None:
     """See that a shard is what was written, and lies in its folder.
 
     Once it was read for that, a note in the user's cache folder says so for as long as its size and time of change are
-    the same. 1 GB takes half a second where it is in memory, else as long as the disk does.
+    the same. 1 GB takes about a second.
     """
     try:
         if shard.resolve().parent != shard.parent.resolve():

@@ -137,6 +137,9 @@ class Report:
         path = folder / REPORT_FILE
         try:
             found = fitted(read_json(path), _ReportFile)
+            lost = {shot.source for shot in found.shots} - {entry.name for entry in found.sources if entry.fps > 0}
+            if lost:
+                raise ValueError(f"it has shots of {min(lost)[:80]!r}, which is none of its sources")
         except (OSError, ValueError) as error:
             raise ArtmirrorError(f"{path} cannot be read ({error}); --overwrite makes the dataset again") from None
         summary = found.summary

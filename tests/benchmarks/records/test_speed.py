@@ -72,6 +72,40 @@ def test_other_files_are_refused_in_one_line(tmp_path: Path, text: str, message:
     assert "\n" not in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("records", 0, "rounds", 0, "measured", "completed_ns", 3), "12"),
+        (("records", 0, "rounds", 0, "measured", "completed_ns", 3), -12),
+        (("records", 0, "rounds", 0, "measured", "completed_ns", 3), 10**4000),
+        (("records", 0, "rounds", 0, "measured", "latency_ns"), [[1, 2], [3]]),
+        (("records", 0, "rounds", 0, "measured", "latency_ns"), 5),
+        (("records", 0, "height"), "360"),
+        (("records", 0, "height"), -360),
+        (("records", 0, "threads"), [None]),
+        (("starts", 0, "cold", 0, "read_ns"), None),
+        (("environment", "cores"), 1e300),
+        (("environment", "libraries"), {"numpy": 2}),
+        (("environment", "time"), 5),
+        (("omissions",), [5]),
+        (("records",), {}),
+    ],
+)
+def test_a_value_of_another_kind_is_told_with_its_place(place: tuple[str | int, ...], value: object) -> None:
+    values = json.loads(SESSION.to_json())
+    at = values
+    for key in place[:-1]:
+        at = at[key]
+    at[place[-1]] = value
+    with pytest.raises(ArtmirrorError, match=r"x is a damaged record of st-bench \(Expected .* at `\$\."):
+        Session.from_json(json.dumps(values), "x")
+
+
+def test_a_deep_record_is_told() -> None:
+    with pytest.raises(ArtmirrorError, match=r"x is no record of st-bench \(.*nested"):
+        Session.from_json("[" * 200_000 + "]" * 200_000, "x")
+
+
 def test_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(ArtmirrorError, match="cannot read"):
         read_session(tmp_path / "none.json")

@@ -71,6 +71,8 @@ def test_what_is_written_gives_the_same_again(tmp_path: Path, title: str) -> Non
         ("temporal-weight = 'much'\n", "temporal-weight: 'much' is not a valid float"),
         ("temporal-weight = true\n", "temporal-weight is True; wanted a value"),
         ("temporal-weight = [1]\n", "temporal-weight is [1]; wanted one value"),
+        ('title = "a\\u0000b"\n', "title holds a character of no text"),
+        ("a = " + "[" * 100_000, "is no TOML file of options"),
         ("gap = 1\n", "gap is 1; wanted a list"),
         ("mirror = 'yes'\n", "mirror is 'yes'; wanted true or false"),
         ("[table]\na = 1\n", "has 'table', which is no option"),

@@ -1,7 +1,11 @@
 """Collecting clips, against a real server on this machine."""
 
+import gzip
 import hashlib
 import json
+import re
+import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -10,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.train.collect import client as collect_client
 from artmirror.train.collect.client import ATTEMPTS, USER_AGENT, PoliteClient
 from artmirror.train.collect.collection import Collection
 from artmirror.train.collect.links import links_in_list, links_on_page
@@ -69,6 +74,8 @@ def run(client: PoliteClient, folder: Path, server: ClipServer) -> Run:
 
     def call(*paths: str, **limits: float) -> list[Outcome]:
         links = [path if "://" in path else server.url(path) for path in paths]
+        for link in links:  # as from a list of the user's own
+            client.name(link)
         return list(collect(links, client, Collection(folder), CollectConfig(**limits)))  # type: ignore[arg-type]
 
     return call
@@ -322,6 +329,7 @@ class TestLimits:
 
     def test_delay_between_requests_to_a_host(self, server: ClipServer, clock: FakeClock, folder: Path) -> None:
         client = PoliteClient(2.0, sleep=clock.sleep, monotonic=clock.monotonic)
+        client.name(server.url("/"))
         list(collect([server.url("/a.mp4"), server.url("/b.mp4")], client, Collection(folder), CollectConfig()))
         assert clock.sleeps_s == [2.0, 2.0]
         assert [request.path for request in server.requests] == ["/robots.txt", "/a.mp4", "/b.mp4"]
@@ -439,6 +447,7 @@ class TestResume:
         self._begin(server, run, Resource(clip, headers=TAG))
         server.resources["/robots.txt"] = Resource(status=500)
         client = PoliteClient(0.0, sleep=clock.sleep, monotonic=clock.monotonic)
+        client.name(server.url("/"))
         outcome = _only(list(collect([server.url("/a.mp4")], client, Collection(folder), CollectConfig())))
         assert "is left out, its robots.txt cannot be read" in outcome.reason
         assert [len(content) for content in _files(folder).values()] == [70_000]
@@ -482,14 +491,18 @@ class TestRobots:
         assert all("cannot connect to 127.0.0.1" in outcome.reason for outcome in outcomes)
         assert len(clock.sleeps_s) == ATTEMPTS - 1  # once, not for every link
 
-    def test_redirected_robots(self, server: ClipServer, other_server: ClipServer, run: Run) -> None:
+    def test_redirected_robots(
+        self, server: ClipServer, other_server: ClipServer, run: Run, client: PoliteClient
+    ) -> None:
+        client.name(other_server.url("/"))
         server.resources["/robots.txt"] = Resource(status=301, headers={"Location": other_server.url("/rules")})
         other_server.resources["/rules"] = Resource(b"User-agent: *\nDisallow: /", "text/plain")
         assert _only(run("/a.mp4")).reason == "robots.txt of 127.0.0.1 disallows it"
 
     def test_a_redirect_is_looked_at_again(
-        self, server: ClipServer, other_server: ClipServer, run: Run, clip: bytes
+        self, server: ClipServer, other_server: ClipServer, run: Run, clip: bytes, client: PoliteClient
     ) -> None:
+        client.name(other_server.url("/"))
         server.resources["/robots.txt"] = Resource(b"User-agent: *\nDisallow: /private/", "text/plain")
         other_server.resources["/robots.txt"] = Resource(b"User-agent: *\nDisallow: /films/", "text/plain")
         targets = {
@@ -578,6 +591,118 @@ class TestNames:
         assert [outcome.file for outcome in outcomes] == ["a-2.mp4", "A-3.mp4", "a-4.mp4"]
         assert (folder / "a.mp4").read_bytes() == b"the user's own"
         assert {outcome.kind for outcome in run("/3/a.mp4", "/1/a.mp4")} == {"there"}
+
+
+class TestSafety:
+    NOT_NAMED = r"is on this machine or in a private network \(127\.0\.0\.1\), and you did not name it"
+
+    def test_a_redirect_reaches_no_port_that_was_not_named(
+        self, server: ClipServer, other_server: ClipServer, run: Run, clip: bytes, folder: Path
+    ) -> None:
+        other_server.resources["/d.mp4"] = Resource(clip)
+        server.resources["/d.mp4"] = Resource(status=302, headers={"Location": other_server.url("/d.mp4")})
+        server.resources["/e.mp4"] = Resource(clip)
+        refused, collected = run("/d.mp4", "/e.mp4")
+        assert re.search(self.NOT_NAMED, refused.reason)
+        assert collected.kind == "collected"
+        assert other_server.requests == []
+        assert list(_files(folder)) == ["e.mp4"]
+
+    def test_nor_does_robots_txt(self, server: ClipServer, other_server: ClipServer, run: Run) -> None:
+        server.resources["/robots.txt"] = Resource(status=301, headers={"Location": other_server.url("/rules")})
+        assert re.search(self.NOT_NAMED, _only(run("/a.mp4")).reason)
+        assert other_server.requests == []
+
+    def test_nor_does_a_page(self, server: ClipServer, other_server: ClipServer, client: PoliteClient) -> None:
+        page = f'<a href="{other_server.url("/a.mp4")}">film</a><a href="/b.mp4">film</a>'
+        server.resources["/page"] = Resource(page.encode(), "text/html")
+        links = find_links(client, server.url("/page"))
+        assert [outcome.kind for outcome in plan(links, client, Collection(Path("none")))] == ["refused", "wanted"]
+        assert other_server.requests == []
+
+    @pytest.mark.parametrize(
+        "address",
+        [
+            *("http://localhost:9/a.mp4", "http://[::1]/a.mp4", "http://2130706433/a.mp4", "http://0/a.mp4"),
+            *("http://10.0.0.1/a.mp4", "http://169.254.169.254/a.mp4", "http://[::ffff:192.168.0.1]/a.mp4"),
+            *("http://[fe80::1]/a.mp4", "http://100.64.0.1/a.mp4"),
+        ],
+    )
+    def test_private_addresses_in_all_spellings(self, client: PoliteClient, folder: Path, address: str) -> None:
+        outcome = _only(list(collect([address], client, Collection(folder), CollectConfig())))
+        assert "is on this machine or in a private network" in outcome.reason
+
+    def test_a_list_of_the_users_own_names_its_hosts(
+        self, server: ClipServer, client: PoliteClient, tmp_path: Path
+    ) -> None:
+        (tmp_path / "list.txt").write_text(server.url("/a.mp4"))
+        links = find_links(client, str(tmp_path / "list.txt"))
+        assert [outcome.kind for outcome in plan(links, client, Collection(tmp_path))] == ["wanted"]
+
+    def test_a_download_that_trickles_ends(
+        self, server: ClipServer, run: Run, clip: bytes, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(collect_client, "SLOW_FOR_S", 0.4)
+        server.resources["/a.mp4"] = Resource(clip, headers={"ETag": '"1"'}, trickles_s=0.05)
+        began_s = time.monotonic()
+        outcome = _only(run("/a.mp4"))
+        assert time.monotonic() - began_s < 5
+        assert re.search(r"sends \d+ bytes a second, at least 1000 are wanted; what came of it is kept", outcome.reason)
+        assert _files(folder)["a.mp4.part"]
+        server.resources["/a.mp4"] = Resource(clip, headers={"ETag": '"1"'})
+        assert _only(run("/a.mp4")).kind == "collected"
+        assert _files(folder) == {"a.mp4": clip}
+
+    def test_a_page_that_trickles_ends(
+        self, server: ClipServer, client: PoliteClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(collect_client, "SLOW_FOR_S", 0.4)
+        server.resources["/page"] = Resource(b"<a href=a.mp4>" * 100, "text/html", trickles_s=0.05)
+        with pytest.raises(ArtmirrorError, match="bytes a second, at least 1000 are wanted"):
+            find_links(client, server.url("/page"))
+
+    def test_headers_that_trickle_end(self, server: ClipServer, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(collect_client, "LONGEST_HEAD_S", 0.3)
+        server.resources["/a.mp4"] = Resource(head_trickles_s=0.05)
+        began_s = time.monotonic()
+        assert re.search("the connection to .* broke off", _only(run("/a.mp4")).reason)
+        assert time.monotonic() - began_s < 0.3 * ATTEMPTS + 5
+
+    def test_where_a_connection_leads_in_fact_counts(
+        self, server: ClipServer, folder: Path, client: PoliteClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A name server that says something else when it is asked for the second time."""
+        address = server.url("/a.mp4")
+        monkeypatch.setattr(PoliteClient, "_check_place", lambda *_: None)
+        outcome = _only(list(collect([address], client, Collection(folder), CollectConfig())))
+        assert re.search(self.NOT_NAMED, outcome.reason)
+        assert server.requests == []
+
+    def test_a_page_packed_as_gzip_is_read_and_a_bomb_is_not(self, server: ClipServer, client: PoliteClient) -> None:
+        packed = {"Content-Encoding": "gzip"}
+        server.resources["/page"] = Resource(gzip.compress(b"<a href=/a.mp4>film</a>"), "text/html", headers=packed)
+        assert find_links(client, server.url("/page")) == [server.url("/a.mp4")]
+        bomb = gzip.compress(bytes(300_000_000), 1)
+        server.resources["/bomb"] = Resource(bomb, "text/html", headers=packed)
+        tracemalloc.start()
+        try:
+            with pytest.raises(ArtmirrorError, match=r"larger than 5\.0 MB"):
+                find_links(client, server.url("/bomb"))
+            assert tracemalloc.get_traced_memory()[1] < 50_000_000
+        finally:
+            tracemalloc.stop()
+        server.resources["/twice"] = Resource(bomb, "text/html", headers={"Content-Encoding": "gzip, br"})
+        with pytest.raises(ArtmirrorError, match="packed as 'gzip, br', though it was asked not to"):
+            find_links(client, server.url("/twice"))
+
+    def test_a_packed_video_and_a_page_of_nothing_but_tags(
+        self, server: ClipServer, run: Run, client: PoliteClient, clip: bytes
+    ) -> None:
+        server.resources["/a.mp4"] = Resource(gzip.compress(clip), headers={"Content-Encoding": "gzip"})
+        assert "sends it packed as 'gzip'; wanted the video itself" in _only(run("/a.mp4")).reason
+        server.resources["/page"] = Resource(b"<a>" * 600_000, "text/html")
+        with pytest.raises(ArtmirrorError, match="more than 500000 tags"):
+            find_links(client, server.url("/page"))
 
 
 class TestManifest:
