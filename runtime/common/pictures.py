@@ -1,23 +1,44 @@
 """Picture files: which there are, reading them, writing them. The one place where a picture file is opened."""
 
+import io
 import os
 import re
-from collections.abc import Sequence
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.files import write_whole
-from artmirror.runtime.common.pixels import Pixels
+from artmirror.runtime.common.pixels import Pixels, over_white
 from artmirror.runtime.common.suffixes import PICTURE_SUFFIXES
 
-JPEG_SUFFIXES = (".jpg", ".jpeg")
+JPEG_SUFFIXES = (".jpg", ".jpeg", ".jfif")
 _JPEG_QUALITY = 95  # of 100
-_JPEG_START = b"\xff\xd8"
+MOST_PIXELS = 300_000_000  # larger pictures are refused: a few bytes of a file can ask for all memory
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_START_OF_SCAN, _FILL = 0xDA, 0xFF
+_ORIENTATION = 0x0112  # EXIF's tag
+_PLAIN_FORMATS = {"JPEG", "MPO", "PNG", "BMP", "DIB", "TIFF", "WEBP"}  # read by OpenCV as by Pillow
+_ANIMATED = {"GIF", "WEBP", "PNG", "AVIF"}
+_TURNED_BY_READER = {"HEIF", "AVIF", "TIFF"}
+_SAME_LEVELS = 2  # of 255: profiles of one colour space differ by so much
+_SHORTEST_S, _UNSAID_S = Fraction(2, 100), Fraction(1, 10)  # delays that browsers believe, and what they take instead
+# What Pillow raises for files that are damaged.
+_NO_PICTURE = (
+    *(UnidentifiedImageError, OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError),
+    *(struct.error, OverflowError, AttributeError, MemoryError, RuntimeError, ZeroDivisionError, AssertionError),
+    NotImplementedError,
+)
 
 
 def is_picture(path: Path) -> bool:
@@ -64,57 +85,259 @@ def _parts(name: str) -> list[str]:
     return [part for part in re.split(r"(\d+)", name) if part]
 
 
-def read_picture(path: Path) -> Pixels:
-    """Return the picture at `path` as (H, W, 3) uint8 BGR, turned upright.
+def read_picture(path: Path, most_pixels: int = MOST_PIXELS) -> Pixels:
+    """Return the picture at `path` as (H, W, 3) uint8 BGR in sRGB, turned upright.
 
-    Grey becomes BGR, 16 bits per channel become 8, and transparent parts show white, as picture viewers do.
+    Grey and CMYK become BGR, 16 bits per channel become 8, and transparent parts show white, as picture viewers do.
+    Colours are converted from the file's ICC profile. Of an animation the first picture is taken.
+
+    Args:
+        most_pixels: Larger pictures are refused before they are decoded.
 
     Raises:
-        ArtmirrorError: the file cannot be read or is no picture.
+        ArtmirrorError: the file cannot be read, is no picture, is cut off, or too large.
     """
     try:
         data = np.fromfile(path, np.uint8)  # not cv2.imread: it cannot open every Unicode path
     except OSError as error:
         raise ArtmirrorError(f"cannot read the picture {path}: {error.strerror}; name a picture file") from error
-    return decode_picture(data, str(path))
+    return decode_picture(data, str(path), most_pixels)
 
 
-def decode_picture(data: NDArray[np.uint8], name: str) -> Pixels:
+def decode_picture(data: NDArray[np.uint8], name: str, most_pixels: int = MOST_PIXELS) -> Pixels:
     """Decode the bytes of a picture file, as `read_picture` does; `name` is for the error.
 
     Raises:
-        ArtmirrorError: they are no picture.
+        ArtmirrorError: they are no picture, a part of one, or of a picture too large.
+    """
+    head = look_at(data, name, most_pixels)
+    picture = _decoded_quickly(data) if head.is_plain else None
+    if picture is None:
+        picture = _decoded_with_colours(data, name)
+    return np.ascontiguousarray(_UPRIGHT[head.orientation](picture))
+
+
+@dataclass(frozen=True, slots=True)
+class PictureHead:
+    """What a picture file says before its pixels."""
+
+    width: int
+    height: int
+    orientation: int  # EXIF's, 1 to 8
+    is_plain: bool  # whether its numbers are sRGB's, or grey of the same curve
+    pictures: int  # of an animation; 1 for others
+
+
+# What EXIF's orientations want done (CIPA DC-008, section 4.6.4): pixels in, upright pixels out.
+_UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
+    1: lambda pixels: pixels,
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.transpose(1, 0, 2),
+    6: lambda pixels: pixels.transpose(1, 0, 2)[:, ::-1],
+    7: lambda pixels: pixels.transpose(1, 0, 2)[::-1, ::-1],
+    8: lambda pixels: pixels.transpose(1, 0, 2)[::-1],
+}
+
+
+def look_at(data: NDArray[np.uint8], name: str, most_pixels: int = MOST_PIXELS) -> PictureHead:
+    """Read the head of a picture file, without its pixels.
+
+    Raises:
+        ArtmirrorError: it is no picture, or has more than `most_pixels`.
     """
     try:
-        raw = _decoded(data) if data.size else None
-    except cv2.error as error:  # as for a size beyond OpenCV's limit
-        raise ArtmirrorError(f"cannot read the picture {name}: {error.err}") from error
+        with _opened(data) as image:
+            width, height = image.size
+            if width * height > most_pixels:
+                raise ArtmirrorError(
+                    f"{name} is {width}x{height}, {width * height / 1e6:.0f} megapixels; at most "
+                    f"{most_pixels / 1e6:.0f} are taken: make it smaller"
+                )
+            profile = image.info.get("icc_profile") or b""
+            # PNG's own getexif would decode all pixels to look behind them.
+            exif = _png_exif(data) if image.format == "PNG" else image.getexif()
+            orientation = exif.get(_ORIENTATION, 1)
+            plain = (
+                image.format in _PLAIN_FORMATS
+                and (not profile or _changes_nothing(profile, image.mode))
+                and _is_whole(data)
+            )
+            pictures = getattr(image, "n_frames", 1) if image.format in _ANIMATED else 1
+            orientation = orientation if orientation in _UPRIGHT and image.format not in _TURNED_BY_READER else 1
+            return PictureHead(*image.size, orientation, plain, pictures)
+    except _NO_PICTURE as error:
+        raise _no_picture(data, name) from error
+
+
+def _png_exif(data: NDArray[np.uint8]) -> Image.Exif:
+    exif, raw, at = Image.Exif(), data.tobytes(), 8
+    while at + 8 <= len(raw):
+        length = int.from_bytes(raw[at : at + 4], "big")
+        if raw[at + 4 : at + 8] == b"eXIf":
+            exif.load(b"Exif\0\0" + raw[at + 8 : at + 8 + length])
+            break
+        at += length + 12
+    return exif
+
+
+def read_animation(path: Path) -> Iterator[tuple[Pixels, Fraction]]:
+    """The pictures of an animated WebP, PNG, AVIF or GIF, and how long each is shown, in seconds.
+
+    A delay under 0.02 s is shown as 0.1 s, as browsers do.
+
+    Raises:
+        ArtmirrorError: it cannot be read, or ends early.
+    """
+    try:
+        data = np.fromfile(path, np.uint8)
+        with _opened(data) as image:
+            for number in range(getattr(image, "n_frames", 1)):
+                image.seek(number)
+                image.load()
+                delay_s = Fraction(image.info.get("duration", 0) or 0).limit_denominator(1000) / 1000
+                yield _to_bgr(image), delay_s if delay_s >= _SHORTEST_S else _UNSAID_S
+    except OSError as error:
+        raise ArtmirrorError(f"cannot read {path}: {error.strerror or error}") from error
+    except _NO_PICTURE as error:
+        raise ArtmirrorError(f"{path} is cut off or damaged: save it again") from error
+
+
+def picture_count(path: Path) -> int:
+    """How many pictures an animated file has; 1 for all others, and for what cannot be read."""
+    try:
+        return look_at(np.fromfile(path, np.uint8), str(path)).pictures
+    except (ArtmirrorError, OSError):
+        return 1  # whoever reads it says what is wrong
+
+
+def _opened(data: NDArray[np.uint8]) -> Image.Image:
+    _register_heif()
+    return Image.open(io.BytesIO(data.tobytes()))
+
+
+@cache
+def _register_heif() -> None:
+    Image.MAX_IMAGE_PIXELS = None  # the limit is ours, and told in our words
+    with suppress(ImportError):  # without it such files are told to be no pictures that can be read
+        import pi_heif  # type: ignore[import-untyped]
+
+        pi_heif.register_heif_opener()
+
+
+def _decoded_quickly(data: NDArray[np.uint8]) -> Pixels | None:
+    """By OpenCV, several times as fast; None for what it does not do right."""
+    raw: Any
+    try:
+        raw = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return None
     if raw is None:
-        raise ArtmirrorError(
-            f"{name} is not a picture that can be read (damaged, or another format under this name): "
-            "open it in a picture viewer and save it again as PNG or JPEG"
-        )
+        return None
     if raw.dtype == np.uint16:
         raw = np.right_shift(raw, 8, casting="unsafe").astype(np.uint8)
     if raw.dtype != np.uint8:
-        raise ArtmirrorError(f"{name} has {raw.dtype} pixels, 8 or 16 bits are wanted: save it again as PNG or JPEG")
+        return None
     if raw.ndim == 2:
         return cast(Pixels, cv2.cvtColor(raw, cv2.COLOR_GRAY2BGR))
-    if raw.shape[2] == 4:
-        alpha = raw[:, :, 3:].astype(np.uint16)
-        return ((raw[:, :, :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-    return cast(Pixels, raw)
+    return over_white(raw) if raw.shape[2] == 4 else raw
 
 
-def _decoded(data: NDArray[np.uint8]) -> NDArray[Any] | None:
-    # IMREAD_COLOR is the one mode that turns the picture by its EXIF orientation; it drops alpha and 16 bits, which a
-    # JPEG never has.
-    if data[:2].tobytes() == _JPEG_START:
-        return cv2.imdecode(data, cv2.IMREAD_COLOR)
-    raw = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-    if raw is not None and raw.dtype == np.uint8 and (raw.ndim == 2 or raw.shape[2] == 3):
-        return cv2.imdecode(data, cv2.IMREAD_COLOR)
-    return raw
+def _decoded_with_colours(data: NDArray[np.uint8], name: str) -> Pixels:
+    """By Pillow, with the file's colour profile.
+
+    Raises:
+        ArtmirrorError: it is no whole picture.
+    """
+    try:
+        with _opened(data) as image:
+            image.load()
+            return _to_bgr(image)
+    except _NO_PICTURE as error:
+        raise _no_picture(data, name) from error
+
+
+def _to_bgr(image: Image.Image) -> Pixels:
+    profile = image.info.get("icc_profile") or b""
+    if image.mode in ("P", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+    if image.mode in ("I;16", "I;16B", "I;16L", "I", "F"):
+        values = np.asarray(image)
+        deep = values.astype(np.float64) / (1 if image.mode == "F" and values.max(initial=0) <= 1 else 65535)
+        image = Image.fromarray((deep.clip(0, 1) * 255 + 0.5).astype(np.uint8))
+    alpha = image.getchannel("A") if image.mode in ("RGBA", "LA") else None
+    if alpha is not None:
+        image = image.convert("RGB" if image.mode == "RGBA" else "L")
+    if profile:
+        image = _in_srgb(image, profile)
+    pixels = np.asarray(image.convert("RGB"), np.uint8)[..., ::-1]
+    return pixels if alpha is None else over_white(np.dstack([pixels, np.asarray(alpha)]))
+
+
+def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    from PIL import ImageCms
+
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        converted = ImageCms.profileToProfile(
+            image,
+            source,
+            ImageCms.createProfile("sRGB"),
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            outputMode="RGB",
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image  # a profile that is damaged, or for another kind of picture, says nothing
+    return converted or image
+
+
+@lru_cache(64)
+def _changes_nothing(profile: bytes, mode: str) -> bool:
+    """Whether a profile says what is taken for granted anyway, as most that cameras and programs write."""
+    if mode not in ("RGB", "RGBA", "P"):
+        return False
+    shades = np.array([0, 30, 90, 150, 210, 255], np.uint8)
+    colours = np.stack(np.meshgrid(shades, shades, shades, indexing="ij"), -1).reshape(1, -1, 3)
+    converted = np.asarray(_in_srgb(Image.fromarray(colours), profile), np.int16)
+    return bool(np.abs(converted - colours).max() <= _SAME_LEVELS)
+
+
+def _is_whole(data: NDArray[np.uint8]) -> bool:
+    """Whether a JPEG has its end: OpenCV paints what is missing grey, without a word."""
+    raw = data.tobytes()
+    if not raw.startswith(_JPEG_START):
+        return True
+    at = 2
+    while raw[at : at + 1] == b"\xff" and at + 4 <= len(raw):
+        kind = raw[at + 1]
+        if kind == _START_OF_SCAN:
+            return raw.rfind(_JPEG_END) > at  # behind the one of a small copy in the head
+        at += 1 if kind == _FILL else 2 + int.from_bytes(raw[at + 2 : at + 4], "big")
+    return False
+
+
+def _no_picture(data: NDArray[np.uint8], name: str) -> ArtmirrorError:
+    head = data[:512].tobytes()
+    if not head:
+        told = "is empty: a picture is wanted"
+    elif b"<svg" in head.lower():
+        told = "is a drawing (SVG): save it as PNG first"
+    elif head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc", b"avif"):
+        told = "is HEIC or AVIF that cannot be read here (damaged, or pi-heif is missing): save it as JPEG"
+    elif (
+        head[4:8] == b"ftyp"
+        or (head[:4] == b"RIFF" and head[8:12] != b"WEBP")
+        or head.startswith((b"ID3", b"OggS", b"fLaC", b"\x1aE\xdf\xa3"))
+    ):
+        told = "is a film or sound under a picture's name: give it its own name"
+    else:
+        told = (
+            "is not a picture that can be read (cut off, damaged, or another format under this name): "
+            "open it in a picture viewer and save it again as PNG or JPEG"
+        )
+    return ArtmirrorError(f"{name} {told}")
 
 
 def encode_picture(picture: Pixels, suffix: str, quality: int | None = None) -> memoryview:

@@ -22,6 +22,12 @@ class Size(NamedTuple):
         return f"{self.width}x{self.height}"
 
 
+def over_white(pixels: NDArray[np.uint8]) -> Pixels:  # (H, W, 4) uint8 BGRA
+    """Transparent parts show white, as picture viewers do: (H, W, 3) uint8 BGR."""
+    alpha = pixels[:, :, 3:].astype(np.uint16)
+    return ((pixels[:, :, :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
 def psnr_db(found: Pixels, wanted: Pixels) -> float:
     """Peak signal-to-noise ratio of two pictures in decibels; infinite where they are equal."""
     return decibels(float(((found.astype(np.int32) - wanted) ** 2).mean()))

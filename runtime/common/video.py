@@ -25,7 +25,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.common.pixels import Pixels, Size
+from artmirror.runtime.common.pixels import Pixels, Size, over_white
 
 NETWORK_TIMEOUT_S = 10.0
 PIPES = ("-", "pipe:", "/dev/stdin")  # names of what is piped in
@@ -198,12 +198,6 @@ def scaled_bgr(picture: VideoFrame, size: tuple[int, int], interpolation: str = 
     rows = np.frombuffer(memoryview(plane), np.uint8, plane.line_size * size[0]).reshape(size[0], plane.line_size)
     pixels = rows[:, : size[1] * channels].reshape(size[0], size[1], channels)
     return over_white(pixels) if clear else pixels
-
-
-def over_white(pixels: NDArray[np.uint8]) -> Pixels:  # (H, W, 4) uint8 BGRA
-    """Transparent parts show white, as picture viewers do: (H, W, 3) uint8 BGR."""
-    alpha = pixels[:, :, 3:].astype(np.uint16)
-    return ((pixels[:, :, :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
 class PictureFilter:

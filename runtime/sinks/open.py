@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.common.suffixes import PICTURE_SUFFIXES, WRITTEN_VIDEO_SUFFIXES
+from artmirror.runtime.common.suffixes import WRITTEN_PICTURE_SUFFIXES, WRITTEN_VIDEO_SUFFIXES
 from artmirror.runtime.sinks.base import Sink, SinkFormat
 
 RAW_PIPE = "pipe:raw"
@@ -59,9 +59,9 @@ def open_sink(uri: str, format: SinkFormat) -> Sink:
 
     if is_folder:
         return FolderSink(path, format)
-    if suffix in PICTURE_SUFFIXES:
+    if suffix in WRITTEN_PICTURE_SUFFIXES:
         return PictureSink(path, format)
     raise ArtmirrorError(
         f"{uri or 'an empty name'} names no sink: window:, null:, pipe:, a video ({' '.join(WRITTEN_VIDEO_SUFFIXES)}), "
-        f"a picture ({' '.join(PICTURE_SUFFIXES)}) or a folder (with / at its end) is wanted"
+        f"a picture ({' '.join(WRITTEN_PICTURE_SUFFIXES)}) or a folder (with / at its end) is wanted"
     )

@@ -88,7 +88,7 @@ def _open_path(uri: str, size: tuple[int, int] | None, mirror: bool, live: bool)
         from artmirror.runtime.sources.video import VideoSource
 
         return VideoSource(uri, size, mirror, live=live)
-    from artmirror.runtime.common.pictures import natural_order, picture_paths
+    from artmirror.runtime.common.pictures import natural_order, picture_count, picture_paths
     from artmirror.runtime.sources.pictures import PictureSource
 
     path = Path(uri).expanduser()
@@ -110,6 +110,11 @@ def _open_path(uri: str, size: tuple[int, int] | None, mirror: bool, live: bool)
     if not os.access(path, os.R_OK):
         raise ArtmirrorError(f"cannot read {uri}: check its permissions")
     if path.suffix.lower() in PICTURE_SUFFIXES:
+        pictures = picture_count(path)
+        if pictures > 1:
+            from artmirror.runtime.sources.animation import AnimationSource
+
+            return AnimationSource(path, pictures, size, mirror)
         return PictureSource(uri, [path], size, mirror)
     from artmirror.runtime.sources.video import VideoSource
 

@@ -73,7 +73,7 @@ def test_picture_errors(tmp_path):
     (tmp_path / "bad.png").write_bytes(b"no picture")
     assert "not a picture that can be read" in error_of(str(tmp_path / "bad.png"))
     (tmp_path / "empty.jpg").touch()
-    assert "not a picture that can be read" in error_of(str(tmp_path / "empty.jpg"))
+    assert "is empty" in error_of(str(tmp_path / "empty.jpg"))
     (tmp_path / "videos").mkdir()
     assert "a folder of pictures" in error_of(str(tmp_path / "videos"))
     write_clip(tmp_path / "videos" / "a.mp4", clip_pictures(1))

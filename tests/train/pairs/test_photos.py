@@ -37,7 +37,7 @@ class TestMovedPhotos:
         assert found == [tmp_path / "b.png", tmp_path / "below" / "a.JPEG"]
 
     def test_no_photos_and_no_folder_are_told(self, tmp_path: Path, make_config: MakeConfig) -> None:
-        with pytest.raises(ArtmirrorError, match=r"holds no photos; wanted .bmp, .jpeg"):
+        with pytest.raises(ArtmirrorError, match=r"holds no photos; wanted .avif, .bmp"):
             MovedPhotos(tmp_path, make_config())
         with pytest.raises(ArtmirrorError, match="absent does not exist; name one with --photos"):
             MovedPhotos(tmp_path / "absent", make_config())
@@ -177,7 +177,7 @@ class TestReadPicture:
         (tmp_path / "empty.png").touch()
         (tmp_path / "text.png").write_text("a text")
         for name in ("empty.png", "text.png"):
-            with pytest.raises(ArtmirrorError, match=rf"{name} is not a picture that can be read"):
+            with pytest.raises(ArtmirrorError, match=rf"{name} (is empty|is not a picture that can be read)"):
                 read_rgb(tmp_path / name)
 
     def test_a_picture_beyond_opencvs_limit_is_told(self, tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ class TestReadPicture:
 
         header = chunk(b"IHDR", struct.pack(">IIBBBBB", 900_000, 900_000, 8, 2, 0, 0, 0))
         (tmp_path / "vast.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
-        with pytest.raises(ArtmirrorError, match=r"cannot read the picture .*vast\.png: .*IMAGE_PIXELS"):
+        with pytest.raises(ArtmirrorError, match="at most 300 are taken"):
             read_rgb(tmp_path / "vast.png")
 
 
