@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +23,8 @@ from artmirror.runtime.gallery.variants import FULL, QUALITIES, find_variant, qu
 from artmirror.runtime.pipeline import Pipeline
 from artmirror.runtime.run_statistics import free_memory_bytes, peak_rss_bytes
 from artmirror.runtime.sinks.base import Sink, SinkFormat
-from artmirror.runtime.sinks.open import PIPES, display_available, open_sink
-from artmirror.runtime.sources.open import open_source
+from artmirror.runtime.sinks.open import PIPES, display_available, is_one_file_a_frame, open_sink
+from artmirror.runtime.sources.open import open_source, open_sources
 
 if TYPE_CHECKING:
     from artmirror.runtime.engines.base import EngineInfo
@@ -179,23 +179,23 @@ def main(**options: Any) -> None:
     source_uri, output_uris = _check_usage(options)
     named = options["engine"] or find_style(options["style"] or DEFAULT_STYLE)
     with ExitStack() as stack, StopOnSignals() as signals:
-        source = stack.enter_context(
-            closing(
-                open_source(
-                    source_uri,
-                    size=options["size"],
-                    mirror=options["mirror"],
-                    live=options["live"],
-                    max_frames=options["max_frames"],
-                )
-            )
-        )
-        opened = _open(named, source, options)
-        engine = stack.enter_context(closing(opened.engine))
-        if options["strength"] != 1 and not engine.has_strength:
-            raise ArtmirrorError(f"{opened.path} has no strength input; leave out --strength, or export it again")
-        statistics, failure = _run(source, opened, output_uris, options, signals)
-        info = engine.describe()
+        choice = {name: options[name] for name in ("size", "mirror", "live", "max_frames")}
+        # Each picture keeps its size where it becomes a file of its own.
+        parted = all(is_one_file_a_frame(uri) for uri in output_uris)
+        parts = open_sources(source_uri, **choice) if parted else iter([open_source(source_uri, **choice)])
+        show = _Show(output_uris, options, signals)
+        for source in _until_failure(parts, show):
+            stack.enter_context(closing(source))
+            opened = show.engines.get(source.size) or _open(named, source, options)
+            if source.size not in show.engines:
+                stack.enter_context(closing(opened.engine))
+                show.engines[source.size] = opened
+            if options["strength"] != 1 and not opened.engine.has_strength:
+                raise ArtmirrorError(f"{opened.path} has no strength input; leave out --strength, or export it again")
+            show.run(source, opened)
+        info = opened.engine.describe()
+    statistics, failure = show.statistics, show.failure
+    assert statistics is not None
     # What goes into a pipe must be the film alone.
     _report(statistics, opened.path, info, options, err=any(uri in PIPES for uri in output_uris))
     if failure is not None:
@@ -266,34 +266,58 @@ def _default_quality(named: Path, source: "Source", options: dict[str, Any]) -> 
     return AUTO if source.live else FULL
 
 
-def _run(
-    source: "Source",
-    opened: Opened,
-    output_uris: list[str],
-    options: dict[str, Any],
-    signals: StopOnSignals,
-) -> tuple["RunStatistics", ArtmirrorError | None]:
-    engine = opened.engine
-    title = engine.manifest.title or engine.manifest.name
-    format = SinkFormat(source.size, source.rate, source.frame_count, source.tracks, title, source.files)
-    sinks: list[Sink] = []
-    try:
-        for uri in output_uris:
-            sinks.append(open_sink(uri, format))
-        pipeline = Pipeline(source, engine, sinks, look=Look(options["strength"]))
-    except ArtmirrorError:
-        for sink in sinks:
-            sink.discard()
-        raise
-    info = engine.describe()  # after the first run, which tells what the engine settled on
-    height, width = info.size
-    facts = ", ".join(filter(None, (info.library, info.device, info.precision, info.note)))
-    click.echo(f"{title} at {width}x{height} on {info.backend} ({facts}): {opened.reason}", err=True)
-    with show_frames(source.frame_count) as observe, _show_share(source, opened) as observe_share:
-        if opened.tiled is not None:
-            opened.tiled.observe = observe_share
-        statistics = pipeline.run(should_stop=lambda: signals.asked, observe=observe)
-    return statistics, pipeline.failure
+class _Show:
+    """One run of the command: a source into the sinks, or several after each other, for pictures of several sizes."""
+
+    def __init__(self, output_uris: list[str], options: dict[str, Any], signals: StopOnSignals) -> None:
+        self.engines: dict[tuple[int, int], Opened] = {}
+        self.statistics: RunStatistics | None = None
+        self.failure: ArtmirrorError | None = None
+        self._output_uris, self._options, self.signals = output_uris, options, signals
+        self._sinks: list[Sink] = []
+
+    def run(self, source: "Source", opened: Opened) -> None:
+        """Paint what the source gives."""
+        engine = opened.engine
+        title = engine.manifest.title or engine.manifest.name
+        before = self.statistics
+        try:
+            if before is None:
+                format = SinkFormat(source.size, source.rate, source.frame_count, source.tracks, title, source.files)
+                for uri in self._output_uris:
+                    self._sinks.append(open_sink(uri, format))
+            look, first_id = Look(self._options["strength"]), 0 if before is None else before.frames_in
+            pipeline = Pipeline(source, engine, self._sinks, look=look, first_id=first_id)
+        except ArtmirrorError:
+            for sink in self._sinks:
+                sink.discard()
+            raise
+        info = engine.describe()  # after the first run, which tells what the engine settled on
+        height, width = info.size
+        facts = ", ".join(filter(None, (info.library, info.device, info.precision, info.note)))
+        if before is None or opened.tiled is not None:
+            click.echo(f"{title} at {width}x{height} on {info.backend} ({facts}): {opened.reason}", err=True)
+        with show_frames(source.frame_count) as observe, _show_share(source, opened) as observe_share:
+            if opened.tiled is not None:
+                opened.tiled.observe = observe_share
+            statistics = pipeline.run(should_stop=lambda: self.signals.asked, observe=observe)
+        self.statistics = statistics if before is None else before.followed_by(statistics)
+        self.failure = self.failure or pipeline.failure
+
+
+def _until_failure(sources: "Iterator[Source]", show: _Show) -> "Iterator[Source]":
+    """The sources, as long as nobody stops; what cannot be opened after the first is a failure at the end."""
+    while not show.signals.asked:
+        try:
+            source = next(sources, None)
+        except ArtmirrorError as error:
+            if show.statistics is None:
+                raise
+            show.failure = show.failure or error
+            return
+        if source is None:
+            return
+        yield source
 
 
 def _show_share(source: "Source", opened: Opened) -> AbstractContextManager[Callable[[float], None]]:

@@ -34,6 +34,7 @@ class Pipeline:
         engine: Compiled for the source's size; left open. It runs once here, since a first run sets things up.
         sinks: Opened; closed by `run`, or discarded where they failed.
         look: Of every frame.
+        first_id: Number of the first frame, where others were painted before.
 
     Raises:
         ArtmirrorError: the engine fails at its first run; source and sinks are left to the caller.
@@ -46,6 +47,7 @@ class Pipeline:
         sinks: Sequence[Sink],
         *,
         look: Look = FULL_STYLE,
+        first_id: int = 0,
     ) -> None:
         self._source = source
         self._engine = engine
@@ -62,6 +64,7 @@ class Pipeline:
         self._pool = SlotPool(slots)
         self._frames = Handover(self._policy, self._pool)
         self._results = Handover(self._policy, self._pool)
+        self._first_id = first_id
         self._frames_in = 0
         self._frames_out = 0
         self._last_out_ns = 0
@@ -151,7 +154,7 @@ class Pipeline:
             if not self._source.read(slot):
                 self._pool.give_back(slot)
                 return
-            slot.id = self._frames_in
+            slot.id = self._first_id + self._frames_in
             self._frames_in += 1
             self._frames.put(slot)
 

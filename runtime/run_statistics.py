@@ -43,6 +43,18 @@ class RunStatistics:
     latency_ns: NDArray[np.int64]  # from capture to delivered to the sinks, each frame
     deepest_queue: int  # most frames that ever waited in front of the engine
 
+    def followed_by(self, other: "RunStatistics") -> "RunStatistics":
+        """Two runs, one after the other, as one."""
+        return RunStatistics(
+            frames_in=self.frames_in + other.frames_in,
+            frames_out=self.frames_out + other.frames_out,
+            frames_dropped=self.frames_dropped + other.frames_dropped,
+            duration_s=self.duration_s + other.duration_s,
+            engine_ns=np.concatenate([self.engine_ns, other.engine_ns]),
+            latency_ns=np.concatenate([self.latency_ns, other.latency_ns]),
+            deepest_queue=max(self.deepest_queue, other.deepest_queue),
+        )
+
     @property
     def fps(self) -> float:
         """Frames out per second, of the whole pipeline."""

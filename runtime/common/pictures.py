@@ -1,6 +1,7 @@
 """Picture files: which there are, reading them, writing them. The one place where a picture file is opened."""
 
 import io
+import logging
 import os
 import re
 import struct
@@ -19,15 +20,19 @@ from PIL import Image, UnidentifiedImageError
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.files import write_whole
-from artmirror.runtime.common.pixels import Pixels, over_white
+from artmirror.runtime.common.pixels import Pixels, Size, over_white
 from artmirror.runtime.common.suffixes import PICTURE_SUFFIXES
 
 JPEG_SUFFIXES = (".jpg", ".jpeg", ".jfif")
 _JPEG_QUALITY = 95  # of 100
+_log = logging.getLogger("artmirror.runtime")
+
 MOST_PIXELS = 300_000_000  # larger pictures are refused: a few bytes of a file can ask for all memory
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _START_OF_SCAN, _FILL = 0xDA, 0xFF
 _ORIENTATION = 0x0112  # EXIF's tag
+_ONE_NUMBER = 3  # parts that a pattern with one number has
+_FIRST_LYING = 5  # of its values
 _PLAIN_FORMATS = {"JPEG", "MPO", "PNG", "BMP", "DIB", "TIFF", "WEBP"}  # read by OpenCV as by Pillow
 _ANIMATED = {"GIF", "WEBP", "PNG", "AVIF"}
 _TURNED_BY_READER = {"HEIF", "AVIF", "TIFF"}
@@ -64,6 +69,9 @@ def picture_paths(folder: Path, *, below: bool = False) -> list[Path]:
     except OSError as error:
         raise ArtmirrorError(f"cannot read the folder {folder}: {error.strerror}") from error
     pictures = [path for path in inside if is_picture(path)]
+    others = [path.name for path in inside if path not in set(pictures)]
+    if pictures and others and not below:
+        _log.warning("%s: %d files are no pictures and are left out (%s)", folder, len(others), ", ".join(others[:5]))
     if not pictures:
         found = f"{len(inside)} other files" if inside else "nothing"
         raise ArtmirrorError(
@@ -73,11 +81,25 @@ def picture_paths(folder: Path, *, below: bool = False) -> list[Path]:
     return natural_order(pictures)
 
 
+def numbered_paths(pattern: Path) -> list[Path]:
+    """The files of a pattern such as `frames/%06d.png`, in the order of their numbers; none where it is no pattern."""
+    parts = re.split(r"%(0\d+)?d", pattern.name)
+    if len(parts) != _ONE_NUMBER or not pattern.parent.is_dir():
+        return []
+    before, digits, after = parts
+    width = rf"\d{{{int(digits)},}}" if digits else r"\d+"
+    wanted = re.compile(f"{re.escape(before)}({width}){re.escape(after)}")
+    found = [(int(match[1]), path) for path in pattern.parent.iterdir() if (match := wanted.fullmatch(path.name))]
+    return [path for _, path in sorted(found)]
+
+
 def natural_order(paths: Sequence[Path]) -> list[Path]:
     """Return `paths` sorted by name, numbers by their value."""
     return sorted(
         paths,
-        key=lambda path: [(int(part), "") if part.isdecimal() else (-1, part) for part in _parts(path.name.lower())],
+        key=lambda path: [
+            (0, int(part), "") if part.isdecimal() else (1, 0, part) for part in _parts(path.name.lower())
+        ],
     )
 
 
@@ -165,8 +187,12 @@ def look_at(data: NDArray[np.uint8], name: str, most_pixels: int = MOST_PIXELS) 
                 and _is_whole(data)
             )
             pictures = getattr(image, "n_frames", 1) if image.format in _ANIMATED else 1
-            orientation = orientation if orientation in _UPRIGHT and image.format not in _TURNED_BY_READER else 1
-            return PictureHead(*image.size, orientation, plain, pictures)
+            orientation = orientation if orientation in _UPRIGHT else 1
+            if image.format == "TIFF" and orientation >= _FIRST_LYING:
+                width, height = height, width
+            if image.format in _TURNED_BY_READER:
+                orientation = 1
+            return PictureHead(width, height, orientation, plain, pictures)
     except _NO_PICTURE as error:
         raise _no_picture(data, name) from error
 
@@ -202,6 +228,20 @@ def read_animation(path: Path) -> Iterator[tuple[Pixels, Fraction]]:
         raise ArtmirrorError(f"cannot read {path}: {error.strerror or error}") from error
     except _NO_PICTURE as error:
         raise ArtmirrorError(f"{path} is cut off or damaged: save it again") from error
+
+
+def picture_size(path: Path) -> Size:
+    """The size of a picture as it is shown, from its head.
+
+    Raises:
+        ArtmirrorError: it cannot be read, is no picture, or too large.
+    """
+    try:
+        head = look_at(np.fromfile(path, np.uint8), str(path))
+    except OSError as error:
+        raise ArtmirrorError(f"cannot read the picture {path}: {error.strerror}") from error
+    lying = head.orientation >= _FIRST_LYING
+    return Size(head.width, head.height) if lying else Size(head.height, head.width)
 
 
 def picture_count(path: Path) -> int:

@@ -21,6 +21,12 @@ def display_available() -> bool:
     return bool(cv2.currentUIFramework())
 
 
+def is_one_file_a_frame(uri: str) -> bool:
+    """Whether each frame becomes a file of its own there, or nothing, so that frames may have several sizes."""
+    suffix = Path(uri).suffix.lower()
+    return uri == "null:" or not (uri in PIPES or uri == "window:" or suffix in WRITTEN_VIDEO_SUFFIXES)
+
+
 def open_sink(uri: str, format: SinkFormat) -> Sink:
     """Open what `uri` names, ready for frames of `format`.
 

@@ -1,7 +1,9 @@
 """One string, one source: a camera's number, a path, a URL or `synthetic:`."""
 
+import logging
 import os
 import re
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,6 +12,8 @@ from artmirror.runtime.common.pixels import SMALLEST_SIDE
 from artmirror.runtime.common.suffixes import PICTURE_SUFFIXES
 from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.sources.base import Source
+
+_log = logging.getLogger("artmirror.runtime")
 
 _STREAM_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "rtp", "tcp", "srt")
 _SYNTHETIC = re.compile(r"synthetic:(?:(\d+)x(\d+))?(?:@(\d+/[1-9]\d*|\d+(?:\.\d+)?))?")
@@ -88,25 +92,17 @@ def _open_path(uri: str, size: tuple[int, int] | None, mirror: bool, live: bool)
         from artmirror.runtime.sources.video import VideoSource
 
         return VideoSource(uri, size, mirror, live=live)
-    from artmirror.runtime.common.pictures import natural_order, picture_count, picture_paths
+    paths = _several_pictures(uri)
+    from artmirror.runtime.common.pictures import picture_count
     from artmirror.runtime.sources.pictures import PictureSource
 
+    if paths is not None:
+        return PictureSource(uri, paths, size, mirror)
     path = Path(uri).expanduser()
     if not uri or not path.exists():
-        if re.search(r"[*?\[]", uri):
-            found = [
-                match
-                for match in path.parent.glob(path.name)
-                if match.suffix.lower() in PICTURE_SUFFIXES and match.is_file()
-            ]
-            if found:
-                return PictureSource(uri, natural_order(found), size, mirror)
-            raise ArtmirrorError(f"no picture matches {uri}: check the pattern")
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", uri):
             raise ArtmirrorError(f"{uri} names no known kind of source: {_WANTED} is wanted")
         raise ArtmirrorError(f"{uri or 'an empty name'} does not exist: {_WANTED} is wanted")
-    if path.is_dir():
-        return PictureSource(uri, picture_paths(path), size, mirror)
     if not os.access(path, os.R_OK):
         raise ArtmirrorError(f"cannot read {uri}: check its permissions")
     if path.suffix.lower() in PICTURE_SUFFIXES:
@@ -119,6 +115,73 @@ def _open_path(uri: str, size: tuple[int, int] | None, mirror: bool, live: bool)
     from artmirror.runtime.sources.video import VideoSource
 
     return VideoSource(str(path), size, mirror, live=live)
+
+
+def _several_pictures(uri: str) -> list[Path] | None:
+    """The files of a folder, a pattern or a numbered sequence; None where `uri` is none of these.
+
+    Raises:
+        ArtmirrorError: there is no picture among them.
+    """
+    from artmirror.runtime.common.pictures import natural_order, numbered_paths, picture_paths
+
+    path = Path(uri).expanduser()
+    if uri and path.is_dir():
+        return picture_paths(path)
+    if not uri or path.exists():
+        return None
+    if numbered := numbered_paths(path):
+        return numbered
+    if not re.search(r"[*?\[]", uri):
+        return None
+    found = [
+        match for match in path.parent.glob(path.name) if match.suffix.lower() in PICTURE_SUFFIXES and match.is_file()
+    ]
+    if not found:
+        raise ArtmirrorError(f"no picture matches {uri}: check the pattern")
+    return natural_order(found)
+
+
+def open_sources(
+    uri: str,
+    *,
+    size: tuple[int, int] | None,
+    mirror: bool = False,
+    live: bool = False,
+    max_frames: int | None = None,
+) -> Iterator[Source]:
+    """Open what `uri` names, as `open_source`; pictures of several sizes as several sources, each of one size.
+
+    Raises:
+        ArtmirrorError: as `open_source`; at the end, where pictures could not be opened.
+    """
+    paths = None if size is not None or _is_no_path(uri) else _several_pictures(uri)
+    from artmirror.runtime.sources.pictures import PictureSource, stretches
+
+    parts = stretches(paths) if paths is not None else []
+    if len(parts) <= 1:
+        yield open_source(uri, size=size, mirror=mirror, live=live, max_frames=max_frames)
+        return
+    left, left_out = sum(len(part) for _, part in parts) if max_frames is None else max_frames, 0
+    for part_size, part in parts:
+        if left <= 0:
+            break
+        try:
+            source: Source = PictureSource(uri, part, part_size, mirror)
+        except ArtmirrorError as error:
+            _log.warning("%s", error.message)
+            left_out += len(part)
+            continue
+        yield source if len(part) <= left else ShortenedSource(source, left)
+        left -= len(part)
+    if left_out:
+        raise ArtmirrorError(f"{left_out} of the pictures of {uri} could not be painted")
+
+
+def _is_no_path(uri: str) -> bool:
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):", uri)
+    known = (*_STREAM_SCHEMES, "synthetic", "camera", "pipe")
+    return uri == "-" or bool(scheme and scheme[1].lower() in known)
 
 
 class ShortenedSource:

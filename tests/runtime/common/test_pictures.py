@@ -244,7 +244,7 @@ class TestRefusals:
         pixels: NDArray[np.uint8] = np.random.default_rng(2).integers(0, 256, (120, 160, 3), np.uint8)
         whole = written(tmp_path / name, Image.fromarray(pixels)).read_bytes()
         (tmp_path / name).write_bytes(whole[: int(len(whole) * share)])
-        with pytest.raises(ArtmirrorError, match="cut off|cannot be read here"):
+        with pytest.raises(ArtmirrorError, match=r"cut off|cannot be read here"):
             read_picture(tmp_path / name)
 
     def test_a_jpeg_that_is_cut_off_is_told_though_a_small_copy_is_whole(self, tmp_path: Path) -> None:
