@@ -31,7 +31,7 @@ from artmirror.train.networks.style_encoder import StatisticsEncoder
 from artmirror.train.objective.many import ManyObjective, ManyWeights
 from artmirror.train.objective.targets import STATISTICS, Target, TargetFiles
 from artmirror.train.objective.vgg import load_vgg
-from artmirror.train.pairs.base import Pair, middle, read_rgb, to_tensor
+from artmirror.train.pairs.base import Pair, middle, to_tensor
 from artmirror.train.pairs.paintings import VIEWS, Painting, drawn, find_paintings, is_held_out, view_of
 from artmirror.train.pairs.varied import VariedPairs
 
@@ -378,8 +378,9 @@ def _ahead(pairs: VariedPairs, done: int, steps: int) -> Iterator[tuple[Pair, in
 
 
 def _calibration_photos(pairs: VariedPairs) -> Tensor:
-    paths = pairs.paths[:: max(1, len(pairs.paths) // _CALIBRATION)][:_CALIBRATION]
-    return torch.stack([to_tensor(middle(read_rgb(path), 224)) for path in paths])
+    photos = pairs.photos
+    places = range(0, len(photos), max(1, len(photos) // _CALIBRATION))[:_CALIBRATION]
+    return torch.stack([to_tensor(middle(photos.read(place)[1], 224)) for place in places])
 
 
 def _names(paintings: list[Painting]) -> list[str]:

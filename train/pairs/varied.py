@@ -11,7 +11,7 @@ from artmirror.runtime.common.flow import inside
 from artmirror.runtime.common.pictures import picture_paths
 from artmirror.train.config import MotionConfig
 from artmirror.train.pairs.base import Pair, to_tensor
-from artmirror.train.pairs.photos import moved_crop
+from artmirror.train.pairs.photos import Photos, moved_crop
 from artmirror.train.pairs.random_flow import random_flow
 
 # Sides of the frames, pixels, and how many pairs a step then has: about the same work.
@@ -28,7 +28,7 @@ class VariedPairs:
     """
 
     def __init__(self, folder: Path, seed: int, late_from: int) -> None:
-        self.paths = picture_paths(folder, below=True)
+        self.photos = Photos(picture_paths(folder, below=True))
         self._seed, self._late_from = seed, late_from
 
     def step(self, index: int) -> Pair:
@@ -39,15 +39,15 @@ class VariedPairs:
         """
         rng = np.random.default_rng((self._seed, index))
         side, count = SIZES[rng.choice(len(SIZES), p=_LATE if index >= self._late_from else _EARLY)]
-        pairs = [self._pair(self.paths[rng.integers(len(self.paths))], side, rng) for _ in range(count)]
+        pairs = [self._pair(int(rng.integers(len(self.photos))), side, rng) for _ in range(count)]
         return Pair(*(torch.stack(tensors) for tensors in zip(*pairs, strict=True)))
 
-    def _pair(self, path: Path, side: int, rng: np.random.Generator) -> Pair:
+    def _pair(self, place: int, side: int, rng: np.random.Generator) -> Pair:
         def draw_flow() -> NDArray[np.float32]:
             still = rng.random() < _STILL
             return np.zeros((side, side, 2), np.float32) if still else random_flow(side, MotionConfig(), rng)
 
-        moved = moved_crop(path, side, 1.6, draw_flow, rng)
+        moved = moved_crop(self.photos, place, side, 1.6, draw_flow, rng)
         first, second = to_tensor(moved.first), to_tensor(moved.second)
         fine, blotches = rng.uniform(0, 0.02), rng.uniform(0, 0.015)
         if rng.random() < 0.5:

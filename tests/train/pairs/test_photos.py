@@ -18,7 +18,8 @@ from artmirror.train.distributed import Group
 from artmirror.train.objective.warp import warp
 from artmirror.train.pairs import photos as data
 from artmirror.train.pairs.base import Pair, read_painting, read_rgb
-from artmirror.train.pairs.photos import MovedPhotos
+from artmirror.train.pairs.photos import MovedPhotos, Photos
+from tests.train.conftest import smooth_picture
 
 MakeConfig = Callable[..., TrainConfig]
 
@@ -33,7 +34,7 @@ class TestMovedPhotos:
         (tmp_path / "folder.png").mkdir()
         for name in ("b.png", "below/a.JPEG", "notes.txt", "._b.png", ".hidden.jpg"):
             (tmp_path / name).write_bytes(b"x")
-        found = MovedPhotos(tmp_path, make_config()).paths
+        found = MovedPhotos(tmp_path, make_config()).photos.paths
         assert found == [tmp_path / "b.png", tmp_path / "below" / "a.JPEG"]
 
     def test_no_photos_and_no_folder_are_told(self, tmp_path: Path, make_config: MakeConfig) -> None:
@@ -197,3 +198,38 @@ def test_the_painting_comes_at_its_short_side(painting: Path) -> None:
     assert found.dtype == torch.float32
     expected = read_rgb(painting).mean((0, 1)) / 255
     np.testing.assert_allclose(found.mean((0, 2, 3)), expected, atol=0.01)
+
+
+class TestDamagedPhotos:
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        for number in range(6):
+            assert cv2.imwrite(str(tmp_path / f"{number}.png"), smooth_picture((90, 100), number))
+        return tmp_path
+
+    def test_one_is_told_once_and_the_next_one_stands_for_it(
+        self, folder: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        whole = [path.read_bytes() for path in sorted(folder.iterdir())]
+        (folder / "2.png").write_bytes(whole[2][:200])
+        photos = Photos(sorted(folder.iterdir()))
+        found = [photos.read(place)[0].name for place in (0, 2, 3, 2, 2)]
+        assert found == ["0.png", "3.png", "3.png", "3.png", "3.png"]
+        assert caplog.text.count("2.png") == 1
+
+    def test_each_pair_is_the_same_whatever_was_read_before(self, folder: Path, make_config: MakeConfig) -> None:
+        (folder / "4.png").write_bytes(b"no picture")
+        straight = MovedPhotos(folder, make_config())
+        all_of_them = [straight[index] for index in range(12)]
+        resumed = MovedPhotos(folder, make_config())
+        for index in (11, 7, 4):
+            for tensor, wanted in zip(resumed[index], all_of_them[index], strict=True):
+                assert torch.equal(tensor, wanted)
+
+    def test_more_than_one_in_a_hundred_end_the_training(self, folder: Path) -> None:
+        for name in ("1.png", "3.png"):
+            (folder / name).write_bytes(b"no picture")
+        photos = Photos(sorted(folder.iterdir()))
+        photos.read(1)
+        with pytest.raises(ArtmirrorError, match=r"2 of 6 photos cannot be read \(1\.png, 3\.png, \.\.\.\)"):
+            photos.read(3)
