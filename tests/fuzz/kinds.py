@@ -13,7 +13,7 @@ import shutil
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from artmirror.benchmarks.records.any import read_records
 from artmirror.benchmarks.records.gpu import GpuSession, Row, read_gpu
 from artmirror.benchmarks.records.speed import Ceilings, Sensed, Session
 from artmirror.export.cli import main as st_export
+from artmirror.export.to_onnx import onnx_from_checkpoint, save_onnx
 from artmirror.runtime.common.pictures import read_picture
 from artmirror.runtime.engines.base import stylize
 from artmirror.runtime.engines.open import open_engine
@@ -172,7 +173,13 @@ def _read_source(path: Path) -> None:
 
 @cache
 def _onnx_files() -> tuple[bytes, ...]:
-    return tuple(find_style(name).read_bytes() for name in ("starry-nano", "starry-lite"))
+    """Bundled ones, and one with weights in FP16 and transposed convolutions."""
+    path = tiny_ncnn().parent / "other.pt"
+    checkpoint = make_checkpoint(replace(_TINY, upsampling="deconv", block_conv="separable", output="linear"))
+    save_checkpoint(path, checkpoint)
+    save_onnx(onnx_from_checkpoint(checkpoint, path, fp16=True)[0], path.with_suffix(".onnx"))
+    bundled = (find_style(name) for name in ("starry-nano", "starry-lite", "starry"))
+    return tuple(found.read_bytes() for found in (*bundled, path.with_suffix(".onnx")))
 
 
 def _field(number: int, content: bytes) -> bytes:
@@ -254,7 +261,7 @@ def _spoil_graph(graph: onnx.GraphProto, rng: random.Random) -> None:
 
 
 def _read_engine(path: Path) -> None:
-    """Open and paint a frame; every fourth ONNX by ONNX Runtime, each eighth is inspected too."""
+    """Open and paint a frame; every fourth ONNX by ONNX Runtime, each eighth is inspected and predicted too."""
     number = hashlib.sha256(path.read_bytes()).digest()[0]
     backend = None
     if path.suffix == ".onnx":
@@ -269,6 +276,8 @@ def _read_engine(path: Path) -> None:
         engine.close()
     if number % 8 == 0:
         _command(st_export, "inspect", path)
+        if path.suffix == ".onnx":
+            _command(st_bench, "predict", path)
 
 
 @cache
