@@ -245,17 +245,17 @@ def _spoil_graph(graph: onnx.GraphProto, rng: random.Random) -> None:
             graph.node.remove(node)
         case 7:
             graph.output[0].name = rng.choice(rng.choice(graph.node).output)
-        case 8 if tensor.raw_data and tensor.data_type == onnx.TensorProto.INT64:
-            values = np.frombuffer(tensor.raw_data, np.int64).copy()
+        case 8 if len(tensor.raw_data) >= 8 and tensor.data_type == onnx.TensorProto.INT64:
+            values = np.frombuffer(tensor.raw_data, np.int64, len(tensor.raw_data) // 8).copy()
             values.flat[rng.randrange(values.size)] = number
             tensor.raw_data = values.tobytes()
         case 9:
             del tensor.dims[:]
             tensor.dims.extend(rng.choice(((1 << 31, 1 << 31), (1 << 20, 1 << 20, 1 << 20), (-1, -1), (1,) * 100)))
         case _:
-            sizes = [each for each in graph.initializer if each.data_type == onnx.TensorProto.FLOAT]
-            some = rng.choice(sizes)
-            floats = np.frombuffer(some.raw_data, np.float32).copy()
+            kind = onnx.TensorProto.FLOAT
+            some = rng.choice([each for each in graph.initializer if each.data_type == kind and len(each.raw_data) > 3])
+            floats = np.frombuffer(some.raw_data, np.float32, len(some.raw_data) // 4).copy()
             floats.flat[rng.randrange(floats.size)] = rng.choice((0, -1, 1e9, np.nan, np.inf, 64))
             some.raw_data = floats.tobytes()
 
