@@ -478,14 +478,18 @@ def _spoil_dataset(folder: Path, rng: random.Random) -> Path:
     return output
 
 
-def _read_dataset(path: Path) -> None:
+def _read_shards(path: Path) -> None:
     def pairs(flow: str) -> None:
         config = TrainConfig(painting_path="a.png", clips_path=str(path), crop=64, flow=flow)  # type: ignore[arg-type]
         stream = ClipPairs(path, config)
         for index in range(3):
             stream[index]
 
-    _all_of((lambda: pairs("dis"), lambda: pairs("stored"), lambda: is_complete(path, _IDENTITY)))
+    _all_of((lambda: pairs("dis"), lambda: pairs("stored")))
+
+
+def _read_dataset(path: Path) -> None:
+    _all_of((lambda: is_complete(path, _IDENTITY), lambda: _read_shards(path)))
 
 
 _IDENTITY: dict[str, Any] = {"settings": {"size": [360, 640], "holdout": 0.0}, "clips_sha256": "0" * 64}
@@ -636,7 +640,7 @@ def _kinds() -> Iterator[Kind]:
     yield Kind("checkpoint", _spoil_torch("checkpoint"), lambda path: load_checkpoint(path).stylizer())
     yield Kind("state", _spoil_torch("state"), load_state)
     yield Kind("many", _spoil_torch("many"), load_many)
-    yield Kind("shard", _spoil_shard, _read_dataset)
+    yield Kind("shard", _spoil_shard, _read_shards)
     yield Kind("dataset", _spoil_dataset, _read_dataset)
     yield Kind("collected", _spoil_collected, _read_collected)
     yield Kind("report", _spoil_report, _read_report)
