@@ -20,7 +20,7 @@ from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.files import write_whole
 from artmirror.runtime.common.pixels import SMALLEST_SIDE, Pixels
 from artmirror.runtime.formats.manifest import METADATA_KEY, EnginePrecision
-from artmirror.runtime.formats.onnx import parse_onnx_metadata
+from artmirror.runtime.formats.onnx import UnsafeOnnx, parse_onnx_metadata
 from artmirror.train.checkpoint import Checkpoint
 
 OPSET = 20
@@ -41,7 +41,7 @@ def onnx_from_checkpoint(
 
     Raises:
         ArtmirrorError: the weights do not fit the network's configuration.
-        ArtmirrorError: there are no frames to calibrate on.
+        ArtmirrorError: there are no frames to calibrate on, or the graph is beyond the runtime's limits.
     """
     model, choices = graph_of(VideoFilter(checkpoint.stylizer()), fp16=fp16)
     precision: EnginePrecision = "fp16" if fp16 else "fp32"
@@ -49,7 +49,10 @@ def onnx_from_checkpoint(
     if calibration is not None:
         model, choices = quantise(model, calibration)
         precision, quantiser = "int8", {"onnxruntime": onnxruntime.__version__}
-    _, graph_sha256 = parse_onnx_metadata(memoryview(model.SerializeToString()))
+    try:
+        _, graph_sha256 = parse_onnx_metadata(memoryview(model.SerializeToString()))
+    except UnsafeOnnx as error:
+        raise ArtmirrorError(f"the runtime would not open this network: {error}; choose a smaller one") from None
     assert graph_sha256 is not None
     manifest = manifest_of(
         checkpoint, checkpoint_path, precision=precision, graph_sha256=graph_sha256, libraries=("onnx", "onnxscript")

@@ -7,6 +7,7 @@ noticed because a field's length points past the end.
 """
 
 import hashlib
+import struct
 from collections.abc import Iterator
 from math import prod
 from pathlib import Path
@@ -36,7 +37,11 @@ _DIMS, _DATA_TYPE, _TENSOR_NAME, _RAW_DATA, _EXTERNAL, _LOCATION = 1, 2, 8, 9, 1
 _INT32_DATA, _INT64_DATA = 5, 7
 _TYPED_DATA = (4, 5, 6, 7, 10, 11)
 _BITS = {1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 12: 32, 13: 64, 16: 16}  # by data type
-_INTEGER_BYTES = {6: 4, 7: 8}  # by data type, of those that are divided by
+_LETTERS = {1: "f", 6: "i", 7: "q", 10: "e"}  # of struct, by data type
+
+# What they are given decides how large a result is. Slice is none of them: it ends at the largest number there is.
+_SHAPING = ("Range", "Reshape", "Resize", "Expand", "Pad", "Split", "Squeeze", "Unsqueeze")
+MOST_SMALL = 64  # numbers
 
 _OPERATIONS = {  # with the least and the most inputs: what st-export writes, and what networks like ours are made of
     **dict.fromkeys(("Conv", "ConvTranspose", "Gemm", "QuantizeLinear", "DequantizeLinear"), (2, 3)),
@@ -129,7 +134,7 @@ def _check_up_to(what: str, found: list[int | memoryview], most: int) -> None:
 def _check_graph(graph: memoryview) -> None:
     nodes = []
     known: set[bytes] = set()  # what a node may take: inputs, tensors, and what earlier nodes made
-    zeros: set[bytes] = set()  # tensors of whole numbers with a 0 among them, which a processor cannot divide by
+    constants: dict[bytes, list[float]] = {}  # small tensors of numbers: sizes, axes, scales
     for number, value in _fields(graph):
         if number == _NODE:
             nodes.append(_content(value))
@@ -137,8 +142,7 @@ def _check_graph(graph: memoryview) -> None:
             _check_tensor(_content(value))
             name = _name(_content(value), _TENSOR_NAME)
             known.add(name)
-            if _holds_zero(_content(value)):
-                zeros.add(name)
+            constants[name] = _small_numbers(_content(value))
         elif number == _INPUT:
             known.add(_name(_content(value), _INPUT_NAME))
         elif number == _SPARSE_INITIALIZER:
@@ -146,11 +150,11 @@ def _check_graph(graph: memoryview) -> None:
     if len(nodes) > MOST_NODES:
         raise UnsafeOnnx(f"it has {len(nodes)} nodes, at most {MOST_NODES} are wanted")
     for node in nodes:
-        _check_node(node, known, zeros)
+        _check_node(node, known, constants)
 
 
-def _check_node(node: memoryview, known: set[bytes], zeros: set[bytes]) -> None:
-    """See that a node has as many inputs as its operation needs, and that they are there before it."""
+def _check_node(node: memoryview, known: set[bytes], constants: dict[bytes, list[float]]) -> None:
+    """See that a node has as many inputs as its operation needs, that they are there before it, and are no bombs."""
     operation = ""
     inputs, outputs = [], []
     for number, value in _fields(node):
@@ -171,8 +175,12 @@ def _check_node(node: memoryview, known: set[bytes], zeros: set[bytes]) -> None:
         raise UnsafeOnnx(f"a {operation} in it has {len(inputs)} inputs, {least} to {most} are wanted")
     if any(name and name not in known for name in inputs) or known & {*outputs}:
         raise UnsafeOnnx(f"a {operation} in it takes what is not there, or makes what is there")
-    if operation in ("Div", "Mod") and inputs[1] in zeros:
+    if operation in ("Div", "Mod") and 0 in constants.get(inputs[1], []):
         raise UnsafeOnnx(f"a {operation} in it divides by 0")
+    if operation in _SHAPING:
+        for given in (given for name in inputs for given in constants.get(name, [])):
+            if not abs(given) <= LARGEST_NUMBER:  # NaN neither
+                raise UnsafeOnnx(f"a {operation} in it is given {given:g}, at most {LARGEST_NUMBER} is wanted")
     known |= {*outputs}
 
 
@@ -216,18 +224,19 @@ def _check_tensor(tensor: memoryview) -> None:
         raise UnsafeOnnx(f"a tensor of {prod(dims)} elements has {raw_bytes or typed_bytes} bytes")
 
 
-def _holds_zero(tensor: memoryview) -> bool:
-    """Whether a tensor of whole numbers has a 0 in it."""
+def _small_numbers(tensor: memoryview) -> list[float]:
+    """The values of a tensor of a few numbers, as shapes are computed with; nothing of others."""
     fields = list(_fields(tensor))
-    types = [value for number, value in fields if number == _DATA_TYPE and isinstance(value, int)]
-    size = _INTEGER_BYTES.get(types[-1], 0) if types else 0
+    data_type = next((value for number, value in fields if number == _DATA_TYPE), 0)
     raw = next((bytes(_content(value)) for number, value in fields if number == _RAW_DATA), b"")
-    typed = [_numbers(value) for number, value in fields if number in (_INT32_DATA, _INT64_DATA)]
-    return bool(size) and (any(0 in numbers for numbers in typed) or not all(map(any, _pieces(raw, size))))
-
-
-def _pieces(raw: bytes, size: int) -> Iterator[bytes]:
-    return (raw[at : at + size] for at in range(0, len(raw), size))
+    if not raw:
+        typed = [_numbers(value) for number, value in fields if number in (_INT32_DATA, _INT64_DATA)]
+        return [float(number) for numbers in typed for number in numbers[:MOST_SMALL]]
+    if not isinstance(data_type, int) or data_type not in _LETTERS:
+        return []
+    letter = _LETTERS[data_type]
+    count = len(raw) // struct.calcsize(letter)
+    return list(struct.unpack_from(f"<{count}{letter}", raw)) if count <= MOST_SMALL else []
 
 
 def _name(message: memoryview, field: int) -> bytes:

@@ -13,7 +13,7 @@ import shutil
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from artmirror.benchmarks.records.any import read_records
 from artmirror.benchmarks.records.gpu import GpuSession, Row, read_gpu
 from artmirror.benchmarks.records.speed import Ceilings, Sensed, Session
 from artmirror.export.cli import main as st_export
+from artmirror.export.to_onnx import onnx_from_checkpoint, save_onnx
 from artmirror.runtime.common.pictures import read_picture
 from artmirror.runtime.engines.base import stylize
 from artmirror.runtime.engines.open import open_engine
@@ -172,7 +173,13 @@ def _read_source(path: Path) -> None:
 
 @cache
 def _onnx_files() -> tuple[bytes, ...]:
-    return tuple(find_style(name).read_bytes() for name in ("starry-nano", "starry-lite"))
+    """Bundled ones, and one with weights in FP16 and transposed convolutions."""
+    path = tiny_ncnn().parent / "other.pt"
+    checkpoint = make_checkpoint(replace(_TINY, upsampling="deconv", block_conv="separable", output="linear"))
+    save_checkpoint(path, checkpoint)
+    save_onnx(onnx_from_checkpoint(checkpoint, path, fp16=True)[0], path.with_suffix(".onnx"))
+    bundled = (find_style(name) for name in ("starry-nano", "starry-lite", "starry"))
+    return tuple(found.read_bytes() for found in (*bundled, path.with_suffix(".onnx")))
 
 
 def _field(number: int, content: bytes) -> bytes:
@@ -238,23 +245,23 @@ def _spoil_graph(graph: onnx.GraphProto, rng: random.Random) -> None:
             graph.node.remove(node)
         case 7:
             graph.output[0].name = rng.choice(rng.choice(graph.node).output)
-        case 8 if tensor.raw_data and tensor.data_type == onnx.TensorProto.INT64:
-            values = np.frombuffer(tensor.raw_data, np.int64).copy()
+        case 8 if len(tensor.raw_data) >= 8 and tensor.data_type == onnx.TensorProto.INT64:
+            values = np.frombuffer(tensor.raw_data, np.int64, len(tensor.raw_data) // 8).copy()
             values.flat[rng.randrange(values.size)] = number
             tensor.raw_data = values.tobytes()
         case 9:
             del tensor.dims[:]
             tensor.dims.extend(rng.choice(((1 << 31, 1 << 31), (1 << 20, 1 << 20, 1 << 20), (-1, -1), (1,) * 100)))
         case _:
-            sizes = [each for each in graph.initializer if each.data_type == onnx.TensorProto.FLOAT]
-            some = rng.choice(sizes)
-            floats = np.frombuffer(some.raw_data, np.float32).copy()
+            kind = onnx.TensorProto.FLOAT
+            some = rng.choice([each for each in graph.initializer if each.data_type == kind and len(each.raw_data) > 3])
+            floats = np.frombuffer(some.raw_data, np.float32, len(some.raw_data) // 4).copy()
             floats.flat[rng.randrange(floats.size)] = rng.choice((0, -1, 1e9, np.nan, np.inf, 64))
             some.raw_data = floats.tobytes()
 
 
 def _read_engine(path: Path) -> None:
-    """Open and paint a frame; every fourth ONNX by ONNX Runtime, each eighth is inspected too."""
+    """Open and paint a frame; every fourth ONNX by ONNX Runtime, each eighth is inspected and predicted too."""
     number = hashlib.sha256(path.read_bytes()).digest()[0]
     backend = None
     if path.suffix == ".onnx":
@@ -269,6 +276,8 @@ def _read_engine(path: Path) -> None:
         engine.close()
     if number % 8 == 0:
         _command(st_export, "inspect", path)
+        if path.suffix == ".onnx":
+            _command(st_bench, "predict", path)
 
 
 @cache
@@ -469,14 +478,18 @@ def _spoil_dataset(folder: Path, rng: random.Random) -> Path:
     return output
 
 
-def _read_dataset(path: Path) -> None:
+def _read_shards(path: Path) -> None:
     def pairs(flow: str) -> None:
         config = TrainConfig(painting_path="a.png", clips_path=str(path), crop=64, flow=flow)  # type: ignore[arg-type]
         stream = ClipPairs(path, config)
         for index in range(3):
             stream[index]
 
-    _all_of((lambda: pairs("dis"), lambda: pairs("stored"), lambda: is_complete(path, _IDENTITY)))
+    _all_of((lambda: pairs("dis"), lambda: pairs("stored")))
+
+
+def _read_dataset(path: Path) -> None:
+    _all_of((lambda: is_complete(path, _IDENTITY), lambda: _read_shards(path)))
 
 
 _IDENTITY: dict[str, Any] = {"settings": {"size": [360, 640], "holdout": 0.0}, "clips_sha256": "0" * 64}
@@ -627,7 +640,7 @@ def _kinds() -> Iterator[Kind]:
     yield Kind("checkpoint", _spoil_torch("checkpoint"), lambda path: load_checkpoint(path).stylizer())
     yield Kind("state", _spoil_torch("state"), load_state)
     yield Kind("many", _spoil_torch("many"), load_many)
-    yield Kind("shard", _spoil_shard, _read_dataset)
+    yield Kind("shard", _spoil_shard, _read_shards)
     yield Kind("dataset", _spoil_dataset, _read_dataset)
     yield Kind("collected", _spoil_collected, _read_collected)
     yield Kind("report", _spoil_report, _read_report)

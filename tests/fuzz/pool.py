@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.places import ROOT
 
 LONGEST_S = 20.0
-START_S = 100.0  # a new process makes the whole files first, and loads its libraries
+START_S = 100.0  # more for the first of a kind: a process makes whole files then, and loads its libraries
 MOST_BYTES = 2_000_000_000  # of memory that a worker holds
 PROGRAM = ("-m", "tests.fuzz.worker")
 
@@ -46,7 +46,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self._log,
         )
-        self.is_new = True
+        self._seen: set[str] = set()  # kinds
 
     def run(self, kind: str, number: int) -> Result:
         """Ask for one input. After a fault of the process itself the worker is of no more use: see `is_dead`."""
@@ -59,7 +59,8 @@ class Worker:
             except BrokenPipeError:
                 return Result(kind, number, f"crash: {self._end()}")
             selector.register(self._process.stdout, selectors.EVENT_READ)
-            limit_s, self.is_new = LONGEST_S + (START_S if self.is_new else 0), False
+            limit_s = LONGEST_S + (0 if kind in self._seen else START_S)
+            self._seen.add(kind)
             started_s = time.monotonic()
             while not selector.select(0.05):
                 seconds = time.monotonic() - started_s

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
@@ -98,6 +99,20 @@ def _division(model: onnx.ModelProto) -> None:
     tensor.raw_data = bytes(len(tensor.raw_data))
 
 
+def _constant_of(model: onnx.ModelProto, operation: str, place: int) -> onnx.TensorProto:
+    name = _node(model, operation).input[place]
+    return next(entry for entry in model.graph.initializer if entry.name == name)
+
+
+def _large_range(model: onnx.ModelProto) -> None:
+    _constant_of(model, "Range", 2).raw_data = np.int64(-(1 << 40)).tobytes()
+
+
+def _large_pad(model: onnx.ModelProto) -> None:
+    tensor = _constant_of(model, "Pad", 1)
+    tensor.raw_data = np.full(len(tensor.raw_data) // 8, 1 << 30, np.int64).tobytes()
+
+
 def _function(model: onnx.ModelProto) -> None:
     model.functions.add(name="f")
 
@@ -124,6 +139,8 @@ def _other_domain(model: onnx.ModelProto) -> None:
         (_no_stride, "strides of a node is 0, 1 to 65536 is wanted"),
         (_large_kernel, "kernel_shape of a node is 1099511627776"),
         (_division, "a Mod in it divides by 0"),
+        (_large_range, r"a Range in it is given -1\.\d+e\+12, at most 65536"),
+        (_large_pad, r"a Pad in it is given 1\.\d+e\+09, at most 65536"),
         (_function, "it holds functions or a training graph"),
         (_other_domain, "none of ONNX's own"),
     ],
