@@ -205,4 +205,4 @@ def test_calibration_is_spread_over_folder_and_sizes(tmp_path: Path) -> None:
     for path in sorted(tmp_path.iterdir())[2:]:
         path.unlink()
     cv2.imwrite(str(tmp_path / "small.png"), np.zeros((70, 80, 3), np.uint8))
-    assert [frame.shape[:2] for frame in read_calibration(tmp_path)] == [(70, 80), (360, 432), (480, 576)]
+    assert [frame.shape[:2] for frame in read_calibration(tmp_path)] == [(256, 307), (360, 432), (70, 80)]

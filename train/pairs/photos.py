@@ -79,6 +79,8 @@ class Photos:
                 return self.paths[at], read_rgb(self.paths[at])
             except ArtmirrorError as error:
                 self._damaged[at] = self.paths[at]
+                if len(self._damaged) == len(self.paths):
+                    raise
                 if len(self._damaged) > max(1, len(self.paths) // 100):
                     names = ", ".join(path.name for path in list(self._damaged.values())[:5])
                     raise ArtmirrorError(
@@ -86,7 +88,7 @@ class Photos:
                         f"take them out of the folder. The last one: {error.message}"
                     ) from None
                 _log.warning("%s; the next photo is taken in its place", error.message)
-        raise ArtmirrorError(f"none of {len(self.paths)} photos can be read; name another folder with --photos")
+        raise AssertionError("the last photo that cannot be read has raised")
 
 
 class MovedCrop(NamedTuple):

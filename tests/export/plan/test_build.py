@@ -260,10 +260,9 @@ def test_a_graph_that_the_library_cannot_read_is_one_line(rtx: Library, tmp_path
 
     frame = helper.make_tensor_value_info("frame", TensorProto.UINT8, [1, "h", "w", 3])
     out = helper.make_tensor_value_info("stylized", TensorProto.UINT8, [1, "h", "w", 3])
-    node = helper.make_node("Invented", ["frame"], ["stylized"], name="the_node", domain="somebody.else")
+    node = helper.make_node("Transpose", ["frame"], ["stylized"], name="the_node", perm=[0, 1])
     model = helper.make_model(
-        helper.make_graph([node], "g", [frame], [out]),
-        opset_imports=[helper.make_opsetid("", 20), helper.make_opsetid("somebody.else", 1)],
+        helper.make_graph([node], "g", [frame], [out]), opset_imports=[helper.make_opsetid("", 20)]
     )
     _, checksum = parse_onnx_metadata(memoryview(model.SerializeToString()))
     model.metadata_props.add(key=METADATA_KEY, value=make_manifest(graph_sha256=checksum).to_json())
