@@ -145,6 +145,11 @@ def _list_styles(ctx: click.Context, param: click.Parameter, value: bool) -> Non
         help="What the network may take; larger frames are painted in tiles.  [default: a quarter of what is free, and "
         "for pictures at most 2 GB]",
     ),
+    cloup.option(
+        "--max-megapixels",
+        type=click.IntRange(1),
+        help="Larger pictures are refused before they are decoded.  [default: 200]",
+    ),
     cloup.option("--threads", type=click.IntRange(1), help="Processor threads.  [default: the library chooses]"),
     cloup.option("--rebuild", is_flag=True, help="Build a .plan that does not fit again, from the .onnx beside it."),
 )
@@ -180,6 +185,7 @@ def main(**options: Any) -> None:
     named = options["engine"] or find_style(options["style"] or DEFAULT_STYLE)
     with ExitStack() as stack, StopOnSignals() as signals:
         choice = {name: options[name] for name in ("size", "mirror", "live", "max_frames")}
+        choice["most_pixels"] = options["max_megapixels"] and options["max_megapixels"] * 1_000_000
         # Each picture keeps its size where it becomes a file of its own.
         parted = all(is_one_file_a_frame(uri) for uri in output_uris)
         parts = open_sources(source_uri, **choice) if parted else iter([open_source(source_uri, **choice)])

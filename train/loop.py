@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.files import claimed
 from artmirror.train.batches import batches
 from artmirror.train.checkpoint import StyleInfo, state_path, telling_damage
 from artmirror.train.config import TrainConfig
@@ -84,9 +85,11 @@ def train(
     config = config.with_absolute_paths()
     torch.manual_seed(config.seed)  # in every process alike
     files = RunFiles(config, style, options.output)
-    with open_group(options.device) as group:
+    with open_group(options.device) as group, ExitStack() as stack:
         with group.together():
             _check(config, files, group)
+            if group.first:
+                stack.enter_context(claimed(options.output))
         with group.together():
             pairs = training_pairs(config)
             objective = _objective(config, pairs, group)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.files import claimed
 from artmirror.train.checkpoint import (
     FORMAT_VERSION,
     check_shapes,
@@ -223,6 +224,20 @@ def train_many(
         ArtmirrorError: bad input, a loss that is not finite, or a file that cannot be written.
     """
     check_writable(output)
+    with claimed(output):
+        return _train_many(config, output, resume, start_from, device, checkpoint_every, observe, should_stop)
+
+
+def _train_many(
+    config: ManyConfig,
+    output: Path,
+    resume: bool,
+    start_from: Path | None,
+    device: str,
+    checkpoint_every: int,
+    observe: Callable[[ManyStep], None],
+    should_stop: Callable[[], bool],
+) -> int:
     torch.manual_seed(config.seed)
     paintings = [painting for painting in find_paintings(Path(config.paintings_path)) if not is_held_out(painting)]
     if len(paintings) < _LEAST:

@@ -3,8 +3,8 @@
 import glob
 import hashlib
 import os
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from artmirror.runtime.common.errors import ArtmirrorError
@@ -42,8 +42,25 @@ def part_path(path: Path) -> Path:
     return path.with_name(f".{_short_name(path)}.{os.getpid()}.part")
 
 
-def claim_part(path: Path) -> Path:
-    """Make this process's part of `path`, so that no other writes the same file meanwhile.
+@contextmanager
+def claimed(path: Path) -> Iterator[None]:
+    """While open, no other process that asks so writes `path`: for work that writes it again and again.
+
+    Raises:
+        ArtmirrorError: another process does.
+        OSError: the folder takes no file.
+    """
+    mark = path.with_name(f"{path.name}.run")
+    remove_stale_parts(mark)
+    part = claim_part(mark, path)
+    try:
+        yield
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def claim_part(path: Path, told: Path | None = None) -> Path:
+    """Make this process's part of `path`, so that no other writes the same file meanwhile; `told` is for messages.
 
     Raises:
         ArtmirrorError: another process writes it, or this one already does.
@@ -53,11 +70,13 @@ def claim_part(path: Path) -> Path:
     try:
         part.touch(exist_ok=False)
     except FileExistsError:
-        raise ArtmirrorError(f"{path} is named twice as an output; name another file") from None
+        raise ArtmirrorError(f"{told or path} is named twice as an output; name another file") from None
     others = [number for other, number in _parts(path) if other != part and _runs(number)]
     if others:
         part.unlink(missing_ok=True)
-        raise ArtmirrorError(f"{path} is being written by another process ({others[0]}); name another file, or wait")
+        raise ArtmirrorError(
+            f"{told or path} is being written by another process ({others[0]}); name another one, or wait"
+        )
     return part
 
 

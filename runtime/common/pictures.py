@@ -27,7 +27,7 @@ JPEG_SUFFIXES = (".jpg", ".jpeg", ".jfif")
 _JPEG_QUALITY = 95  # of 100
 _log = logging.getLogger("artmirror.runtime")
 
-MOST_PIXELS = 300_000_000  # larger pictures are refused: a few bytes of a file can ask for all memory
+MOST_PIXELS = 200_000_000  # larger pictures are refused: a few bytes of a file can ask for all memory
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _START_OF_SCAN, _FILL = 0xDA, 0xFF
 _ORIENTATION = 0x0112  # EXIF's tag

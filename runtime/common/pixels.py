@@ -12,6 +12,9 @@ SMALLEST_SIDE = (
 )
 
 
+_ROWS = 256  # of a picture that are worked on at once
+
+
 class Size(NamedTuple):
     """(H, W) in pixels: the one order in the house; only the command line says 640x360."""
 
@@ -24,8 +27,12 @@ class Size(NamedTuple):
 
 def over_white(pixels: NDArray[np.uint8]) -> Pixels:  # (H, W, 4) uint8 BGRA
     """Transparent parts show white, as picture viewers do: (H, W, 3) uint8 BGR."""
-    alpha = pixels[:, :, 3:].astype(np.uint16)
-    return ((pixels[:, :, :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    out = np.empty((*pixels.shape[:2], 3), np.uint8)
+    for top in range(0, pixels.shape[0], _ROWS):  # a large picture's sums would take several times its memory
+        part = pixels[top : top + _ROWS]
+        alpha = part[:, :, 3:].astype(np.uint16)
+        out[top : top + _ROWS] = (part[:, :, :3] * alpha + 255 * (255 - alpha) + 127) // 255
+    return out
 
 
 def psnr_db(found: Pixels, wanted: Pixels) -> float:

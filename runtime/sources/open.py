@@ -27,6 +27,7 @@ def open_source(
     mirror: bool = False,
     live: bool = False,
     max_frames: int | None = None,
+    most_pixels: int | None = None,
 ) -> Source:
     """Open what `uri` names.
 
@@ -38,6 +39,7 @@ def open_source(
         mirror: Flip left and right.
         live: Pace a video file at its own rate, like a camera. Pictures have no rate and ignore it.
         max_frames: End after so many frames.
+        most_pixels: Larger pictures are refused before they are decoded; None for the house's limit.
 
     Raises:
         ArtmirrorError: there is no such source, or it cannot be opened.
@@ -48,11 +50,11 @@ def open_source(
         )
     if max_frames is not None and max_frames < 1:
         raise ArtmirrorError(f"{max_frames} frames are asked for, at least 1 is wanted")
-    source = _open(uri, size, mirror, live)
+    source = _open(uri, size, mirror, live, most_pixels)
     return source if max_frames is None else ShortenedSource(source, max_frames)
 
 
-def _open(uri: str, size: tuple[int, int] | None, mirror: bool, live: bool) -> Source:
+def _open(uri: str, size: tuple[int, int] | None, mirror: bool, live: bool, most_pixels: int | None) -> Source:
     # The modules come in on use: each brings a library that takes its time to load.
     camera = re.fullmatch(r"camera:(\d{1,4})|(\d{1,4})", uri)
     if camera and (camera[1] or not Path(uri).exists()):  # a folder may be called 2024
@@ -66,7 +68,7 @@ def _open(uri: str, size: tuple[int, int] | None, mirror: bool, live: bool) -> S
         from artmirror.runtime.sources.video import VideoSource
 
         return VideoSource(uri, size, mirror, stream=True)
-    return _open_path(uri, size, mirror, live)
+    return _open_path(uri, size, mirror, live, most_pixels)
 
 
 def _open_synthetic(uri: str, size: tuple[int, int] | None, mirror: bool) -> Source:
@@ -85,7 +87,7 @@ def _open_synthetic(uri: str, size: tuple[int, int] | None, mirror: bool) -> Sou
     return SyntheticSource(uri, size or own, paced, mirror)
 
 
-def _open_path(uri: str, size: tuple[int, int] | None, mirror: bool, live: bool) -> Source:
+def _open_path(uri: str, size: tuple[int, int] | None, mirror: bool, live: bool, most_pixels: int | None) -> Source:
     from artmirror.runtime.common.video import PIPES
 
     if uri in PIPES:
@@ -97,7 +99,7 @@ def _open_path(uri: str, size: tuple[int, int] | None, mirror: bool, live: bool)
     from artmirror.runtime.sources.pictures import PictureSource
 
     if paths is not None:
-        return PictureSource(uri, paths, size, mirror)
+        return PictureSource(uri, paths, size, mirror, most_pixels)
     path = Path(uri).expanduser()
     if not uri or not path.exists():
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", uri):
@@ -111,7 +113,7 @@ def _open_path(uri: str, size: tuple[int, int] | None, mirror: bool, live: bool)
             from artmirror.runtime.sources.animation import AnimationSource
 
             return AnimationSource(path, pictures, size, mirror)
-        return PictureSource(uri, [path], size, mirror)
+        return PictureSource(uri, [path], size, mirror, most_pixels)
     from artmirror.runtime.sources.video import VideoSource
 
     return VideoSource(str(path), size, mirror, live=live)
@@ -149,6 +151,7 @@ def open_sources(
     mirror: bool = False,
     live: bool = False,
     max_frames: int | None = None,
+    most_pixels: int | None = None,
 ) -> Iterator[Source]:
     """Open what `uri` names, as `open_source`; pictures of several sizes as several sources, each of one size.
 
@@ -160,14 +163,14 @@ def open_sources(
 
     parts = stretches(paths) if paths is not None else []
     if len(parts) <= 1:
-        yield open_source(uri, size=size, mirror=mirror, live=live, max_frames=max_frames)
+        yield open_source(uri, size=size, mirror=mirror, live=live, max_frames=max_frames, most_pixels=most_pixels)
         return
     left, left_out = sum(len(part) for _, part in parts) if max_frames is None else max_frames, 0
     for part_size, part in parts:
         if left <= 0:
             break
         try:
-            source: Source = PictureSource(uri, part, part_size, mirror)
+            source: Source = PictureSource(uri, part, part_size, mirror, most_pixels)
         except ArtmirrorError as error:
             _log.warning("%s", error.message)
             left_out += len(part)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.fit import check_native_size, place
-from artmirror.runtime.common.pictures import picture_size, read_picture
+from artmirror.runtime.common.pictures import MOST_PIXELS, picture_size, read_picture
 from artmirror.runtime.common.pixels import SMALLEST_SIDE, Pixels, Size
 from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.tracks import Tracks
@@ -27,7 +27,14 @@ class PictureSource:
     Attributes: see `base.Source`; the rate is None and no picture has a media time.
     """
 
-    def __init__(self, name: str, paths: Sequence[Path], size: tuple[int, int] | None, mirror: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        paths: Sequence[Path],
+        size: tuple[int, int] | None,
+        mirror: bool,
+        most_pixels: int | None = None,
+    ) -> None:
         """Open at least one path; `size` is (H, W), None means that of the first picture that can be read.
 
         Raises:
@@ -35,6 +42,7 @@ class PictureSource:
         """
         self.name = name
         self._paths = list(paths)
+        self._most_pixels = most_pixels or MOST_PIXELS
         self._left_out: list[Path] = []
         self._next = 0
         self._mirror = mirror
@@ -78,7 +86,7 @@ class PictureSource:
             path = self._paths[self._next]
             self._next += 1
             try:
-                return path, read_picture(path)
+                return path, read_picture(path, self._most_pixels)
             except ArtmirrorError as error:
                 if len(self._paths) == 1:
                     raise

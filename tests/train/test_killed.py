@@ -76,7 +76,7 @@ def _found(folder: Path) -> dict[str, int]:
     return {
         re.sub(r"\.\d+\.part$", ".part", path.name): steps.get(path.name, lambda _: 0)(path)
         for path in folder.iterdir()
-        if path.is_file()
+        if path.is_file() and not path.name.startswith(".run.pt.run.")  # the mark of a run at work
     }
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import cv2
 
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.common.files import cannot_write, write_whole
+from artmirror.runtime.common.files import cannot_write, claimed, write_whole
 from artmirror.runtime.common.pixels import Pixels, Size
 from artmirror.train.prepare.files import ClipFile, find_videos
 from artmirror.train.prepare.folder import (
@@ -75,7 +75,7 @@ def prepare(
         state.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(output, error) from None
-    with _one_thread_each():
+    with claimed(state / "prepare"), _one_thread_each():
         sources, shots = _judge(files, state, config, workers, observe)
         chunks = [chunk for shot in shots for chunk in chunks_of(shot, config.rules, config.frames_per_chunk)]
         held = _held_out(sources, chunks, config)

@@ -1,10 +1,13 @@
 """Files that are there whole or not at all."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from artmirror.runtime.common.files import write_whole
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.files import claimed, write_whole
 
 
 @pytest.mark.parametrize("durable", [False, True])
@@ -28,3 +31,27 @@ def test_a_failure_keeps_the_old_file_and_leaves_nothing_beside_it(tmp_path: Pat
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write_whole(tmp_path / "absent" / "a.bin", b"x")
+
+
+class TestClaimed:
+    CLAIM = """
+import sys
+from pathlib import Path
+from artmirror.runtime.common.files import claimed
+with claimed(Path(sys.argv[1])):
+    print("claimed", flush=True)
+    sys.stdin.read()
+"""
+
+    def test_another_process_is_told_while_it_works_and_not_after_it_died(self, tmp_path: Path) -> None:
+        path = tmp_path / "any.pt"
+        command = [sys.executable, "-c", self.CLAIM, str(path)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"claimed\n"
+            with pytest.raises(ArtmirrorError, match=r"any\.pt is being written by another process"), claimed(path):
+                pass
+            process.kill()
+        with claimed(path):
+            assert len(list(tmp_path.iterdir())) == 1
+        assert list(tmp_path.iterdir()) == []

@@ -188,7 +188,7 @@ class TestReadPicture:
 
         header = chunk(b"IHDR", struct.pack(">IIBBBBB", 900_000, 900_000, 8, 2, 0, 0, 0))
         (tmp_path / "vast.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
-        with pytest.raises(ArtmirrorError, match="at most 300 are taken"):
+        with pytest.raises(ArtmirrorError, match="at most 200 are taken"):
             read_rgb(tmp_path / "vast.png")
 
 
