@@ -18,10 +18,13 @@ _MOST_WAITING = 17  # pictures that wait for their turn; H.264 allows 16
 
 @dataclass(slots=True)
 class _Position:
-    """How far one track was read."""
+    """How far one track was read; all but `part` in its own ticks, since this is asked for every packet."""
 
     part: int  # which recording of those that were joined
-    end_s: Fraction  # where its last packet stops, on the mended clock
+    end: int  # where its last packet stops, on the mended clock
+    shift: int
+    back: int
+    ahead: int
 
 
 class FilmClock:
@@ -49,22 +52,25 @@ class FilmClock:
         stamp = packet.pts if packet.dts is None else packet.dts
         if stamp is None:
             return
-        at_s = stamp * packet.time_base
-        position = self._positions.setdefault(packet.stream_index, _Position(0, at_s + self._shifts_s[0]))
-        if not self._goes_on(position, at_s):
-            position.part += 1
-            if position.part == len(self._shifts_s):
-                self._shifts_s.append(position.end_s - at_s)
-        shift_s = self._shifts_s[position.part]
-        position.end_s = max(position.end_s, at_s + shift_s + (packet.duration or 0) * packet.time_base)
-        ticks = round(shift_s / packet.time_base)
-        if ticks:
-            packet.dts = None if packet.dts is None else packet.dts + ticks
-            packet.pts = None if packet.pts is None else packet.pts + ticks
+        position = self._positions.get(packet.stream_index)
+        if position is None:
+            tick_s = packet.time_base
+            back, ahead = round(_BACK_S / tick_s), round(_AHEAD_S / tick_s)
+            position = self._positions[packet.stream_index] = _Position(0, stamp, 0, back, ahead)
+        off = stamp + position.shift - position.end
+        if off < -position.back or (self._leaps and off > position.ahead):
+            self._jump(position, stamp, packet.time_base)
+        shift = position.shift
+        position.end = max(position.end, stamp + shift + (packet.duration or 0))
+        if shift:
+            packet.dts = None if packet.dts is None else packet.dts + shift
+            packet.pts = None if packet.pts is None else packet.pts + shift
 
-    def _goes_on(self, position: _Position, at_s: Fraction) -> bool:
-        ahead_s = at_s + self._shifts_s[position.part] - position.end_s
-        return ahead_s >= -_BACK_S and not (self._leaps and ahead_s > _AHEAD_S)
+    def _jump(self, position: _Position, stamp: int, tick_s: Fraction) -> None:
+        position.part += 1
+        if position.part == len(self._shifts_s):  # the first track that comes there says by how much
+            self._shifts_s.append((position.end - stamp) * tick_s)
+        position.shift = round(self._shifts_s[position.part] / tick_s)
 
 
 class PictureOrder:

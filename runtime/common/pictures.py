@@ -45,6 +45,8 @@ _NO_PICTURE = (
     NotImplementedError,
 )
 
+Image.MAX_IMAGE_PIXELS = None  # the limit is ours, and told in our words
+
 
 def is_picture(path: Path) -> bool:
     """Whether a file is there, not hidden, and named as pictures are.
@@ -68,8 +70,9 @@ def picture_paths(folder: Path, *, below: bool = False) -> list[Path]:
         inside = [path for path in entries if path.is_file() and not path.name.startswith(".")]
     except OSError as error:
         raise ArtmirrorError(f"cannot read the folder {folder}: {error.strerror}") from error
-    pictures = [path for path in inside if is_picture(path)]
-    others = [path.name for path in inside if path not in set(pictures)]
+    pictures = [path for path in inside if path.suffix.lower() in PICTURE_SUFFIXES]
+    taken = set(pictures)
+    others = [path.name for path in inside if path not in taken]
     if pictures and others and not below:
         _log.warning("%s: %d files are no pictures and are left out (%s)", folder, len(others), ", ".join(others[:5]))
     if not pictures:
@@ -253,13 +256,13 @@ def picture_count(path: Path) -> int:
 
 
 def _opened(data: NDArray[np.uint8]) -> Image.Image:
-    _register_heif()
+    if data[4:8].tobytes() == b"ftyp":  # a phone's; the library for it takes its time to load
+        _register_heif()
     return Image.open(io.BytesIO(data.tobytes()))
 
 
 @cache
 def _register_heif() -> None:
-    Image.MAX_IMAGE_PIXELS = None  # the limit is ours, and told in our words
     with suppress(ImportError):  # without it such files are told to be no pictures that can be read
         import pi_heif  # type: ignore[import-untyped]
 

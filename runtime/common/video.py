@@ -37,6 +37,7 @@ _WIDE_PRIMARIES = (9, 11, 12)  # AVCOL_PRI_BT2020, AVCOL_PRI_SMPTE431 and 432 (P
 _SQUARE = 0.005  # pixels whose shape is so near to square are square: rounding of whoever wrote the file
 _OBLONG = 8  # pixels longer than that are a mistake in the file
 _POLL_S = 0.2
+_ALPHA: dict[str, bool] = {}  # by format
 _S = TypeVar("_S", bound=Stream)
 
 # Formats that open further files by themselves: a name within a file is no wish of the user.
@@ -184,7 +185,7 @@ def scaled_bgr(picture: VideoFrame, size: tuple[int, int], interpolation: str = 
     """
     # Untagged video of HD size is BT.709 by convention; libswscale would take it for BT.601.
     untagged_hd = picture.colorspace == _UNSPECIFIED and picture.height >= _HD_HEIGHT
-    clear = any(component.is_alpha for component in picture.format.components)
+    clear = _has_alpha(picture)
     scaled = picture.reformat(
         width=size[1],
         height=size[0],
@@ -198,6 +199,14 @@ def scaled_bgr(picture: VideoFrame, size: tuple[int, int], interpolation: str = 
     rows = np.frombuffer(memoryview(plane), np.uint8, plane.line_size * size[0]).reshape(size[0], plane.line_size)
     pixels = rows[:, : size[1] * channels].reshape(size[0], size[1], channels)
     return over_white(pixels) if clear else pixels
+
+
+def _has_alpha(picture: VideoFrame) -> bool:
+    kind = picture.format
+    found = _ALPHA.get(kind.name)
+    if found is None:  # asked once for each kind: it takes long for every picture
+        found = _ALPHA[kind.name] = any(component.is_alpha for component in kind.components)
+    return found
 
 
 class PictureFilter:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.common.pixels import SMALLEST_SIDE
+from artmirror.runtime.common.pixels import SMALLEST_SIDE, Size
 from artmirror.runtime.common.suffixes import PICTURE_SUFFIXES
 from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.sources.base import Source
@@ -95,10 +95,9 @@ def _open_path(uri: str, size: tuple[int, int] | None, mirror: bool, live: bool,
 
         return VideoSource(uri, size, mirror, live=live)
     paths = _several_pictures(uri)
-    from artmirror.runtime.common.pictures import picture_count
-    from artmirror.runtime.sources.pictures import PictureSource
-
     if paths is not None:
+        from artmirror.runtime.sources.pictures import PictureSource
+
         return PictureSource(uri, paths, size, mirror, most_pixels)
     path = Path(uri).expanduser()
     if not uri or not path.exists():
@@ -108,6 +107,9 @@ def _open_path(uri: str, size: tuple[int, int] | None, mirror: bool, live: bool,
     if not os.access(path, os.R_OK):
         raise ArtmirrorError(f"cannot read {uri}: check its permissions")
     if path.suffix.lower() in PICTURE_SUFFIXES:
+        from artmirror.runtime.common.pictures import picture_count
+        from artmirror.runtime.sources.pictures import PictureSource
+
         pictures = picture_count(path)
         if pictures > 1:
             from artmirror.runtime.sources.animation import AnimationSource
@@ -125,13 +127,14 @@ def _several_pictures(uri: str) -> list[Path] | None:
     Raises:
         ArtmirrorError: there is no picture among them.
     """
+    path = Path(uri).expanduser()
+    is_folder = bool(uri) and path.is_dir()
+    if not is_folder and (path.exists() or not re.search(r"[*?\[%]", uri)):
+        return None
     from artmirror.runtime.common.pictures import natural_order, numbered_paths, picture_paths
 
-    path = Path(uri).expanduser()
-    if uri and path.is_dir():
+    if is_folder:
         return picture_paths(path)
-    if not uri or path.exists():
-        return None
     if numbered := numbered_paths(path):
         return numbered
     if not re.search(r"[*?\[]", uri):
@@ -159,9 +162,11 @@ def open_sources(
         ArtmirrorError: as `open_source`; at the end, where pictures could not be opened.
     """
     paths = None if size is not None or _is_no_path(uri) else _several_pictures(uri)
-    from artmirror.runtime.sources.pictures import PictureSource, stretches
+    parts: list[tuple[Size | None, list[Path]]] = []
+    if paths is not None:
+        from artmirror.runtime.sources.pictures import PictureSource, stretches
 
-    parts = stretches(paths) if paths is not None else []
+        parts = stretches(paths)
     if len(parts) <= 1:
         yield open_source(uri, size=size, mirror=mirror, live=live, max_frames=max_frames, most_pixels=most_pixels)
         return

@@ -93,6 +93,7 @@ class VideoSource:
         # A stream that knows its length is a file behind a server: it comes faster than it should be shown.
         self._paced = live or (stream and self._film.container.duration is not None)
         self._started_s: float | None = None
+        self._stored = self._scaled = (0, 0)  # (h, w) of the pictures in the file, and of what is made of them
         self._delivered = 0
         self._end_s = Fraction(0)  # where the last picture delivered stops, in media time
         self._last_s = Fraction(-1)  # where it began
@@ -185,7 +186,10 @@ class VideoSource:
         """Write `frame` into `out` (H, W, 3) uint8 BGR: scaled while its colours are converted, cropped, turned."""
         turn, mirrored = self._orientation
         want = (self.size[1], self.size[0]) if self._orientation.lying else self.size  # (h, w) before the turn
-        scaled = scaled_bgr(frame, cover_size(square_size(frame, self._stream), want))
+        stored = (frame.height, frame.width)
+        if stored != self._stored:
+            self._stored, self._scaled = stored, cover_size(square_size(frame, self._stream), want)
+        scaled = scaled_bgr(frame, self._scaled)
         picture = oriented(centre_crop(scaled, want), Orientation(turn, False))  # (H, W, 3) uint8 BGR
         if mirrored != self._mirror:
             cv2.flip(picture, 1, dst=out)
