@@ -1,5 +1,6 @@
 """`st-export`: a checkpoint in, an ONNX file and a TensorRT plan, or ncnn's files, out; `st-export inspect`."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from artmirror.export.plan.library import CURRENT, Library, find_library
 from artmirror.export.plan.options import build_options, plan_options
 from artmirror.runtime.common.command import EXIT_INTERRUPTED, Command, DefaultCommand, DefaultGroup, common_options
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.files import check_not_input
 from artmirror.runtime.common.option_types import SizeType
 from artmirror.runtime.engines.cuda_device import current_gpu
 from artmirror.runtime.formats.ncnn import PARAM_SUFFIX, ncnn_pair
@@ -122,6 +124,7 @@ def export(
         output = output or checkpoint.with_suffix(PARAM_SUFFIX)
         if not output.name.endswith(PARAM_SUFFIX):
             raise click.UsageError(f"the output is {output}; wanted a name that ends in {PARAM_SUFFIX}")
+        check_not_input(output, [checkpoint])
         _export_ncnn(checkpoint, output, fp16, parity, pictures)
         return
     if from_onnx and (fp16 or int8 or output or plan is False):
@@ -133,6 +136,8 @@ def export(
     if plan is not False and not int8:
         library, note = _find_builder(trt_library, wanted, must=bool(plan or from_onnx or trt_library))
     if not from_onnx:
+        check_not_input(output, [checkpoint])
+        output = output.resolve() if output.is_symlink() else output  # a link stays
         _export_onnx(checkpoint, output, fp16, photos, parity, pictures, verbose)
     if note:
         click.echo(f"No plan was built: {note}", err=True)
@@ -197,7 +202,7 @@ def _export_onnx(
     model, choices = onnx_from_checkpoint(trained, checkpoint, fp16=fp16, calibration=calibration)
     if verbose:
         _print_choices(choices)
-    unchecked = output.with_name(f".unchecked.{output.name}") if parity else output
+    unchecked = output.with_name(f".unchecked.{os.getpid()}.{output.name}") if parity else output
     save_onnx(model, unchecked)
     if parity:
         try:
@@ -223,7 +228,7 @@ def _export_ncnn(checkpoint: Path, output: Path, fp16: bool, parity: bool, pictu
 
     trained = load_checkpoint(checkpoint)
     photos = read_pictures(pictures or own_pictures()) if parity else []
-    unchecked = output.with_name(f".unchecked.{output.name}") if parity else output
+    unchecked = output.with_name(f".unchecked.{os.getpid()}.{output.name}") if parity else output
     pairs = list(zip(ncnn_pair(unchecked), ncnn_pair(output), strict=True))
     try:
         manifest = ncnn_from_checkpoint(trained, checkpoint, unchecked, fp16=fp16)

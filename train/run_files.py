@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.common.files import file_sha256
+from artmirror.runtime.common.files import check_not_input, file_sha256
 from artmirror.train.checkpoint import (
     Checkpoint,
     StyleInfo,
@@ -49,6 +49,7 @@ class RunFiles:
         Raises:
             ArtmirrorError: they cannot.
         """
+        check_not_input(self._output, [Path(self._config.painting_path)])
         check_writable(self._output)
         for part in self._preview_folder.glob(".*.part"):
             part.unlink(missing_ok=True)

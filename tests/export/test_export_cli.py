@@ -72,3 +72,22 @@ def test_help_has_an_example_and_version_is_told() -> None:
     code, out, _ = run("--version")
     assert code == 0
     assert out.startswith("st-export, version ")
+
+
+def test_the_checkpoint_is_not_written_over_through_a_link(tiny_path: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.onnx"
+    link.symlink_to(tiny_path)
+    before = tiny_path.read_bytes()
+    code, _, err = run(tiny_path, "-o", link, "--no-parity", "--no-plan")
+    assert code == 1
+    assert "is read and would be written over" in err
+    assert tiny_path.read_bytes() == before
+
+
+def test_an_output_that_is_a_link_stays_one(tiny_path: Path, tmp_path: Path) -> None:
+    target, link = tmp_path / "real.onnx", tmp_path / "link.onnx"
+    link.symlink_to(target)
+    code, _, err = run(tiny_path, "-o", link, "--no-parity", "--no-plan")
+    assert code == 0, err
+    assert link.is_symlink()
+    assert read_manifest(target).precision == "fp32"
