@@ -9,8 +9,8 @@ from artmirror.train.objective.losses import ContentLoss, TemporalLoss, TotalVar
 from artmirror.train.objective.targets import Target, colour_moments, matrices
 from artmirror.train.objective.vgg import STYLE_LAYERS, VggFeatures
 
-_COVARIANCE = 6.0  # weight of the colours' covariance beside that of their mean
-_WHOLE = 0.6  # share of the style term that sums the layers; the rest counts each layer in its own unit
+_COVARIANCE = 10.0  # weight of the colours' covariance beside that of their mean
+_WHOLE = 0.3  # share of the style term that sums the layers; the rest counts each layer in its own unit
 _SMALLEST_UNIT = 1e-3
 
 
@@ -19,10 +19,10 @@ class ManyWeights:
     """Factors of the terms; see `LossWeights`."""
 
     content: float = 1.0
-    style: float = 50.0
-    colour: float = 50.0
+    style: float = 100.0
+    colour: float = 250.0
     total_variation: float = 0.5
-    temporal: float = 900.0
+    temporal: float = 600.0
     drift: float = 0.05  # of the scales and shifts away from those that all paintings share
 
 

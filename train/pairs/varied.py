@@ -16,7 +16,7 @@ from artmirror.train.pairs.random_flow import random_flow
 
 # Sides of the frames, pixels, and how many pairs a step then has: about the same work.
 SIZES = ((128, 4), (160, 3), (192, 2), (224, 2), (256, 1))
-_EARLY, _LATE = (0.3, 0.3, 0.3, 0.1, 0.0), (0.2, 0.25, 0.25, 0.15, 0.15)
+_EARLY, _LATE = (0.15, 0.25, 0.3, 0.15, 0.15), (0.1, 0.2, 0.25, 0.2, 0.25)
 _STILL = 0.35  # of the pairs: only noise and light differ, as before a camera that stands
 
 
