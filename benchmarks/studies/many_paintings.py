@@ -54,10 +54,10 @@ class Row:
 
 
 @click.command(cls=Command)
-@click.argument("checkpoint", type=click.Path(exists=True, path_type=Path))
-@click.option("--paintings", type=click.Path(exists=True, path_type=Path), required=True, metavar="FOLDER")
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("--paintings", type=click.Path(path_type=Path), required=True, metavar="FOLDER")
 @click.option("--count", type=click.IntRange(1), default=10, help="So many of those that training keeps apart.")
-@click.option("--vgg", type=click.Path(exists=True, path_type=Path), required=True, metavar="FILE")
+@click.option("--vgg", type=click.Path(path_type=Path), required=True, metavar="FILE")
 @click.option("--sequence", "sequences", multiple=True, required=True, metavar="PATH")
 @click.option("--peer", "peers", multiple=True, metavar="PREDICT.onnx,TRANSFORM.onnx")
 @click.option("--sheet", type=click.Path(path_type=Path), metavar="FILE.jpg", help="Show them side by side.")
