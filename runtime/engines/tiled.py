@@ -1,9 +1,12 @@
 """Pictures too large for the memory, painted in tiles by OpenVINO: the same picture as if painted whole.
 
 A tile by itself would be normalised by its own means and deviations, and change its tone. So the network is taken apart
-at its normalisations: what they need to know of the whole picture is put in from outside. It begins with what a small
-copy of the picture tells, and is then measured over all tiles, pass after pass, until it no longer changes: each pass
-makes at least one more normalisation exact, and all others better. Tiles overlap by as far as the network looks.
+at its normalisations: what they need to know of the whole picture is put in from outside. It is measured over all
+tiles, normalisation by normalisation, each by the part of the network that comes before it. Tiles overlap by as far as
+the network looks.
+
+That takes several times as long as painting. What a small copy of the picture tells is quick and wrong, by 8 levels of
+255 where it was tried, since strokes answer to the grain of the full size: it only gives the scale to measure in.
 """
 
 from collections.abc import Callable, Iterator, Sequence
