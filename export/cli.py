@@ -18,6 +18,7 @@ from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.files import check_not_input
 from artmirror.runtime.common.option_types import SizeType
 from artmirror.runtime.engines.cuda_device import current_gpu
+from artmirror.runtime.formats.encoder import encoder_path
 from artmirror.runtime.formats.ncnn import PARAM_SUFFIX, ncnn_pair
 
 if TYPE_CHECKING:  # imports torch, which takes seconds that --help should not
@@ -43,6 +44,8 @@ def main() -> None:
         "st-export --fp16 starry.pt",
         "st-export --int8 --photos photos/ -o starry-int8.onnx starry.pt",
         "st-export --target sm86 starry.onnx",
+        "st-export any.pt",
+        "st-export --style mine.style any.pt",
         "st-export inspect starry.plan",
     ),
 )
@@ -63,6 +66,12 @@ def main() -> None:
         type=click.Path(path_type=Path),
         metavar="FOLDER",
         help="Photos like those to be painted, for the ranges of --int8; 32 of them are used.",
+    ),
+    cloup.option(
+        "--style",
+        type=click.Path(path_type=Path),
+        metavar="FILE.style",
+        help="Of a network for many paintings: export one with this style alone in it.",
     ),
     cloup.option(
         "--ncnn", is_flag=True, help="NAME.ncnn.param and NAME.ncnn.bin for Vulkan, in place of ONNX and plan."
@@ -89,6 +98,7 @@ def export(
     fp16: bool,
     int8: bool,
     photos: Path | None,
+    style: Path | None,
     ncnn: bool,
     parity: bool,
     pictures: Path | None,
@@ -104,6 +114,9 @@ def export(
     is. It is compared with PyTorch in ONNX Runtime and OpenVINO, and kept under its name only if it agrees. The plan,
     NAME.plan beside it, is built where a TensorRT is installed, for the GPU at hand or for those of --target. With
     NAME.onnx in place of a checkpoint, only the plan is built.
+
+    Of a network for many paintings, any.pt with any-encoder.pt, two files are made: any.onnx, which takes a style, and
+    any-encoder.onnx, which makes one of a picture.
 
     With --int8 --photos FOLDER the ONNX is faster on a processor and a little less exact; no plan is made of it.
 
@@ -121,15 +134,15 @@ def export(
     if ncnn:
         if from_onnx or plan:
             raise click.UsageError("--ncnn goes with a checkpoint, NAME.pt, and without --plan")
-        output = output or checkpoint.with_suffix(PARAM_SUFFIX)
+        output = output or _named_after(style or checkpoint, PARAM_SUFFIX)
         if not output.name.endswith(PARAM_SUFFIX):
             raise click.UsageError(f"the output is {output}; wanted a name that ends in {PARAM_SUFFIX}")
         check_not_input(output, [checkpoint])
-        _export_ncnn(checkpoint, output, fp16, parity, pictures)
+        _export_ncnn(checkpoint, style, output, fp16, parity, pictures)
         return
-    if from_onnx and (fp16 or int8 or output or plan is False):
+    if from_onnx and (fp16 or int8 or style or output or plan is False):
         raise click.UsageError(f"of {checkpoint}, only a plan beside it can be built, in the precision that it has")
-    output = checkpoint if from_onnx else output or checkpoint.with_suffix(".onnx")
+    output = checkpoint if from_onnx else output or _named_after(style or checkpoint, ".onnx")
     if output.suffix != ".onnx":
         raise click.UsageError(f"the output is {output}; wanted a name that ends in .onnx")
     library, note = None, None
@@ -138,7 +151,7 @@ def export(
     if not from_onnx:
         check_not_input(output, [checkpoint])
         output = output.resolve() if output.is_symlink() else output  # a link stays
-        _export_onnx(checkpoint, output, fp16, photos, parity, pictures, verbose)
+        _export_onnx(checkpoint, style, output, fp16, photos, parity, pictures, verbose)
     if note:
         click.echo(f"No plan was built: {note}", err=True)
     elif library:
@@ -177,8 +190,14 @@ def _find_builder(name: str | None, options: BuildOptions, *, must: bool) -> tup
     return library, obstacle
 
 
+def _named_after(source: Path, suffix: str) -> Path:
+    """Beside the source."""
+    return source.with_name(source.stem + suffix)
+
+
 def _export_onnx(
     checkpoint: Path,
+    style: Path | None,
     output: Path,
     fp16: bool,
     calibration_folder: Path | None,
@@ -188,52 +207,65 @@ def _export_onnx(
 ) -> None:
     try:
         from artmirror.export.int8 import read_calibration
-        from artmirror.export.parity import check_parity, own_pictures, read_pictures
-        from artmirror.export.to_onnx import onnx_from_checkpoint, save_onnx
+        from artmirror.export.parity import check_parity, read_pictures
+        from artmirror.export.to_onnx import encoder_of, onnx_of, save_onnx
+        from artmirror.export.trained import load_for_export, sample_styles
         from artmirror.export.video_filter import VideoFilter
-        from artmirror.train.checkpoint import load_checkpoint
+        from artmirror.train.pairs.base import own_pictures
     except ImportError as error:
         raise _missing(error) from None
 
     precision = "int8" if calibration_folder else "fp16" if fp16 else "fp32"
-    trained = load_checkpoint(checkpoint)
+    trained = load_for_export(checkpoint, style)
     photos = read_pictures(pictures or own_pictures()) if parity else []
     calibration = read_calibration(calibration_folder) if calibration_folder else None
-    model, choices = onnx_from_checkpoint(trained, checkpoint, fp16=fp16, calibration=calibration)
+    encoder = encoder_of(trained) if trained.many is not None else None
+    styles = sample_styles(trained)
+    model, choices = onnx_of(trained, fp16=fp16, calibration=calibration, styles=styles)
     if verbose:
         _print_choices(choices)
     unchecked = output.with_name(f".unchecked.{os.getpid()}.{output.name}") if parity else output
     save_onnx(model, unchecked)
     if parity:
         try:
-            results = check_parity(VideoFilter(trained.stylizer()), unchecked, photos, precision)
+            results = check_parity(VideoFilter(trained.painter), unchecked, photos, precision, styles)
             _judge_parity(results, len(photos), output, precision)
             unchecked.replace(output)
         finally:
             unchecked.unlink(missing_ok=True)
+    following = f"st-run --engine {output} --camera 0"
+    if encoder is not None:
+        encoder_file = encoder_path(output)
+        save_onnx(encoder, encoder_file)
+        click.echo(f"{encoder_file}: its encoder, {encoder_file.stat().st_size / 1e6:.2f} MB")
+        following = f"st-run --engine {output} --painting PICTURE --camera 0"
     click.echo(
-        f"{output}: {trained.style.title or trained.style.name}, {trained.preset}, {precision}, "
-        f"{output.stat().st_size / 1e6:.2f} MB, any size from 64x64. Next: st-run --engine {output} --camera 0"
+        f"{output}: {trained.info.title or trained.info.name}, {trained.preset}, {precision}, "
+        f"{output.stat().st_size / 1e6:.2f} MB, any size from 64x64. Next: {following}"
     )
 
 
-def _export_ncnn(checkpoint: Path, output: Path, fp16: bool, parity: bool, pictures: Path | None) -> None:
+def _export_ncnn(
+    checkpoint: Path, style: Path | None, output: Path, fp16: bool, parity: bool, pictures: Path | None
+) -> None:
     try:
-        from artmirror.export.parity import check_parity, own_pictures, read_pictures
-        from artmirror.export.to_ncnn import ncnn_from_checkpoint
+        from artmirror.export.parity import check_parity, read_pictures
+        from artmirror.export.to_ncnn import write_ncnn_of
+        from artmirror.export.trained import load_for_export, sample_styles
         from artmirror.export.video_filter import VideoFilter
-        from artmirror.train.checkpoint import load_checkpoint
+        from artmirror.train.pairs.base import own_pictures
     except ImportError as error:
         raise _missing(error, "export-ncnn") from None
 
-    trained = load_checkpoint(checkpoint)
+    trained = load_for_export(checkpoint, style)
     photos = read_pictures(pictures or own_pictures()) if parity else []
     unchecked = output.with_name(f".unchecked.{os.getpid()}.{output.name}") if parity else output
     pairs = list(zip(ncnn_pair(unchecked), ncnn_pair(output), strict=True))
     try:
-        manifest = ncnn_from_checkpoint(trained, checkpoint, unchecked, fp16=fp16)
+        manifest = write_ncnn_of(trained, unchecked, fp16=fp16)
         if parity:
-            results = check_parity(VideoFilter(trained.stylizer()), unchecked, photos, manifest.precision)
+            styles = sample_styles(trained)
+            results = check_parity(VideoFilter(trained.painter), unchecked, photos, manifest.precision, styles)
             _judge_parity(results, len(photos), output, manifest.precision)
             for written, kept in pairs:
                 written.replace(kept)
@@ -242,7 +274,7 @@ def _export_ncnn(checkpoint: Path, output: Path, fp16: bool, parity: bool, pictu
             written.unlink(missing_ok=True)
     size_mb = sum(path.stat().st_size for _, path in pairs) / 1e6
     click.echo(
-        f"{output} and {pairs[1][1].name}: {trained.style.title or trained.style.name}, {trained.preset}, weights in "
+        f"{output} and {pairs[1][1].name}: {trained.info.title or trained.info.name}, {trained.preset}, weights in "
         f"{manifest.precision}, {size_mb:.2f} MB, any size from 64x64. Next: st-run --engine {output} --camera 0"
     )
 

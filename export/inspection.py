@@ -21,6 +21,7 @@ from artmirror.runtime.formats.kind import EngineKind, kind_of, read_any_manifes
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.formats.plan import PlanInfo, read_plan, sizes_taken
 from artmirror.train.config import NetworkConfig
+from artmirror.train.networks.many_style import ManyStyle
 from artmirror.train.networks.stylizer import Stylizer
 
 
@@ -47,8 +48,9 @@ def print_inspection(path: Path, size: tuple[int, int] | None, verbose: bool, co
 
 def _graph_again(manifest: Manifest) -> onnx.ModelProto:
     """The ONNX graph of what holds none, or one of another kind: the manifest says which network it was made from."""
-    stylizer = Stylizer(NetworkConfig.from_dict(manifest.network))
-    return graph_of(VideoFilter(stylizer), fp16=manifest.precision == "fp16")[0]
+    config = NetworkConfig.from_dict(manifest.network)
+    painter = Stylizer(config) if manifest.style is None else ManyStyle(config)
+    return graph_of(VideoFilter(painter), fp16=manifest.precision == "fp16")[0]
 
 
 def _check_size(path: Path, manifest: Manifest, info: PlanInfo | None, size: tuple[int, int] | None) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from artmirror.export.parity import read_large_picture
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.pictures import picture_paths
 from artmirror.runtime.common.pixels import Pixels
+from artmirror.runtime.common.style_file import Vector
 
 CALIBRATION_PICTURES = 32  # 12 gave the same PSNR as 100
 _SHORT_SIDES = (256, 360, 480)  # pixels, in turn: the ranges shall hold for frames of any size
@@ -32,12 +34,15 @@ _QUANTISED = ("Conv", "ConvTranspose", "Pad")
 class _Frames(CalibrationDataReader):  # type: ignore[misc]
     """Hands frames to the quantiser."""
 
-    def __init__(self, frames: Sequence[Pixels]) -> None:
-        self._frames = iter(frames)
+    def __init__(self, frames: Sequence[Pixels], styles: Sequence[Vector]) -> None:
+        self._given = zip(frames, cycle(styles or (None,)), strict=False)
 
     def get_next(self) -> dict[str, Any] | None:
-        frame = next(self._frames, None)
-        return None if frame is None else {"frame": frame[None], "strength": np.ones(1, np.float32)}
+        frame, style = next(self._given, (None, None))
+        if frame is None:
+            return None
+        given = {"frame": frame[None], "strength": np.ones(1, np.float32)}
+        return given if style is None else {**given, "style": style}
 
 
 def read_calibration(folder: Path) -> list[Pixels]:
@@ -55,7 +60,9 @@ def read_calibration(folder: Path) -> list[Pixels]:
     return [_scaled(read_large_picture(path), _SHORT_SIDES[i % len(_SHORT_SIDES)]) for i, path in enumerate(spread)]
 
 
-def quantise(model: onnx.ModelProto, frames: Sequence[Pixels]) -> tuple[onnx.ModelProto, list[Choice]]:
+def quantise(
+    model: onnx.ModelProto, frames: Sequence[Pixels], styles: Sequence[Vector] = ()
+) -> tuple[onnx.ModelProto, list[Choice]]:
     """Quantise a graph of ours in FP32; `model` is not changed.
 
     The range of an activation is the mean, over the frames, of each one's smallest and largest value. The largest of
@@ -64,6 +71,7 @@ def quantise(model: onnx.ModelProto, frames: Sequence[Pixels]) -> tuple[onnx.Mod
 
     Args:
         frames: (H, W, 3) uint8 BGR each, of any sizes, like those to be painted.
+        styles: (S,) float32 each, in turn, where the network paints many paintings.
 
     Returns:
         The quantised graph, and the precision of each node that makes floats with the reason.
@@ -80,7 +88,7 @@ def quantise(model: onnx.ModelProto, frames: Sequence[Pixels]) -> tuple[onnx.Mod
         quantize_static(
             source,
             path,
-            _Frames(frames),
+            _Frames(frames, styles),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(_QUANTISED),
             nodes_to_exclude=sorted(stem),

@@ -1,7 +1,8 @@
 """Does the exported file paint what PyTorch paints? Compared on real pictures, byte for byte."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from artmirror.export.video_filter import VideoFilter
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.pictures import picture_paths, read_picture
 from artmirror.runtime.common.pixels import SMALLEST_SIDE, Pixels, decibels
+from artmirror.runtime.common.style_file import Vector
 from artmirror.runtime.engines.base import Look, stylize
 from artmirror.runtime.engines.open import open_engine
 from artmirror.runtime.engines.vulkan_device import vulkan_devices
@@ -34,11 +36,6 @@ class ParityResult:
         return self.psnr_db >= self.floor_db
 
 
-def own_pictures() -> Path:
-    """Folder of the photos that come with the package."""
-    return Path(str(files("artmirror.export"))) / "pictures"
-
-
 def read_pictures(folder: Path) -> list[Pixels]:
     """All pictures of a folder as (H, W, 3) uint8 BGR.
 
@@ -60,7 +57,13 @@ def read_large_picture(path: Path) -> Pixels:
     return picture
 
 
-def check_parity(video_filter: VideoFilter, path: Path, pictures: list[Pixels], precision: str) -> list[ParityResult]:
+def check_parity(
+    video_filter: VideoFilter,
+    path: Path,
+    pictures: list[Pixels],
+    precision: str,
+    styles: Sequence[Vector] = (),
+) -> list[ParityResult]:
     """Compare the file at `path` in the back ends that open it with the module it was exported from.
 
     An ONNX is run in ONNX Runtime and OpenVINO, ncnn's files on the processor and on Vulkan, where there is a device.
@@ -69,6 +72,7 @@ def check_parity(video_filter: VideoFilter, path: Path, pictures: list[Pixels], 
 
     Args:
         precision: "fp32", "fp16" or "int8", as the file was exported.
+        styles: (S,) float32 each, one a picture in turn, where the network paints many paintings.
 
     Raises:
         ArtmirrorError: a back end cannot run the file.
@@ -76,7 +80,7 @@ def check_parity(video_filter: VideoFilter, path: Path, pictures: list[Pixels], 
     results: dict[str, ParityResult] = {}
     for backend, device, full_precision, floor_db in _variants(path, precision):
         squares, count, worst, name = 0.0, 0, 0, ""
-        for picture in pictures:
+        for picture, style in zip(pictures, cycle(styles or (None,)), strict=False):
             engine = open_engine(
                 path,
                 size=(picture.shape[0], picture.shape[1]),
@@ -88,8 +92,8 @@ def check_parity(video_filter: VideoFilter, path: Path, pictures: list[Pixels], 
             slot = engine.allocate(1)[0]
             for strength in (1.0, 0.5):
                 np.copyto(slot.frame, picture)
-                stylize(engine, slot, Look(strength))
-                difference = slot.stylized.astype(np.int32) - _painted(video_filter, picture, strength)
+                stylize(engine, slot, Look(strength, style))
+                difference = slot.stylized.astype(np.int32) - _painted(video_filter, picture, strength, style)
                 squares += float((difference**2).sum())
                 count += difference.size
                 worst = max(worst, int(np.abs(difference).max()))
@@ -111,6 +115,7 @@ def _variants(path: Path, precision: str) -> list[tuple[str, str, bool, float]]:
 
 
 @torch.no_grad()
-def _painted(video_filter: VideoFilter, bgr: Pixels, strength: float) -> Pixels:
-    painted = video_filter(torch.from_numpy(bgr)[None], torch.tensor([strength]))
+def _painted(video_filter: VideoFilter, bgr: Pixels, strength: float, style: Vector | None) -> Pixels:
+    given = None if style is None else torch.from_numpy(style)
+    painted = video_filter(torch.from_numpy(bgr)[None], torch.tensor([strength]), given)
     return np.asarray(painted[0].numpy(), np.uint8)

@@ -10,16 +10,55 @@ import pnnx
 import torch
 from torch import Tensor, nn
 
-from artmirror.export.checkpoint_manifest import manifest_of
+from artmirror.export.trained import Trained
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.formats.ncnn import graph_sha256, write_ncnn
 from artmirror.runtime.formats.ncnn_graph import WrongGraph, check_ncnn_graph
-from artmirror.train.checkpoint import Checkpoint
+from artmirror.train.networks.many_style import ConditionalNorm, ManyStyle
 from artmirror.train.networks.stylizer import Grain, Stylizer
 
 # Two sizes that share no side, neither of them a multiple of four, tell pnnx that height and width are free.
 _SIZES = ((65, 98), (83, 131))
+
+
+class _OpenNorm(nn.Module):
+    """A `ConditionalNorm` in operations that ncnn has."""
+
+    def __init__(self, norm: ConditionalNorm) -> None:
+        super().__init__()
+        self.norm = nn.InstanceNorm2d(norm.channels, norm.eps)
+        self.scale = self.shift = torch.empty(0)  # (1, C, 1, 1) each
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.norm(x) * self.scale + self.shift
+        return found
+
+
+class ManyCore(nn.Module):
+    """As `FloatCore`, of a network for many paintings."""
+
+    def __init__(self, many: ManyStyle) -> None:
+        super().__init__()
+        many = copy.deepcopy(many)
+        self.affine, self.length = many.affine, many.affine.in_features
+        for module in list(many.body.modules()):
+            for name, child in list(module.named_children()):
+                if isinstance(child, ConditionalNorm):
+                    setattr(module, name, _OpenNorm(child))
+        self.core = FloatCore(many.body)
+        self._norms = [module for module in self.core.modules() if isinstance(module, _OpenNorm)]
+        self.eval()
+
+    def forward(self, rgb: Tensor, style: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """As `FloatCore`, in a style of (1, S) float32."""
+        affines = self.affine(style[:, : self.length]) + style[:, self.length :]
+        widths = [norm.norm.num_features for norm in self._norms]
+        parts = affines.split(widths + widths, 1)
+        for norm, scale, shift in zip(self._norms, parts, parts[len(widths) :], strict=False):
+            norm.scale, norm.shift = (part.reshape(1, -1, 1, 1) for part in (scale, shift))
+        found: Tensor | tuple[Tensor, Tensor] = self.core(rgb)
+        return found
 
 
 class FloatCore(nn.Module):
@@ -42,11 +81,10 @@ class FloatCore(nn.Module):
         return (painted, self.tile) if self.has_grain else painted
 
 
-def ncnn_from_checkpoint(checkpoint: Checkpoint, checkpoint_path: Path, output: Path, *, fp16: bool) -> Manifest:
-    """Convert a checkpoint for any height and width, and write both files with the manifest.
+def write_ncnn_of(trained: Trained, output: Path, *, fp16: bool) -> Manifest:
+    """Convert a network for any height and width, and write both files with the manifest.
 
     Args:
-        checkpoint_path: The file that `checkpoint` came from, for its SHA-256.
         output: Of either file.
         fp16: Weights stored in FP16. What a device computes in is chosen when the files are opened.
 
@@ -55,14 +93,15 @@ def ncnn_from_checkpoint(checkpoint: Checkpoint, checkpoint_path: Path, output: 
         ArtmirrorError: pnnx does not convert this network.
         ArtmirrorError: the folder does not exist or cannot be written.
     """
-    param, weights = _convert(FloatCore(checkpoint.stylizer()), fp16)
+    painter = trained.painter
+    core = ManyCore(painter) if isinstance(painter, ManyStyle) else FloatCore(painter)
+    styles = painter.style_length if isinstance(painter, ManyStyle) else 0
+    param, weights = _convert(core, fp16, styles)
     try:
-        check_ncnn_graph(param, weights, _SIZES[0])
+        check_ncnn_graph(param, weights, _SIZES[0], styles)
     except WrongGraph as error:
         raise ArtmirrorError(f"pnnx wrote what the runtime does not open ({error}); export it as ONNX") from None
-    manifest = manifest_of(
-        checkpoint,
-        checkpoint_path,
+    manifest = trained.manifest(
         precision="fp16" if fp16 else "fp32",
         graph_sha256=graph_sha256(param, weights),
         libraries=("pnnx",),
@@ -71,14 +110,17 @@ def ncnn_from_checkpoint(checkpoint: Checkpoint, checkpoint_path: Path, output: 
     return manifest
 
 
-def _convert(core: FloatCore, fp16: bool) -> tuple[bytes, bytes]:
+def _convert(core: nn.Module, fp16: bool, style_length: int) -> tuple[bytes, bytes]:
     """The graph's text and the weights. pnnx reads TorchScript and writes into the folder where that lies."""
+    more = f",[1,{style_length}]" if style_length else ""
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing is being retired, and sizes in the network look like constants to it
         traced = Path(folder) / "core.pt"
-        example = torch.rand(1, 3, *_SIZES[0])
-        torch.jit.trace(core, example).save(str(traced))  # type: ignore[no-untyped-call]
-        shapes = [f"{name}=[1,3,{h},{w}]" for name, (h, w) in zip(("inputshape", "inputshape2"), _SIZES, strict=True)]
+        frame, style = torch.rand(1, 3, *_SIZES[0]), torch.rand(1, style_length)
+        torch.jit.trace(core, (frame, style) if style_length else frame).save(str(traced))  # type: ignore[no-untyped-call]
+        shapes = [
+            f"{name}=[1,3,{h},{w}]{more}" for name, (h, w) in zip(("inputshape", "inputshape2"), _SIZES, strict=True)
+        ]
         command = [pnnx.EXEC_PATH, str(traced), *shapes, f"fp16={int(fp16)}"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         try:

@@ -6,35 +6,44 @@ import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import onnx
 import onnxruntime
 import torch
 
-from artmirror.export.checkpoint_manifest import manifest_of
-from artmirror.export.fp16 import Choice, convert_to_fp16
+from artmirror.export.fp16 import Choice, convert_to_fp16, halve_weights
 from artmirror.export.int8 import quantise
+from artmirror.export.picture_filter import PictureFilter
+from artmirror.export.trained import Trained
 from artmirror.export.video_filter import VideoFilter
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.files import write_whole
 from artmirror.runtime.common.pixels import SMALLEST_SIDE, Pixels
+from artmirror.runtime.common.style_file import Vector
+from artmirror.runtime.formats.encoder import ENCODER_KEY, SMALLEST_PAINTING, EncoderManifest
 from artmirror.runtime.formats.manifest import METADATA_KEY, EnginePrecision
 from artmirror.runtime.formats.onnx import UnsafeOnnx, parse_onnx_metadata
-from artmirror.train.checkpoint import Checkpoint
+from artmirror.train.networks.picture_encoder import PictureEncoder
 
 OPSET = 20
 
 
-def onnx_from_checkpoint(
-    checkpoint: Checkpoint, checkpoint_path: Path, *, fp16: bool, calibration: Sequence[Pixels] | None = None
+def onnx_of(
+    trained: Trained,
+    *,
+    fp16: bool,
+    calibration: Sequence[Pixels] | None = None,
+    styles: Sequence[Vector] = (),
 ) -> tuple[onnx.ModelProto, list[Choice]]:
-    """Export a checkpoint with free height and width, its manifest inside.
+    """Export a network with free height and width, its manifest inside.
 
     Args:
-        checkpoint_path: The file that `checkpoint` came from, for its SHA-256.
         fp16: Convolutions and what lies between them in FP16, normalisation in FP32.
         calibration: Frames, (H, W, 3) uint8 BGR; convolutions in INT8 with the ranges found on these. Not with `fp16`.
+        styles: (S,) float32 each, for the ranges of a network for many paintings.
 
     Returns:
         The model, and the precision of each of its nodes with the reason.
@@ -43,19 +52,14 @@ def onnx_from_checkpoint(
         ArtmirrorError: the weights do not fit the network's configuration.
         ArtmirrorError: there are no frames to calibrate on, or the graph is beyond the runtime's limits.
     """
-    model, choices = graph_of(VideoFilter(checkpoint.stylizer()), fp16=fp16)
+    model, choices = graph_of(VideoFilter(trained.painter), fp16=fp16)
     precision: EnginePrecision = "fp16" if fp16 else "fp32"
     quantiser = {}
     if calibration is not None:
-        model, choices = quantise(model, calibration)
+        model, choices = quantise(model, calibration, styles)
         precision, quantiser = "int8", {"onnxruntime": onnxruntime.__version__}
-    try:
-        _, graph_sha256 = parse_onnx_metadata(memoryview(model.SerializeToString()))
-    except UnsafeOnnx as error:
-        raise ArtmirrorError(f"the runtime would not open this network: {error}; choose a smaller one") from None
-    assert graph_sha256 is not None
-    manifest = manifest_of(
-        checkpoint, checkpoint_path, precision=precision, graph_sha256=graph_sha256, libraries=("onnx", "onnxscript")
+    manifest = trained.manifest(
+        precision=precision, graph_sha256=_graph_sha256(model), libraries=("onnx", "onnxscript")
     )
     manifest = replace(manifest, exporter=manifest.exporter | quantiser)
     model.metadata_props.add(key=METADATA_KEY, value=manifest.to_json())
@@ -68,6 +72,48 @@ def graph_of(video_filter: VideoFilter, *, fp16: bool) -> tuple[onnx.ModelProto,
     choices = convert_to_fp16(model) if fp16 else []
     onnx.checker.check_model(model, full_check=True)
     return model, choices
+
+
+def encoder_of(trained: Trained) -> onnx.ModelProto:
+    """The encoder of a network for many paintings: a picture in, its code out, its manifest inside.
+
+    Weights are stored in half precision, as the checkpoint has them.
+
+    Raises:
+        ArtmirrorError: it looks through VGG-19, which is not shipped.
+    """
+    assert trained.many is not None
+    assert trained.style is not None
+    encoder = trained.many.encoder
+    if not isinstance(encoder, PictureEncoder):
+        raise ArtmirrorError(
+            f"the encoder of {trained.info.name}.pt looks through VGG-19, which does not come along; let one that "
+            f"looks at pixels learn from it with st-train --distil {trained.info.name}.pt, and export what that wrote"
+        )
+    picture = torch.zeros((1, 262, 325, 3), dtype=torch.uint8)
+    height, width = (torch.export.Dim(name, min=SMALLEST_PAINTING, max=16384) for name in ("height", "width"))
+    model = _exported(PictureFilter(encoder), (picture,), ["picture"], "code", ({1: height, 2: width},))
+    halve_weights(model.graph)
+    onnx.checker.check_model(model, full_check=True)
+    manifest = EncoderManifest(
+        name=trained.info.name,
+        code_length=trained.style.code_length,
+        code_space=trained.style.code_space,
+        checkpoint_sha256=trained.sha256,
+        graph_sha256=_graph_sha256(model),
+        exporter={library: version(library) for library in ("artmirror", "torch", "onnx", "onnxscript")},
+    )
+    model.metadata_props.add(key=ENCODER_KEY, value=manifest.to_json())
+    return model
+
+
+def _graph_sha256(model: onnx.ModelProto) -> str:
+    try:
+        _, found = parse_onnx_metadata(memoryview(model.SerializeToString()))
+    except UnsafeOnnx as error:
+        raise ArtmirrorError(f"the runtime would not open this network: {error}; choose a smaller one") from None
+    assert found is not None
+    return found
 
 
 def save_onnx(model: onnx.ModelProto, path: Path) -> None:
@@ -85,19 +131,29 @@ def save_onnx(model: onnx.ModelProto, path: Path) -> None:
 def _trace(video_filter: VideoFilter) -> onnx.ModelProto:
     # The exporter specialises sizes that look like constants, so the example's are unlike any in the network.
     frame = torch.zeros((1, 3 * SMALLEST_SIDE + 6, 4 * SMALLEST_SIDE + 10, 3), dtype=torch.uint8)
-    strength = torch.ones(1)
+    given: tuple[torch.Tensor, ...] = (frame, torch.ones(1))
+    names = ["frame", "strength"]
+    if video_filter.style_length:
+        given, names = (*given, torch.zeros(video_filter.style_length)), [*names, "style"]
     height = torch.export.Dim("height", min=SMALLEST_SIDE, max=16384)
     width = torch.export.Dim("width", min=SMALLEST_SIDE, max=16384)
+    sizes = ({1: height, 2: width}, *(None for _ in names[1:]))
+    return _exported(video_filter, given, names, "stylized", sizes)
+
+
+def _exported(
+    module: torch.nn.Module, given: tuple[torch.Tensor, ...], names: list[str], output: str, sizes: tuple[Any, ...]
+) -> onnx.ModelProto:
     # The exporter talks of operators of packages that are not installed; none is used here.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            video_filter,
-            (frame, strength),
-            input_names=["frame", "strength"],
-            output_names=["stylized"],
-            dynamic_shapes=({1: height, 2: width}, None),
+            module,
+            given,
+            input_names=names,
+            output_names=[output],
+            dynamic_shapes=sizes,
             opset_version=OPSET,
             dynamo=True,
             verbose=False,

@@ -5,6 +5,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from artmirror.train.networks.many_style import ManyStyle
 from artmirror.train.networks.stylizer import Stylizer
 
 
@@ -15,20 +16,27 @@ class VideoFilter(nn.Module):
     network is on the scale 0 to 255, where even bf16 holds every camera value exactly.
     """
 
-    def __init__(self, stylizer: Stylizer) -> None:
+    def __init__(self, painter: Stylizer | ManyStyle) -> None:
         super().__init__()
-        self.stylizer = copy.deepcopy(stylizer)
+        self.painter = copy.deepcopy(painter)
+        stylizer = self.painter.body if isinstance(self.painter, ManyStyle) else self.painter
         with torch.no_grad():
-            for parameter, axis in self.stylizer.colour_parameters():
+            for parameter, axis in stylizer.colour_parameters():
                 parameter.copy_(parameter.flip(axis))
         self.eval()
 
-    def forward(self, frame: Tensor, strength: Tensor) -> Tensor:
+    @property
+    def style_length(self) -> int:
+        """How many numbers `style` has; 0 where the network paints one painting."""
+        return self.painter.style_length if isinstance(self.painter, ManyStyle) else 0
+
+    def forward(self, frame: Tensor, strength: Tensor, style: Tensor | None = None) -> Tensor:
         """Paint one picture.
 
         Args:
             frame: (1, H, W, 3) uint8 BGR.
             strength: (1,) float32, 0 for the camera picture, 1 for the full style.
+            style: (S,) float32, where the network paints many: see `ManyStyle.affines_of`.
 
         Returns:
             (1, H, W, 3) uint8 BGR.
@@ -36,6 +44,11 @@ class VideoFilter(nn.Module):
         # TensorRT takes uint8 only right at a cast. Blending in this order too leaves the two transpositions beside the
         # network, where OpenVINO makes its own change of layout of them.
         picture = frame.float()
-        painted = self.stylizer(picture.permute(0, 3, 1, 2) / 255).permute(0, 2, 3, 1) * 255
-        blend = picture + strength * (painted - picture)
+        rgb = picture.permute(0, 3, 1, 2) / 255
+        if isinstance(self.painter, ManyStyle):
+            assert style is not None
+            painted = self.painter(rgb, self.painter.affines_of(style[None]))
+        else:
+            painted = self.painter(rgb)
+        blend = picture + strength * (painted.permute(0, 2, 3, 1) * 255 - picture)
         return torch.round(blend).clamp(0, 255).to(torch.uint8)

@@ -14,10 +14,19 @@ from artmirror.runtime.common.command import EXIT_INTERRUPTED, Command, StopOnSi
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.option_types import BytesType, CameraType, SizeType
 from artmirror.runtime.common.progress import show_frames, show_share
-from artmirror.runtime.engines.base import Look
+from artmirror.runtime.common.style_file import load_style
 from artmirror.runtime.engines.devices import list_devices
 from artmirror.runtime.engines.open import BACKENDS, Opened, open_for_show
-from artmirror.runtime.gallery.bundled import DEFAULT_STYLE, bundled_manifests, find_style, styles_folder
+from artmirror.runtime.gallery.bundled import (
+    DEFAULT_STYLE,
+    bundled_manifests,
+    bundled_style_files,
+    find_style,
+    many_network,
+    styles_folder,
+)
+from artmirror.runtime.gallery.paintings import Choice, choose
+from artmirror.runtime.gallery.palette import Palette
 from artmirror.runtime.gallery.quality import AUTO, DEFAULT_TARGET_FPS, MARGIN, open_best
 from artmirror.runtime.gallery.variants import FULL, QUALITIES, find_variant, quality_of, variants
 from artmirror.runtime.pipeline import Pipeline
@@ -58,9 +67,16 @@ def _list_styles(ctx: click.Context, param: click.Parameter, value: bool) -> Non
     from rich.table import Table
 
     table = Table("style", "title", "artist", "year", "quality")
-    for manifest in bundled_manifests():
-        there = " ".join(variants(find_style(manifest.name)))
-        table.add_row(manifest.name, manifest.title, manifest.artist, manifest.year, there)
+    rows = {
+        manifest.name: (manifest.title, manifest.artist, manifest.year, " ".join(variants(find_style(manifest.name))))
+        for manifest in bundled_manifests()
+    }
+    there = " ".join(variants(many_network()))
+    for name, path in bundled_style_files().items():
+        style = load_style(path)
+        rows.setdefault(name, (style.title, style.artist, style.year, there))
+    for name, row in sorted(rows.items()):
+        table.add_row(name, *row)
     console = Console()
     console.print(table)
     console.print(f"What they paint: {styles_folder() / '*.jpg'}", highlight=False, soft_wrap=True)
@@ -73,6 +89,7 @@ def _list_styles(ctx: click.Context, param: click.Parameter, value: bool) -> Non
     examples=(
         "st-run",
         "st-run --style wave --camera 1",
+        "st-run --painting holiday.jpg --camera 0",
         "st-run --style starry --input clip.mp4 -o painted.mp4",
         "st-run --engine starry.onnx --input photos/ -o painted/ --strength 0.6",
     ),
@@ -101,11 +118,28 @@ def _list_styles(ctx: click.Context, param: click.Parameter, value: bool) -> Non
         "program) or pipe:raw (its pixels); may be given more than once.  "
         "[default: window:]",
     ),
-    cloup.option("--style", metavar="NAME", help=f"Bundled style, in place of --engine.  [default: {DEFAULT_STYLE}]"),
+    cloup.option(
+        "--painting",
+        "paintings",
+        type=click.Path(path_type=Path),
+        multiple=True,
+        metavar="PICTURE",
+        help="Paint as in this picture, at once, without training. More of them, or a folder, are gone through with "
+        "the keys n and p.",
+    ),
+    cloup.option(
+        "--style",
+        "styles",
+        multiple=True,
+        metavar="NAME|FILE",
+        help="Bundled style, or FILE.style of st-train. With weights several are mixed: --style starry:0.7 --style "
+        f"wave:0.3.  [default: {DEFAULT_STYLE}]",
+    ),
     cloup.option("--engine", type=click.Path(path_type=Path), metavar="FILE", help="Network written by st-export."),
     cloup.option(
         "--strength", type=click.FloatRange(0, 1), default=1.0, help="0 is the camera picture, 1 the full style."
     ),
+    cloup.option("--keep-colours", is_flag=True, help="Light and shade of the painting, colours of the camera."),
     cloup.option("--size", type=SizeType(), help="Size of the frames, cropped to fit.  [default: the source's own]"),
     cloup.option("--mirror", is_flag=True, help="Flip left and right, as a mirror does."),
     cloup.option(
@@ -179,17 +213,19 @@ def main(**options: Any) -> None:
 
     Without options it opens the first camera, in the style of The Starry Night.
 
-    In the window: q quits, f toggles full screen, h hides the line, s saves a picture.
+    In the window: q quits, f toggles full screen, h hides the line, s saves a picture; n and p go to the next and the
+    previous painting, + and - change the strength.
     """
     source_uri, output_uris = _check_usage(options)
-    named = options["engine"] or find_style(options["style"] or DEFAULT_STYLE)
+    choice_of_style = choose(options["engine"], options["styles"], options["paintings"])
+    named = choice_of_style.engine
     with ExitStack() as stack, StopOnSignals() as signals:
         choice = {name: options[name] for name in ("size", "mirror", "live", "max_frames")}
         choice["most_pixels"] = options["max_megapixels"] and options["max_megapixels"] * 1_000_000
         # Each picture keeps its size where it becomes a file of its own.
         parted = all(is_one_file_a_frame(uri) for uri in output_uris)
         parts = open_sources(source_uri, **choice) if parted else iter([open_source(source_uri, **choice)])
-        show = _Show(output_uris, options, signals)
+        show = _Show(output_uris, options, signals, choice_of_style)
         for source in _until_failure(parts, show):
             stack.enter_context(closing(source))
             opened = show.engines.get(source.size) or _open(named, source, options)
@@ -214,8 +250,6 @@ def _check_usage(options: dict[str, Any]) -> tuple[str, list[str]]:
     """The source's and the sinks' URIs."""
     if options["camera"] is not None and options["input_uri"] is not None:
         raise click.UsageError("one source is wanted: --camera N or --input URI")
-    if options["engine"] and options["style"]:
-        raise click.UsageError("one engine is wanted: --engine FILE or --style NAME")
     if options["target_fps"] and options["quality"] not in (None, AUTO):
         raise click.UsageError(f"--target-fps is for --quality auto, not for {options['quality']}: leave out one")
     source_uri = f"camera:{options['camera'] or 0}" if options["input_uri"] is None else options["input_uri"]
@@ -275,25 +309,33 @@ def _default_quality(named: Path, source: "Source", options: dict[str, Any]) -> 
 class _Show:
     """One run of the command: a source into the sinks, or several after each other, for pictures of several sizes."""
 
-    def __init__(self, output_uris: list[str], options: dict[str, Any], signals: StopOnSignals) -> None:
+    def __init__(self, output_uris: list[str], options: dict[str, Any], signals: StopOnSignals, choice: Choice) -> None:
         self.engines: dict[tuple[int, int], Opened] = {}
         self.statistics: RunStatistics | None = None
         self.failure: ArtmirrorError | None = None
-        self._output_uris, self._options, self.signals = output_uris, options, signals
+        self._output_uris, self._options, self.signals, self._choice = output_uris, options, signals, choice
         self._sinks: list[Sink] = []
 
     def run(self, source: "Source", opened: Opened) -> None:
         """Paint what the source gives."""
         engine = opened.engine
-        title = engine.manifest.title or engine.manifest.name
+        if self._options["keep_colours"]:
+            from artmirror.runtime.engines.keep_colours import KeepColours  # on use: it loads OpenCV
+
+            engine = KeepColours(engine)
+        palette = Palette(self._choice.paints(engine.manifest), self._options["strength"])
+        title = palette.title
         before = self.statistics
         try:
             if before is None:
-                format = SinkFormat(source.size, source.rate, source.frame_count, source.tracks, title, source.files)
+                controls = palette if engine.has_strength or len(palette.titles) > 1 else None
+                format = SinkFormat(
+                    source.size, source.rate, source.frame_count, source.tracks, title, source.files, controls
+                )
                 for uri in self._output_uris:
                     self._sinks.append(open_sink(uri, format))
-            look, first_id = Look(self._options["strength"]), 0 if before is None else before.frames_in
-            pipeline = Pipeline(source, engine, self._sinks, look=look, first_id=first_id)
+            first_id = 0 if before is None else before.frames_in
+            pipeline = Pipeline(source, engine, self._sinks, look=palette.look, first_id=first_id)
         except ArtmirrorError:
             for sink in self._sinks:
                 sink.discard()

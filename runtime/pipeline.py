@@ -33,7 +33,7 @@ class Pipeline:
         source: Opened; closed by `run`.
         engine: Compiled for the source's size; left open. It runs once here, since a first run sets things up.
         sinks: Opened; closed by `run`, or discarded where they failed.
-        look: Of every frame.
+        look: Asked for every frame, by the thread that hands it to the engine.
         first_id: Number of the first frame, where others were painted before.
 
     Raises:
@@ -46,7 +46,7 @@ class Pipeline:
         engine: Engine,
         sinks: Sequence[Sink],
         *,
-        look: Look = FULL_STYLE,
+        look: Callable[[], Look] = lambda: FULL_STYLE,
         first_id: int = 0,
     ) -> None:
         self._source = source
@@ -59,7 +59,7 @@ class Pipeline:
         # One slot with the source, one before the engine, those in it, one behind it, one with the sinks.
         slots = engine.allocate(min(self._depth + 4, source.frame_count or self._depth + 4))
         if source.frame_count != 1:  # a single picture is painted once, not twice
-            stylize(engine, slots[0], look)
+            stylize(engine, slots[0], look())
             engine.reset()
         self._pool = SlotPool(slots)
         self._frames = Handover(self._policy, self._pool)
@@ -166,7 +166,7 @@ class Pipeline:
                 slot = self._frames.take(0 if in_engine else _POLL_S)
                 if slot is not None:
                     slot.submitted_ns = time.monotonic_ns()
-                    self._engine.submit(slot, self._look)
+                    self._engine.submit(slot, self._look())
                     in_engine.append(slot)
                 if in_engine and (slot is None or len(in_engine) == self._depth):
                     slot = in_engine.popleft()

@@ -4,7 +4,7 @@ import json
 import shlex
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -28,33 +28,9 @@ from artmirror.train.progress import shown_by, stop_after_step, training_bar
 
 if TYPE_CHECKING:  # imports torch, which takes seconds that --help should not
     from artmirror.train.loop import StepReport
-    from artmirror.train.many import ManyConfig
 
 _DEFAULTS = TrainConfig(painting_path="", photos_path="")
 _NOT_OF_THE_RUN = ("save_config", "dry_run", "debug", "resume")
-_OF_MANY = {
-    "paintings_path",
-    "photos_path",
-    "output",
-    "vgg_path",
-    "preset",
-    "network_changes",
-    "steps",
-    "learning_rate",
-    "seed",
-    "content_weight",
-    "style_weight",
-    "temporal_weight",
-    "temporal_ramp",
-    "precision",
-    "device",
-    "start_from",
-    "checkpoint_every",
-    "config",
-    "resume",
-    "dry_run",
-    "debug",
-}
 _OPTIONAL_PATHS = ("photos_path", "clips_path", "flow_weights_path", "vgg_path")
 
 
@@ -66,6 +42,7 @@ _OPTIONAL_PATHS = ("photos_path", "clips_path", "flow_weights_path", "vgg_path")
         "st-train --painting starry_night.jpg --photos photos/ -o starry.pt",
         "st-train --config starry.toml --steps 8000",
         "st-train --resume starry.pt",
+        "st-train --base any.pt --painting mine.jpg -o mine.style --steps 300",
         "torchrun --nproc-per-node 2 --no-python st-train --painting starry_night.jpg --photos photos/",
     ),
 )
@@ -165,8 +142,19 @@ _OPTIONAL_PATHS = ("photos_path", "clips_path", "flow_weights_path", "vgg_path")
         "paintings_path",
         type=click.Path(path_type=Path),
         metavar="FOLDER",
-        help="Train one network for all paintings of a folder, thousands of them, in place of --painting. "
-        "It is not exported yet.",
+        help="Train one network for all paintings of a folder, thousands of them, in place of --painting.",
+    ),
+    cloup.option(
+        "--distil",
+        type=click.Path(path_type=Path),
+        metavar="any.pt",
+        help="Let a small encoder learn from the one of any.pt, which looks through VGG-19; goes with --paintings.",
+    ),
+    cloup.option(
+        "--base",
+        type=click.Path(path_type=Path),
+        metavar="any.pt",
+        help="Tune a style of --painting for this network: NAME.style, in minutes.",
     ),
 )
 @cloup.option_group(
@@ -275,13 +263,17 @@ _OPTIONAL_PATHS = ("photos_path", "clips_path", "flow_weights_path", "vgg_path")
 def main(ctx: click.Context, /, **options: Any) -> None:
     """Train a painting into a small network that paints live video, without flicker.
 
+    With --paintings FOLDER one network for many paintings is trained, and with --base any.pt a style for that one.
+
     Writes the checkpoint (NAME.pt), the state to resume from (NAME.state.pt) and preview pictures (NAME.previews/).
     Ctrl-C saves and says how to go on.
     """
-    begun = _begun_many(options["resume"]) if options["resume"] else None
-    if options["paintings_path"] or begun:
-        _run_many(ctx, options, begun)
-        return
+    if options["paintings_path"] or options["base"] or options["resume"]:
+        from artmirror.train.many_cli import run_for_many
+
+        given = _given(ctx, ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
+        if run_for_many(options, given, lambda fp16: _precision(options, fp16)):
+            return
     config, style, output = _resumed(ctx, options) if options["resume"] else _configured(options)
     if options["save_config"]:
         ctx.params["precision"] = config.precision  # another machine would choose another one
@@ -294,12 +286,6 @@ def main(ctx: click.Context, /, **options: Any) -> None:
     _run(config, style, output, options)
 
 
-def _begun_many(checkpoint: Path) -> "ManyConfig | None":
-    from artmirror.train.many import many_config_of
-
-    return many_config_of(checkpoint)
-
-
 def _given(ctx: click.Context, *sources: ParameterSource) -> dict[str, str]:
     """The parameters that come from one of the sources, and how they are written on the command line."""
     return {
@@ -307,74 +293,6 @@ def _given(ctx: click.Context, *sources: ParameterSource) -> dict[str, str]:
         for parameter in ctx.command.params
         if parameter.name is not None and ctx.get_parameter_source(parameter.name) in sources
     }
-
-
-def _run_many(ctx: click.Context, options: dict[str, Any], begun: "ManyConfig | None") -> None:
-    """Train the many-painting network; its own defaults hold where an option is not given.
-
-    Args:
-        begun: The configuration of the run to go on with, or None.
-    """
-    from artmirror.train.many import ManyConfig, ManyStep, train_many
-    from artmirror.train.objective.many import ManyWeights
-
-    given = _given(ctx, ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
-    wrong = [name for key, name in given.items() if key not in _OF_MANY]
-    if wrong:
-        raise click.UsageError(f"{', '.join(wrong)}: not for the network of many paintings; leave out")
-    if begun is not None:
-        extra = [name for key, name in given.items() if key not in ("resume", "device", "checkpoint_every", "debug")]
-        if extra:
-            raise click.UsageError(f"--resume takes the interrupted run's configuration; leave out {', '.join(extra)}")
-        output, config = options["resume"], begun
-    else:
-        output = options["output"] or Path("any.pt")
-        if not options["photos_path"]:
-            raise click.UsageError("--photos missing; wanted a folder of photos beside the paintings")
-        weights = {
-            name: options[f"{name}_weight"] for name in ("content", "style", "temporal") if f"{name}_weight" in given
-        }
-        names = {
-            "steps": "steps",
-            "learning_rate": "peak_learning_rate",
-            "seed": "seed",
-            "temporal_ramp": "temporal_ramp",
-        }
-        config = ManyConfig(
-            paintings_path=str(options["paintings_path"].absolute()),
-            photos_path=str(options["photos_path"].absolute()),
-            vgg_path=None if options["vgg_path"] is None else str(options["vgg_path"].absolute()),
-            network=parse_network(options["preset"], options["network_changes"]),
-            weights=ManyWeights(**weights),
-            precision=_precision(options, fp16="fp32"),
-            **{field: options[key] for key, field in names.items() if key in given},
-        )
-    if options["dry_run"]:
-        click.echo(json.dumps({"output": str(output), **asdict(config)}, indent=2))
-        return
-    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
-    with training_bar(console) as progress, stop_after_step(console) as stopping:
-        show = shown_by(progress, config.steps)
-
-        def show_all(step: ManyStep) -> None:
-            more = {"code_variance": step.code_variance, "largest_scale": step.largest_scale}
-            show(replace(step, losses={**step.losses, **more}))
-
-        done = train_many(
-            config,
-            output,
-            resume=bool(options["resume"]),
-            start_from=options["start_from"],
-            device=options["device"],
-            checkpoint_every=options["checkpoint_every"],
-            observe=show_all,
-            should_stop=stopping,
-        )
-    if done < config.steps:
-        again = f"st-train --resume {shlex.quote(str(output))}"
-        click.echo(f"Stopped at step {done} of {config.steps}. Go on with: {again}", err=True)
-        raise SystemExit(EXIT_INTERRUPTED)
-    click.echo(f"{output}: {done} steps")
 
 
 def _configured(options: dict[str, Any]) -> tuple[TrainConfig, dict[str, str], Path]:

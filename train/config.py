@@ -33,6 +33,11 @@ def rebuilt(kind: type[Config], values: Any, what: str) -> Config:
         raise ArtmirrorError(f"{what} configuration does not fit this version: {error}") from None
 
 
+def portable(values: dict[str, Any], paths: Iterable[str]) -> dict[str, Any]:
+    """The same values with file names in place of paths."""
+    return {**values, **{key: Path(values[key]).name for key in paths if values[key] is not None}}
+
+
 def _refuse_unknown(kind: type, values: Any) -> None:
     if not isinstance(values, dict):
         return  # `fitted` says so
@@ -112,6 +117,8 @@ class NetworkConfig:
 # johnson: Johnson et al. 2016, supplement, with padded residual blocks and the same change of upsampling.
 # reconet: Gao et al. 2018, table 1.
 # lite, nano: ours, for weak machines; docs/measurements/variants.md has the search.
+# any, any-lite, any-nano: the same for many paintings. Scales and shifts that come from outside cost a pass over the
+#        memory; zeros around the residual blocks save one, so that a frame takes as long as before.
 NETWORK_PRESETS: dict[str, NetworkConfig] = {
     "huang": NetworkConfig(),
     "huang-deconv": NetworkConfig(upsampling="deconv"),
@@ -119,7 +126,11 @@ NETWORK_PRESETS: dict[str, NetworkConfig] = {
     "reconet": NetworkConfig(channels=(48, 96, 192), blocks=4, end_kernel=9),
     "lite": NetworkConfig(channels=(16, 16, 32), blocks=5, padding="replicate", fold=2),
     "nano": NetworkConfig(channels=(16, 12, 32), blocks=3, padding="replicate", block_padding="zeros", fold=4),
+    "any": NetworkConfig(block_padding="zeros"),
+    "any-lite": NetworkConfig(channels=(16, 16, 32), padding="replicate", block_padding="zeros", fold=2),
+    "any-nano": NetworkConfig(channels=(16, 12, 32), blocks=3, padding="replicate", block_padding="zeros", fold=4),
 }
+MANY_PRESETS = ("any", "any-lite", "any-nano")
 
 
 def parse_network(preset: str, changes: Iterable[str]) -> NetworkConfig:
@@ -232,7 +243,7 @@ class TrainConfig:
 
     def to_portable_dict(self) -> dict[str, Any]:
         """Plain data with file names in place of paths: a checkpoint travels, folders do not."""
-        return {**self.to_dict(), **{name: Path(path).name for name, path in self._paths().items()}}
+        return portable(self.to_dict(), _PATHS)
 
     def _paths(self) -> dict[str, Any]:
         paths = {name: getattr(self, name) for name in _PATHS}

@@ -1,12 +1,14 @@
 """Training of the many-painting network: its configuration, one step, the loop, its two files."""
 
+import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.files import claimed
+from artmirror.runtime.common.plain_data import Whole, fitted
 from artmirror.train.checkpoint import (
     FORMAT_VERSION,
     check_shapes,
@@ -25,16 +28,20 @@ from artmirror.train.checkpoint import (
     state_path,
     telling_damage,
 )
-from artmirror.train.config import NetworkConfig, Precision, rebuilt
-from artmirror.train.device import find_device
+from artmirror.train.config import MANY_PRESETS, NETWORK_PRESETS, NetworkConfig, Precision, portable, rebuilt
+from artmirror.train.distributed import Group, open_group
 from artmirror.train.networks.many_style import ManyStyle
+from artmirror.train.networks.picture_encoder import PictureEncoder, PictureEncoderSize
 from artmirror.train.networks.style_encoder import StatisticsEncoder
 from artmirror.train.objective.many import ManyObjective, ManyWeights
-from artmirror.train.objective.targets import STATISTICS, Target, TargetFiles
-from artmirror.train.objective.vgg import load_vgg
+from artmirror.train.objective.targets import STATISTICS, Target, TargetFiles, look, matrices
+from artmirror.train.objective.vgg import VggFeatures, load_vgg
 from artmirror.train.pairs.base import Pair, middle, to_tensor
 from artmirror.train.pairs.paintings import VIEWS, Painting, drawn, find_paintings, is_held_out, view_of
+from artmirror.train.pairs.photos import Photos
 from artmirror.train.pairs.varied import VariedPairs
+
+Loaded = TypeVar("Loaded")
 
 MANY_KIND = "artmirror many-painting checkpoint"
 MANY_STATE_KIND = "artmirror many-painting state"
@@ -42,6 +49,8 @@ _CALIBRATION = 96  # photos that the unit of style is measured on
 _STATISTICS_OF = 300  # paintings that the encoder's scale is measured on
 _LEAST = 50  # paintings; fewer are learned by heart, and a style each is the better way
 _WARM_UP = 300  # steps
+_JUDGED, _JUDGED_EVERY = 8, 500  # paintings, and steps
+_SEEDS = 1 << 33  # from the seeds of one process to those of the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +81,10 @@ class ManyConfig:
         if self.precision == "fp16":
             raise ArtmirrorError("the network of many paintings is trained in bf16 or fp32; use --precision fp32")
 
+    def to_portable_dict(self) -> dict[str, Any]:
+        """Plain data with file names in place of paths: a checkpoint travels, folders do not."""
+        return portable(asdict(self), ("paintings_path", "photos_path", "vgg_path"))
+
     @classmethod
     def from_dict(cls, values: Any) -> "ManyConfig":
         """Rebuild from `asdict`.
@@ -93,19 +106,41 @@ class ManyStep:
     step_s: float
     code_variance: float  # over the step's paintings: 0 would mean that all are painted alike
     largest_scale: float
+    held_out_style: float | None = None  # mean of paintings never trained on, by layer; measured now and then
 
 
 class ManyModel(nn.Module):
-    """The network and its encoder, which learn together."""
+    """The network and its encoder, which learn together.
 
-    def __init__(self, config: NetworkConfig) -> None:
+    Args:
+        encoder: None for a new one that looks through VGG-19.
+    """
+
+    def __init__(self, config: NetworkConfig, encoder: StatisticsEncoder | PictureEncoder | None = None) -> None:
         super().__init__()
         self.network = ManyStyle(config)
-        self.encoder = StatisticsEncoder(STATISTICS)
+        self.encoder = StatisticsEncoder(STATISTICS) if encoder is None else encoder
 
-    def forward(self, frames: Tensor, statistics: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    @property
+    def looks_at_pictures(self) -> bool:
+        """Whether the encoder takes pixels, and not what VGG-19 makes of them."""
+        return isinstance(self.encoder, PictureEncoder)
+
+    def code(self, statistics: Tensor, pictures: Sequence[Tensor]) -> Tensor:
+        """Codes of paintings, (B, CODE_LENGTH).
+
+        Args:
+            statistics: (B, STATISTICS) float32.
+            pictures: Of each painting, (1, 3, h, w) float32 RGB in [0, 1]; not looked at where statistics are enough.
+        """
+        if self.looks_at_pictures:
+            return torch.cat([self.encoder(picture) for picture in pictures])
+        code: Tensor = self.encoder(statistics)
+        return code
+
+    def forward(self, frames: Tensor, statistics: Tensor, pictures: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Paint frames that come n times as often as paintings: (n B, 3, H, W); also codes and their affines."""
-        code = self.encoder(statistics)
+        code = self.code(statistics, pictures)
         affines = self.network.affines(code)
         return self.network(frames, affines.repeat(len(frames) // len(affines), 1)), code, affines
 
@@ -113,11 +148,13 @@ class ManyModel(nn.Module):
 class ManyLearner:
     """A model, its optimizer, and the running average of its weights, which is what is kept and shown."""
 
-    def __init__(self, config: ManyConfig, objective: ManyObjective, device: torch.device) -> None:
-        self._config, self._objective, self._device = config, objective, device
-        self.model = ManyModel(config.network)
+    def __init__(self, config: ManyConfig, model: ManyModel, objective: ManyObjective, group: Group) -> None:
+        self._config, self._objective, self._device = config, objective, group.device
+        self.model = model.train()
+        model.encoder.eval()  # its normalisations keep their numbers: a step sees too few paintings for new ones
         self.model.network.body.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.model.to(device)
+        self.model.to(group.device)
+        self._parallel = group.parallel(self.model)
         network = self.model.network
         shares = ((network.body, 1.0), (network.affine, 0.15), (self.model.encoder, 0.2))
         self._shares = [share for _, share in shares]
@@ -125,11 +162,9 @@ class ManyLearner:
         self._average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True)  # type: ignore[no-untyped-call]
         self.done = 0
 
-    def restart_average(self) -> None:
-        """Let the average begin with the present weights."""
-        self._average.module.load_state_dict(self.model.state_dict())
-
-    def step(self, pair: Pair, target: Target) -> tuple[dict[str, float], float, float, float]:
+    def step(
+        self, pair: Pair, target: Target, pictures: Sequence[Tensor]
+    ) -> tuple[dict[str, float], float, float, float]:
         """Learn from a batch: the losses, the gradient's norm, the variance of codes and the largest scale.
 
         Raises:
@@ -140,7 +175,8 @@ class ManyLearner:
         config = self._config
         frames = torch.cat([first, second]).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"):
-            painted, code, affines = self.model(frames, target.statistics)
+            seen = [picture.to(self._device) for picture in pictures]
+            painted, code, affines = self._parallel(frames, target.statistics, seen)
             painted_first, painted_second = painted.chunk(2)
             drift = (affines - self.model.network.affine.bias.detach()).square().mean()
             grows = config.temporal_ramp * config.steps
@@ -223,9 +259,12 @@ def train_many(
     Raises:
         ArtmirrorError: bad input, a loss that is not finite, or a file that cannot be written.
     """
-    check_writable(output)
-    with claimed(output):
-        return _train_many(config, output, resume, start_from, device, checkpoint_every, observe, should_stop)
+    with open_group(device) as group, ExitStack() as stack:
+        with group.together():
+            if group.first:
+                check_writable(output)
+                stack.enter_context(claimed(output))
+        return _train_many(config, output, resume, start_from, group, checkpoint_every, observe, should_stop)
 
 
 def _train_many(
@@ -233,48 +272,62 @@ def _train_many(
     output: Path,
     resume: bool,
     start_from: Path | None,
-    device: str,
+    group: Group,
     checkpoint_every: int,
     observe: Callable[[ManyStep], None],
     should_stop: Callable[[], bool],
 ) -> int:
     torch.manual_seed(config.seed)
-    paintings = [painting for painting in find_paintings(Path(config.paintings_path)) if not is_held_out(painting)]
+    found_paintings = find_paintings(Path(config.paintings_path))
+    paintings = [painting for painting in found_paintings if not is_held_out(painting)]
     if len(paintings) < _LEAST:
         raise ArtmirrorError(
             f"{config.paintings_path} holds {len(paintings)} paintings to train on; wanted at least {_LEAST}, "
             "better thousands: for a few, train a style each with --painting"
         )
-    pairs = VariedPairs(Path(config.photos_path), config.seed, config.steps // 2)
-    target_device = find_device(device)
-    photos = _calibration_photos(pairs)
+    # Each process has draws of its own, so that a step learns from more pairs the more processes there are.
+    seed = config.seed + group.rank * _SEEDS
+    pairs = VariedPairs(Path(config.photos_path), seed, config.steps // 2)
+    target_device = group.device
+    photos = calibration_photos(pairs.photos)
     features = load_vgg(None if config.vgg_path is None else Path(config.vgg_path), photos[:16])
     features.to(target_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if not group.first:
+        group.firsts(None)  # the first one has made the files
     targets = _Targets(paintings, TargetFiles(_cache(output), _names(paintings), features, target_device))
+    if group.first:
+        group.firsts(None)
     objective = ManyObjective(features, photos.to(target_device), config.weights).to(target_device)
-    learner = ManyLearner(config, objective, target_device)
-    if resume:
-        state = _load_state(state_path(output), config)
+    state = _load_state(state_path(output), config) if resume else None
+    begun = output if resume else start_from
+    learner = ManyLearner(config, _begun(config, targets, begun), objective, group)
+    if state is not None:
         with telling_damage(state_path(output)):
             learner.load_state_dict(state)
-    else:
-        _begin(learner, targets, start_from)
+    looks_at_pictures = learner.model.looks_at_pictures
+
+    judge = _Judge(found_paintings, features, objective, photos, target_device)
 
     def save() -> None:
         state = {"config": asdict(config), "state": learner.state_dict()}
         save_plain(state_path(output), {"kind": MANY_STATE_KIND, "format_version": FORMAT_VERSION, **state})
-        save_many(output, learner.result, config, learner.done)
+        save_many(output, learner.result, config.to_portable_dict(), learner.done)
+
+    def load(index: int) -> tuple[Pair, list[tuple[Painting, int]], list[Tensor]]:
+        pair = pairs.step(index)
+        chosen = drawn(paintings, len(pair.first), np.random.default_rng((seed, 1 << 32, index)))
+        return pair, chosen, [to_tensor(view_of(*one))[None] for one in chosen] if looks_at_pictures else []
 
     started_s = time.perf_counter()
-    for pair, count in _ahead(pairs, learner.done, config.steps):
-        rng = np.random.default_rng((config.seed, 1 << 32, learner.done))
-        found = learner.step(pair, targets.batch(drawn(paintings, count, rng)))
+    for pair, chosen, pictures in ahead(load, learner.done, config.steps):
+        found = learner.step(pair, targets.batch(chosen), pictures)
         now_s = time.perf_counter()
         losses, norm, variance, largest = found
-        observe(ManyStep(learner.done, config.steps, losses, norm, now_s - started_s, variance, largest))
-        started_s = now_s
-        stop = should_stop()
-        if stop or learner.done == config.steps or learner.done % checkpoint_every == 0:
+        held_out = judge.style(learner.result) if learner.done % _JUDGED_EVERY == 0 else None
+        observe(ManyStep(learner.done, config.steps, losses, norm, now_s - started_s, variance, largest, held_out))
+        started_s = time.perf_counter()
+        stop = group.any(should_stop())
+        if group.first and (stop or learner.done == config.steps or learner.done % checkpoint_every == 0):
             save()
         if stop:
             break
@@ -299,19 +352,41 @@ def encoder_path(checkpoint: Path) -> Path:
     return checkpoint.with_name(f"{checkpoint.stem}-encoder{checkpoint.suffix}")
 
 
-def save_many(path: Path, model: ManyModel, config: ManyConfig, steps: int) -> None:
-    """Write a many-painting checkpoint and its encoder, in half precision: each under 1.5 MB.
+def save_many(path: Path, model: ManyModel, training: dict[str, Any], steps: int) -> None:
+    """Write a many-painting checkpoint and its encoder, in half precision: each under 2 MB.
+
+    Args:
+        training: What it was trained with, plain data; `load_many` needs its `network`.
 
     Raises:
         ArtmirrorError: a file cannot be written.
     """
-    about = asdict(config)
-    for key in ("paintings_path", "photos_path", "vgg_path"):
-        about[key] = None if about[key] is None else Path(about[key]).name  # a checkpoint travels, folders do not
-    for file, part in ((encoder_path(path), model.encoder), (path, model.network)):
-        weights = {name: value.half().cpu() for name, value in part.state_dict().items()}
-        head = {"kind": MANY_KIND, "format_version": FORMAT_VERSION}
-        save_plain(file, {**head, "training": about, "step": steps, "weights": weights})
+    head = {"kind": MANY_KIND, "format_version": FORMAT_VERSION, "training": training, "step": steps}
+    about_encoder = {"encoder": asdict(model.encoder.size)} if isinstance(model.encoder, PictureEncoder) else {}
+    for file, part, more in ((encoder_path(path), model.encoder, about_encoder), (path, model.network, {})):
+        weights = {
+            name: (value.half() if value.is_floating_point() else value).cpu()
+            for name, value in part.state_dict().items()
+        }
+        save_plain(file, {**head, **more, "weights": weights})
+
+
+def is_many(path: Path) -> bool:
+    """Whether a file is a checkpoint of the network for many paintings; False for all that is none."""
+    try:
+        load_plain(path, MANY_KIND)
+    except ArtmirrorError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class ManyFacts:
+    """What a many-painting checkpoint says of itself."""
+
+    preset: str
+    step: int
+    code_space: str  # of its encoder: networks that were trained with the same one understand each other's codes
 
 
 def load_many(path: Path) -> ManyModel:
@@ -320,19 +395,66 @@ def load_many(path: Path) -> ManyModel:
     Raises:
         ArtmirrorError: one of the two files is missing, damaged, or another kind.
     """
+    return load_many_with_facts(path)[0]
+
+
+def load_many_with_facts(path: Path) -> tuple[ManyModel, ManyFacts]:
+    """As `load_many`, with what the file says of itself."""
     found, encoder = load_plain(path, MANY_KIND), load_plain(encoder_path(path), MANY_KIND)
     try:
         config = NetworkConfig.from_dict(found["training"]["network"])
+        size = fitted(encoder["encoder"], PictureEncoderSize) if "encoder" in encoder else None
+
+        def model_of() -> ManyModel:
+            return ManyModel(config, None if size is None else PictureEncoder(size))
+
         with torch.device("meta"):  # no memory is taken before the shapes are known to be those of the file
-            wanted = ManyModel(config)
+            wanted = model_of()
         check_shapes(wanted.network, found["weights"])
         check_shapes(wanted.encoder, encoder["weights"])
-        model = ManyModel(config)
+        model = model_of()
         model.network.load_state_dict(found["weights"])
         model.encoder.load_state_dict(encoder["weights"])
+        preset = next((name for name in MANY_PRESETS if NETWORK_PRESETS[name] == config), MANY_PRESETS[0])
+        facts = ManyFacts(preset, fitted(found["step"], Whole), _code_space(encoder["weights"]))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ArtmirrorError(f"{path} is damaged ({type(error).__name__}); copy it again, or train anew") from None
-    return model.eval()
+    return model.eval(), facts
+
+
+def _code_space(weights: dict[str, Tensor]) -> str:
+    content = b"".join(weights[name].numpy().tobytes() for name in sorted(weights))
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+class _Judge:
+    """How near the average comes to paintings that it is never trained on."""
+
+    def __init__(
+        self,
+        paintings: Sequence[Painting],
+        features: VggFeatures,
+        objective: ManyObjective,
+        photos: Tensor,
+        device: torch.device,
+    ) -> None:
+        apart = [painting for painting in paintings if is_held_out(painting)]
+        chosen = apart[:: max(1, len(apart) // _JUDGED)][:_JUDGED]
+        self._pictures = [to_tensor(view_of(painting, 0))[None].to(device) for painting in chosen]
+        self._targets = [look(features, picture) for picture in self._pictures]
+        self._objective, self._features = objective, features
+        self._photos = photos[: len(chosen)].to(device)
+
+    @torch.no_grad()
+    def style(self, model: ManyModel) -> float | None:
+        """Mean style distance by layer, in units of an unpainted photo's; None where no painting is kept apart."""
+        found = []
+        for photo, picture, target in zip(self._photos, self._pictures, self._targets, strict=False):
+            affines = model.network.affines(model.code(target.statistics[None], [picture]))
+            painted = model.network(photo[None], affines).clamp(0, 1)
+            _, layered = self._objective.style(self._features(painted), matrices(target.grams[None]))
+            found.append(float(layered.mean()))
+        return sum(found) / len(found) if found else None
 
 
 class _Targets:
@@ -358,20 +480,24 @@ class _Targets:
         return self.batch([(painting, 0) for painting in chosen]).statistics
 
 
-def _begin(learner: ManyLearner, targets: _Targets, start_from: Path | None) -> None:
-    model = learner.model
-    if start_from is None:
+def _begun(config: ManyConfig, targets: _Targets, start_from: Path | None) -> ManyModel:
+    """A new model, or with the weights and the kind of encoder of another one."""
+    model = ManyModel(config.network)
+    if start_from is None or not encoder_path(start_from).is_file():
+        assert isinstance(model.encoder, StatisticsEncoder)
         model.encoder.fit(targets.sample(_STATISTICS_OF))
-        return
+    if start_from is None:
+        return model
     try:
         if encoder_path(start_from).is_file():
-            model.load_state_dict(load_many(start_from).state_dict())
+            found = load_many(start_from)
+            model = ManyModel(config.network, found.encoder)
+            model.load_state_dict(found.state_dict())
         else:
-            model.encoder.fit(targets.sample(_STATISTICS_OF))
             model.network.begin_with(load_checkpoint(start_from).weights)
     except (RuntimeError, KeyError) as error:
-        raise ArtmirrorError(f"{start_from} is of another network than {model.network.config}: {error}") from None
-    learner.restart_average()
+        raise ArtmirrorError(f"{start_from} is of another network than {config.network}: {error}") from None
+    return model
 
 
 def _load_state(path: Path, config: ManyConfig) -> Any:
@@ -381,19 +507,19 @@ def _load_state(path: Path, config: ManyConfig) -> Any:
     return found.get("state")
 
 
-def _ahead(pairs: VariedPairs, done: int, steps: int) -> Iterator[tuple[Pair, int]]:
-    """The pairs of each step, loaded while the step before learns."""
+def ahead(load: Callable[[int], Loaded], done: int, steps: int) -> Iterator[Loaded]:
+    """What each step learns from, loaded while the step before learns."""
     with ThreadPoolExecutor(1) as pool:
-        waiting = [pool.submit(pairs.step, index) for index in range(done, min(done + 3, steps))]
+        waiting = [pool.submit(load, index) for index in range(done, min(done + 3, steps))]
         for index in range(done, steps):
-            pair = waiting.pop(0).result()
+            loaded = waiting.pop(0).result()
             if index + 3 < steps:
-                waiting.append(pool.submit(pairs.step, index + 3))
-            yield pair, len(pair.first)
+                waiting.append(pool.submit(load, index + 3))
+            yield loaded
 
 
-def _calibration_photos(pairs: VariedPairs) -> Tensor:
-    photos = pairs.photos
+def calibration_photos(photos: Photos) -> Tensor:
+    """Photos from all over a list, (N, 3, 224, 224) float32 RGB in [0, 1]; VGG-19 is scaled on the first 16."""
     places = range(0, len(photos), max(1, len(photos) // _CALIBRATION))[:_CALIBRATION]
     return torch.stack([to_tensor(middle(photos.read(place)[1], 224)) for place in places])
 

@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 import cv2
@@ -18,13 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from artmirror.export.cost import graph_cost
-from artmirror.export.parity import own_pictures, read_pictures
+from artmirror.export.parity import read_pictures
 from artmirror.export.video_filter import VideoFilter
 from artmirror.runtime.common.command import Command, common_options
 from artmirror.runtime.common.files import write_whole
 from artmirror.runtime.common.option_types import SizeType
 from artmirror.runtime.common.pixels import psnr_db
 from artmirror.train.checkpoint import load_checkpoint
+from artmirror.train.pairs.base import own_pictures
 
 ROWS = ("PyTorch eager FP32", "PyTorch eager FP16", "torch.compile FP16")
 _WARMUP = 10  # runs before the measured ones
@@ -119,7 +120,7 @@ def _measure_row(
     torch.backends.cudnn.benchmark = True
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     if row.endswith("FP16"):
-        video_filter.stylizer = HalfInput(video_filter.stylizer)  # type: ignore[assignment]
+        video_filter.painter = HalfInput(cast(nn.Module, video_filter.painter))  # type: ignore[assignment]
     network: Any = video_filter.to("cuda", memory_format=torch.channels_last)  # type: ignore[call-overload]
     if row.startswith("torch.compile"):
         network = torch.compile(network, mode="reduce-overhead", dynamic=False)  # with CUDA graphs, as our engine

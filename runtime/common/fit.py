@@ -6,6 +6,9 @@ import numpy as np
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.pixels import SMALLEST_SIDE, Pixels
 
+PAINTING_SIDE = 256  # pixels of the shorter side: strokes are learned at this size
+LONGEST = 1.5  # of the shorter side
+
 
 def check_native_size(name: str, size: tuple[int, int]) -> tuple[int, int]:
     """Return `size`, the (H, W) that a source has by itself.
@@ -33,6 +36,26 @@ def centre_crop(picture: Pixels, want: tuple[int, int]) -> Pixels:
     """Return the view of `want` (H, W) pixels at the centre of `picture`."""
     top, left = (picture.shape[0] - want[0]) // 2, (picture.shape[1] - want[1]) // 2
     return picture[top : top + want[0], left : left + want[1]]
+
+
+def painting_view(rgb: Pixels, short_side: int = PAINTING_SIDE) -> Pixels:
+    """A painting as encoders see it: its shorter side has `short_side` pixels, of a long one the middle is taken.
+
+    Args:
+        rgb: (h, w, 3) uint8, of any order of colours.
+    """
+    height, width = rgb.shape[:2]
+    scale = short_side / min(height, width)
+    size = (max(short_side, round(width * scale)), max(short_side, round(height * scale)))
+    most = int(short_side * LONGEST)
+    if max(size) > 4 * most:  # a strip: cut first, so that nothing grows without bound
+        side = max(1, round(most / scale))
+        rgb = centre_crop(rgb, (min(height, side), min(width, side)))
+        height, width = rgb.shape[:2]
+        size = (max(short_side, round(width * scale)), max(short_side, round(height * scale)))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    scaled = np.asarray(cv2.resize(rgb, size, interpolation=method), np.uint8)
+    return np.ascontiguousarray(centre_crop(scaled, (min(most, size[1]), min(most, size[0]))))
 
 
 def place(picture: Pixels, mirror: bool, out: Pixels) -> None:

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.frame import FrameSlot
 
@@ -19,11 +22,30 @@ class EngineInfo:
     note: str = ""  # what else tells a fast run from a slow one
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Look:
     """How a frame is painted: what a show may change from one frame to the next, without opening the engine again."""
 
     strength: float = 1.0  # 0 for the camera picture, 1 for the full style
+    style: NDArray[np.float32] | None = None  # (S,), of a network for many paintings; None for the mean of all
+
+
+class SmallInputs:
+    """What a network takes beside the frame, in memory that belongs to one slot and stays where it is."""
+
+    def __init__(self, has_strength: bool, style_length: int) -> None:
+        self.by_name: dict[str, NDArray[np.float32]] = {}
+        if has_strength:
+            self.by_name["strength"] = np.ones(1, np.float32)
+        if style_length:
+            self.by_name["style"] = np.zeros(style_length, np.float32)
+
+    def set(self, look: Look) -> None:
+        """Take over a look; allocates nothing."""
+        if "strength" in self.by_name:
+            self.by_name["strength"][0] = look.strength
+        if "style" in self.by_name:
+            self.by_name["style"][:] = 0 if look.style is None else look.style
 
 
 FULL_STYLE = Look()
@@ -72,7 +94,8 @@ class Engine(Protocol):
         """Begin to stylize `slot.frame` into `slot.stylized`; returns at once.
 
         Args:
-            look: Of this frame alone. Whoever submits many with the same look passes the same object.
+            look: Of this frame alone, and copied: its style may be overwritten when `submit` returns. Whoever submits
+                many with the same look passes the same object.
 
         Raises:
             ArtmirrorError: the device or the library failed, or the engine was closed.
@@ -109,6 +132,11 @@ class Engine(Protocol):
         driver may wake up later and write its frame.
         """
         ...
+
+
+def style_length(manifest: Manifest) -> int:
+    """How many numbers a network takes in `style`; 0 where it takes none."""
+    return 0 if manifest.style is None else manifest.style.length
 
 
 def stylize(engine: Engine, slot: FrameSlot, look: Look = FULL_STYLE) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.latch import Latch
-from artmirror.runtime.engines.base import EngineInfo, Look
+from artmirror.runtime.engines.base import EngineInfo, Look, style_length
 from artmirror.runtime.engines.cuda_device import Device, DeviceBuffer, abandon
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.frame import FrameSlot
@@ -29,8 +29,10 @@ class DeviceSlot:
 
     slot: FrameSlot
     strength: NDArray[np.float32]  # (1,) page-locked; what the GPU has, or NaN
+    style: NDArray[np.float32]  # (S,) page-locked; what the GPU has, or NaN
     frame_buffer: DeviceBuffer  # (1, H, W, 3) uint8
     strength_buffer: DeviceBuffer  # (1,) float32
+    style_buffer: DeviceBuffer | None  # (S,) float32; None where the network takes no style
     stylized_buffer: DeviceBuffer  # (1, H, W, 3) uint8
     copied_in: Any  # events
     computed: Any
@@ -100,6 +102,7 @@ class CudaEngine:
         self.manifest = manifest
         self._device = device
         self._size = size
+        self._mean_style = np.zeros(style_length(manifest), np.float32)
         with device:
             streams = (device.stream(), device.stream(), device.stream())
             network = open_network(streams[1])
@@ -122,6 +125,11 @@ class CudaEngine:
             if self.has_strength and places.strength[0] != np.float32(look.strength):
                 places.strength[0] = look.strength
                 device.copy_in(places.strength, places.strength_buffer, copy_in)
+            if places.style_buffer is not None:
+                wanted = self._mean_style if look.style is None else look.style
+                if not np.array_equal(places.style, wanted):
+                    np.copyto(places.style, wanted)
+                    device.copy_in(places.style, places.style_buffer, copy_in)
             places.copied_in.record(copy_in)
             compute.wait_for_event(places.copied_in)
             resources.network.launch(places)
@@ -164,11 +172,14 @@ class CudaEngine:
         device = self._device
         shape = (*self._size, 3)
         slot = FrameSlot(device.page_locked(shape, np.uint8), device.page_locked(shape, np.uint8))
+        length = self._mean_style.size
         places = DeviceSlot(
             slot,
             device.page_locked((1,), np.float32),
+            device.page_locked((max(length, 1),), np.float32),
             device.memory(slot.frame.nbytes),
             device.memory(4),
+            device.memory(4 * length) if length else None,
             device.memory(slot.stylized.nbytes),
             device.event(),
             device.event(),
@@ -177,10 +188,13 @@ class CudaEngine:
         copy_in = resources.streams[0]
         device.copy_in(slot.frame, places.frame_buffer, copy_in)
         device.copy_in(places.strength, places.strength_buffer, copy_in)
+        if places.style_buffer is not None:
+            device.copy_in(places.style, places.style_buffer, copy_in)
         copy_in.synchronize()
         resources.network.prepare(places)
         resources.streams[1].synchronize()
         places.strength[0] = np.nan
+        places.style[:] = np.nan
         resources.places[slot] = places
         self._info = resources.network.describe()
         return slot

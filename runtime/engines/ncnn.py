@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.engines.base import EngineInfo, Look
+from artmirror.runtime.engines.base import EngineInfo, Look, SmallInputs, style_length
 from artmirror.runtime.engines.vulkan_device import VulkanDevice, vulkan_devices
 from artmirror.runtime.formats.manifest import Manifest
-from artmirror.runtime.formats.ncnn import GRAIN, IN, OUT, ncnn_pair, read_ncnn_manifest
+from artmirror.runtime.formats.ncnn import GRAIN, IN, OUT, STYLE, ncnn_pair, read_ncnn_manifest
 from artmirror.runtime.frame import FrameSlot
 
 
@@ -37,16 +37,21 @@ class NcnnEngine:
         self._blend = np.zeros((*size, 3), np.float32)  # (H, W, 3) float32 BGR in [0, 255]
         self._camera = np.zeros((*size, 3), np.float32)  # the camera picture's share of it
         self._grain = self._repeat_grain()
+        self._small: dict[FrameSlot, SmallInputs] = {}
         self._running: dict[FrameSlot, Future[None]] = {}
         self._worker = ThreadPoolExecutor(1, "ncnn")
 
     def allocate(self, count: int) -> list[FrameSlot]:
         shape = (*self._size, 3)
-        return [FrameSlot(np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)) for _ in range(count)]
+        slots = [FrameSlot(np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)) for _ in range(count)]
+        self._small |= {slot: SmallInputs(True, style_length(self.manifest)) for slot in slots}
+        return slots
 
     def submit(self, slot: FrameSlot, look: Look) -> None:
         try:
-            self._running[slot] = self._worker.submit(self._paint, slot, look.strength)
+            small = self._small[slot]
+            small.set(look)
+            self._running[slot] = self._worker.submit(self._paint, slot, small)
         except RuntimeError:
             raise ArtmirrorError("the ncnn engine was closed") from None
 
@@ -74,13 +79,16 @@ class NcnnEngine:
         self._worker.shutdown()
         self._net = None
 
-    def _paint(self, slot: FrameSlot, strength: float) -> None:
+    def _paint(self, slot: FrameSlot, small: SmallInputs) -> None:
+        strength = float(small.by_name["strength"][0])
         np.multiply(slot.frame.transpose(2, 0, 1)[::-1], 1 / 255, out=self._rgb, dtype=np.float32)
         if self._grain is not None:
             np.add(self._rgb, self._grain, out=self._rgb)
         extractor = self._net.create_extractor()
         if extractor.input(IN, self._input):
             raise ArtmirrorError("ncnn did not take the frame; export the file again with st-export --ncnn")
+        if "style" in small.by_name and extractor.input(STYLE, ncnn.Mat(small.by_name["style"])):
+            raise ArtmirrorError("ncnn did not take the style; export the file again with st-export --ncnn")
         code, result = extractor.extract(OUT)
         if code:
             raise ArtmirrorError(

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime as ort
 
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.engines.base import EngineInfo, Look
+from artmirror.runtime.engines.base import EngineInfo, Look, SmallInputs, style_length
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.frame import FrameSlot
 
@@ -20,10 +20,10 @@ class OnnxRuntimeEngine:
 
     def __init__(self, manifest: Manifest, session: Any, size: tuple[int, int]) -> None:
         self.manifest = manifest
-        self.has_strength = len(session.get_inputs()) > 1
+        self.has_strength = "strength" in [entry.name for entry in session.get_inputs()]
         self._session = session
         self._size = size
-        self._bindings: dict[FrameSlot, tuple[Any, np.ndarray[Any, np.dtype[np.float32]]]] = {}
+        self._bindings: dict[FrameSlot, tuple[Any, SmallInputs]] = {}
         self._running: dict[FrameSlot, Future[None]] = {}
         self._worker = ThreadPoolExecutor(1, "onnxruntime")
 
@@ -31,19 +31,19 @@ class OnnxRuntimeEngine:
         slots = []
         for _ in range(count):
             slot = FrameSlot(np.zeros((*self._size, 3), np.uint8), np.zeros((*self._size, 3), np.uint8))
-            strength = np.ones(1, np.float32)
+            small = SmallInputs(self.has_strength, style_length(self.manifest))
             binding = self._session.io_binding()
             _bind(binding.bind_input, "frame", slot.frame[None])
             _bind(binding.bind_output, "stylized", slot.stylized[None])
-            if self.has_strength:
-                _bind(binding.bind_input, "strength", strength)
-            self._bindings[slot] = (binding, strength)
+            for name, numbers in small.by_name.items():
+                _bind(binding.bind_input, name, numbers)
+            self._bindings[slot] = (binding, small)
             slots.append(slot)
         return slots
 
     def submit(self, slot: FrameSlot, look: Look) -> None:
-        binding, bound_strength = self._bindings[slot]
-        bound_strength[0] = look.strength
+        binding, small = self._bindings[slot]
+        small.set(look)
         self._running[slot] = self._worker.submit(self._session.run_with_iobinding, binding)
 
     def wait(self, slot: FrameSlot) -> None:
@@ -80,12 +80,24 @@ def open_file(
         options.intra_op_num_threads = threads
     try:
         session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        names = [entry.name for entry in (*session.get_inputs(), *session.get_outputs())]
-        if sorted(names) not in (["frame", "stylized"], ["frame", "strength", "stylized"]):
-            raise ValueError(f"it takes and gives {', '.join(names)}; wanted frame, strength and stylized")
+        check_names(session, manifest)
     except Exception as error:  # see wait
         raise ArtmirrorError(f"ONNX Runtime cannot run {path}: {_first_line(error)}") from error
     return OnnxRuntimeEngine(manifest, session, size)
+
+
+def check_names(session: Any, manifest: Manifest) -> None:
+    """See that a session takes and gives what an engine is asked for.
+
+    Raises:
+        ValueError: it has other tensors.
+    """
+    found = {entry.name: entry.shape for entry in (*session.get_inputs(), *session.get_outputs())}
+    length = style_length(manifest)
+    wanted = {"frame", "stylized"} | ({"style"} if length else set())
+    if found.keys() - {"strength"} != wanted or (length and found["style"] != [length]):
+        more = f" and style, ({length})" if length else ""
+        raise ValueError(f"it takes and gives {', '.join(found)}; wanted frame, strength, stylized{more}")
 
 
 def _first_line(error: Exception) -> str:

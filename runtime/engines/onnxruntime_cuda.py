@@ -8,7 +8,7 @@ import onnxruntime as ort
 
 from artmirror.runtime.common.cache import cache_folder
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.engines.base import EngineInfo
+from artmirror.runtime.engines.base import EngineInfo, style_length
 from artmirror.runtime.engines.cuda import CudaEngine, DeviceSlot
 from artmirror.runtime.engines.cuda_device import Device, DeviceBuffer, explain, open_device
 from artmirror.runtime.formats.manifest import Manifest
@@ -21,7 +21,7 @@ class OnnxRuntimeNetwork:
 
     def __init__(self, session: Any, manifest: Manifest, size: tuple[int, int], device: Device) -> None:
         """Use a session that was opened for this device and size."""
-        self.has_strength = len(session.get_inputs()) > 1
+        self.has_strength = "strength" in [entry.name for entry in session.get_inputs()]
         self._session = session
         self._manifest = manifest
         self._size = size
@@ -39,6 +39,8 @@ class OnnxRuntimeNetwork:
         self._bind(binding.bind_output, "stylized", np.uint8, shape, places.stylized_buffer)
         if self.has_strength:
             self._bind(binding.bind_input, "strength", np.float32, [1], places.strength_buffer)
+        if places.style_buffer is not None:
+            self._bind(binding.bind_input, "style", np.float32, [places.style.size], places.style_buffer)
         self._bindings[places] = binding
         self.launch(places)
 
@@ -148,6 +150,10 @@ def _open(
                 f"ONNX Runtime could not start its {wanted}, mostly for want of the CUDA, cuDNN or TensorRT libraries "
                 "that it was built for: see its installation page, or use --device cpu"
             )
+        style = [list(entry.shape) for entry in session.get_inputs() if entry.name == "style"]
+        length = style_length(manifest)
+        if style != ([[length]] if length else []):
+            raise ArtmirrorError(f"{path} has no input style of the {length} numbers in its manifest; export it again")
         return OnnxRuntimeNetwork(session, manifest, size, gpu)
 
     return CudaEngine(gpu, manifest, size, open_network)

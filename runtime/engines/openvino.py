@@ -10,7 +10,7 @@ import openvino as ov
 
 from artmirror.runtime.common.cache import cache_folder
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.engines.base import EngineInfo, Look
+from artmirror.runtime.engines.base import EngineInfo, Look, SmallInputs, style_length
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.frame import FrameSlot
 
@@ -27,28 +27,28 @@ class OpenVinoEngine:
 
     def __init__(self, manifest: Manifest, compiled: Any, size: tuple[int, int]) -> None:
         self.manifest = manifest
-        self.has_strength = len(compiled.inputs) > 1
+        self.has_strength = "strength" in input_names(compiled)
         self._compiled = compiled
         self._size = size
-        self._requests: dict[FrameSlot, tuple[Any, np.ndarray[Any, np.dtype[np.float32]]]] = {}
+        self._requests: dict[FrameSlot, tuple[Any, SmallInputs]] = {}
 
     def allocate(self, count: int) -> list[FrameSlot]:
         slots = []
         for _ in range(count):
             slot = FrameSlot(np.zeros((*self._size, 3), np.uint8), np.zeros((*self._size, 3), np.uint8))
-            strength = np.ones(1, np.float32)
+            small = SmallInputs(self.has_strength, style_length(self.manifest))
             request = self._compiled.create_infer_request()
             request.set_tensor("frame", ov.Tensor(slot.frame[None], shared_memory=True))
             request.set_tensor("stylized", ov.Tensor(slot.stylized[None], shared_memory=True))
-            if self.has_strength:
-                request.set_tensor("strength", ov.Tensor(strength, shared_memory=True))
-            self._requests[slot] = (request, strength)
+            for name, numbers in small.by_name.items():
+                request.set_tensor(name, ov.Tensor(numbers, shared_memory=True))
+            self._requests[slot] = (request, small)
             slots.append(slot)
         return slots
 
     def submit(self, slot: FrameSlot, look: Look) -> None:
-        request, bound_strength = self._requests[slot]
-        bound_strength[0] = look.strength
+        request, small = self._requests[slot]
+        small.set(look)
         request.start_async()
 
     def wait(self, slot: FrameSlot) -> None:
@@ -102,13 +102,24 @@ def open_file(
     if threads is not None:
         properties["INFERENCE_NUM_THREADS"] = threads
     try:
-        compiled = core.compile_model(read_network(path, size), _DEVICE, properties)
+        compiled = core.compile_model(read_network(path, manifest, size), _DEVICE, properties)
     except RuntimeError as error:
         raise _cannot_run(path, error) from error
     return OpenVinoEngine(manifest, compiled, size)
 
 
-def read_network(path: Path, size: tuple[int, int]) -> Any:
+def compile_encoder(path: Path) -> Any:
+    """A function from (1, h, w, 3) uint8 BGR to a painting's code; see `engines.encoder`."""
+    try:
+        properties = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+        compiled = shared_core().compile_model(shared_core().read_model(path), _DEVICE, properties)
+    except Exception as error:  # a damaged graph may raise nearly anything, also a message that is not UTF-8
+        raise _cannot_run(path, error) from error
+    request = compiled.create_infer_request()
+    return lambda picture: request.infer({"picture": picture})["code"]
+
+
+def read_network(path: Path, manifest: Manifest, size: tuple[int, int]) -> Any:
     """An ONNX file as OpenVINO's model, for frames of `size` (H, W).
 
     Raises:
@@ -117,7 +128,7 @@ def read_network(path: Path, size: tuple[int, int]) -> Any:
     try:
         model = shared_core().read_model(path)
         model.reshape({"frame": [1, *size, 3]})
-        _check_shapes(model, size)
+        _check_shapes(model, size, style_length(manifest))
     except Exception as error:  # a damaged graph may raise nearly anything, also a message that is not UTF-8
         raise _cannot_run(path, error) from error
     return model
@@ -127,7 +138,12 @@ def _cannot_run(path: Path, error: Exception) -> ArtmirrorError:
     return ArtmirrorError(f"OpenVINO cannot run {path}: {first_line(error)}; try --backend onnxruntime")
 
 
-def _check_shapes(model: Any, size: tuple[int, int]) -> None:
+def input_names(model: Any) -> set[str]:
+    """The names of what a network takes."""
+    return {name for port in model.inputs for name in port.names}
+
+
+def _check_shapes(model: Any, size: tuple[int, int], style: int) -> None:
     """See that the graph takes and gives what an engine is asked for, and how much memory it is going to take.
 
     Raises:
@@ -135,7 +151,8 @@ def _check_shapes(model: Any, size: tuple[int, int]) -> None:
     """
     frame = [1, *size, 3]
     found = {name: list(port.shape) for port in (*model.inputs, *model.outputs) for name in port.names}
-    wanted = {"frame": frame, "stylized": frame} | ({"strength": [1]} if len(model.inputs) > 1 else {})
+    wanted = {"frame": frame, "stylized": frame} | ({"style": [style]} if style else {})
+    wanted |= {"strength": [1]} if "strength" in found else {}
     if found != wanted or len(model.inputs) + len(model.outputs) != len(wanted):
         raise ValueError(f"it takes and gives {found}, wanted {wanted}")
     most = LARGEST_CHANNELS * size[0] * size[1] + LARGEST_CONSTANT

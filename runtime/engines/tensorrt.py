@@ -7,7 +7,7 @@ from typing import Any
 
 from artmirror.runtime.common.cache import cache_file, read_cache, write_cache
 from artmirror.runtime.common.errors import ArtmirrorError, CannotRunHere
-from artmirror.runtime.engines.base import EngineInfo
+from artmirror.runtime.engines.base import EngineInfo, style_length
 from artmirror.runtime.engines.cuda import CudaEngine, DeviceSlot
 from artmirror.runtime.engines.cuda_device import Device, explain, open_device
 from artmirror.runtime.engines.cuda_graph import CudaGraph, GraphRefused
@@ -124,6 +124,8 @@ class TensorRtNetwork:
         context.set_tensor_address("stylized", places.stylized_buffer.address)
         if self.has_strength:
             context.set_tensor_address("strength", places.strength_buffer.address)
+        if places.style_buffer is not None:
+            context.set_tensor_address("style", places.style_buffer.address)
         if not context.execute_async_v3(int(self._stream.handle)):
             raise explain(self._log.take_error(), self._device.name)
 
@@ -150,11 +152,13 @@ class TensorRtNetwork:
         }
         if self.has_strength:
             wanted["strength"] = (trt.TensorIOMode.INPUT, trt.DataType.FLOAT)
+        if style_length(self._manifest):
+            wanted["style"] = (trt.TensorIOMode.INPUT, trt.DataType.FLOAT)
         found = {name: (self._engine.get_tensor_mode(name), self._engine.get_tensor_dtype(name)) for name in names}
         if found != wanted:
             raise ArtmirrorError(
-                f"the plan has the tensors {', '.join(names)}; frame and stylized in uint8 and strength in float32 are "
-                "wanted: build it again with st-export"
+                f"the plan has the tensors {', '.join(names)}; frame and stylized in uint8, strength and, where its "
+                "manifest says so, style in float32 are wanted: build it again with st-export"
             )
 
     def _fail(self, what: str) -> None:

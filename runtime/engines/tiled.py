@@ -9,7 +9,7 @@ That takes several times as long as painting. What a small copy of the picture t
 255 where it was tried, since strokes answer to the grain of the full size: it only gives the scale to measure in.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, sqrt
 from pathlib import Path
@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.pixels import SMALLEST_SIDE, Pixels
-from artmirror.runtime.engines.base import EngineInfo, Look
-from artmirror.runtime.engines.openvino import device_info, first_line, read_network, shared_core
+from artmirror.runtime.engines.base import EngineInfo, Look, SmallInputs, style_length
+from artmirror.runtime.engines.openvino import device_info, first_line, input_names, read_network, shared_core
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.frame import FrameSlot
 
@@ -87,8 +87,8 @@ class TiledEngine:
         self.manifest = manifest
         self.observe: Callable[[float], None] = lambda share: None
         self._path, self._size, self._threads = path, size, threads
-        probe = read_network(path, (SMALLEST_SIDE * 2, SMALLEST_SIDE * 2))
-        self.has_strength = len(probe.inputs) > 1
+        probe = read_network(path, manifest, (SMALLEST_SIDE * 2, SMALLEST_SIDE * 2))
+        self.has_strength = "strength" in input_names(probe)
         margin = _reach(probe)
         side = round(min(_LARGEST_TILE, max(_SMALLEST_TILE, sqrt(pixels))))
         side = max(side, 2 * margin + 16 * _STRIDE) // _STRIDE * _STRIDE
@@ -102,11 +102,13 @@ class TiledEngine:
         self._grain, self._layers = _grain(probe), len(_normalisations(probe))
         self._tile = tile
         try:
-            self._painter = self._compiled(_painter(read_network(path, tile)))
-            self._first_look = self._compiled(_with_moments(read_network(path, self._small))) if self._layers else None
+            self._painter = self._compiled(_painter(read_network(path, manifest, tile)))
+            self._first_look = (
+                self._compiled(_with_moments(read_network(path, manifest, self._small))) if self._layers else None
+            )
         except RuntimeError as error:
             raise ArtmirrorError(f"OpenVINO cannot run {path}: {first_line(error)}") from error
-        self._waiting: dict[FrameSlot, Look] = {}
+        self._waiting: dict[FrameSlot, SmallInputs] = {}
 
     @property
     def tiles(self) -> int:
@@ -118,12 +120,14 @@ class TiledEngine:
         return [FrameSlot(np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)) for _ in range(count)]
 
     def submit(self, slot: FrameSlot, look: Look) -> None:
-        self._waiting[slot] = look
+        small = SmallInputs(self.has_strength, style_length(self.manifest))
+        small.set(look)
+        self._waiting[slot] = small
 
     def wait(self, slot: FrameSlot) -> None:
-        look = self._waiting.pop(slot)
+        small = self._waiting.pop(slot)
         try:
-            self._paint(slot.frame, slot.stylized, look)
+            self._paint(slot.frame, slot.stylized, small.by_name)
         except RuntimeError as error:
             raise ArtmirrorError(f"OpenVINO failed while stylizing: {first_line(error)}") from error
 
@@ -143,24 +147,23 @@ class TiledEngine:
             properties["INFERENCE_NUM_THREADS"] = self._threads
         return shared_core().compile_model(model, "CPU", properties)
 
-    def _paint(self, frame: Pixels, out: Pixels, look: Look) -> None:
-        statistics = self._measured(frame)
+    def _paint(self, frame: Pixels, out: Pixels, small: Mapping[str, Values]) -> None:
+        style = {name: numbers for name, numbers in small.items() if name == "style"}
+        statistics = self._measured(frame, style)
         request = self._painter.create_infer_request()
         for done, (rows, columns, given) in enumerate(self._parts(frame, statistics, self._layers)):
-            if self.has_strength:
-                given["strength"] = np.array([look.strength], np.float32)
-            painted = request.infer(given)["stylized"][0]
+            painted = request.infer({**given, **small})["stylized"][0]
             own = _own(rows), _own(columns)
             out[rows.first : rows.last, columns.first : columns.last] = painted[own]
             self.observe(1 - _PAINTING * (1 - (done + 1) / self.tiles))
 
-    def _measured(self, frame: Pixels) -> Statistics:
+    def _measured(self, frame: Pixels, style: Mapping[str, Values]) -> Statistics:
         """The means and deviations of the whole picture at each normalisation."""
         if self._first_look is None:
             return Statistics([], [])
-        statistics = self._of_a_small_copy(frame)
+        statistics = self._of_a_small_copy(frame, style)
         for layer in range(self._layers):
-            meter = self._compiled(_meter(read_network(self._path, self._tile), layer))
+            meter = self._compiled(_meter(read_network(self._path, self.manifest, self._tile), layer))
             request = meter.create_infer_request()
             total: NDArray[np.float64] = np.zeros(statistics.means[layer].shape)
             square: NDArray[np.float64] = total
@@ -170,7 +173,7 @@ class TiledEngine:
                     "rows": _weights(rows, self._size[0], meter.input("rows").shape),
                     "columns": _weights(columns, self._size[1], meter.input("columns").shape),
                 }
-                found = request.infer({**given, **weights})
+                found = request.infer({**given, **weights, **style})
                 count += float(weights["rows"].sum() * weights["columns"].sum())
                 total = total + np.asarray(found["sum"], np.float64)
                 square = square + np.asarray(found["square"], np.float64)
@@ -184,10 +187,10 @@ class TiledEngine:
             statistics.deviations[layer] = np.asarray(deviation * ratio, np.float32)
         return statistics
 
-    def _of_a_small_copy(self, frame: Pixels) -> Statistics:
+    def _of_a_small_copy(self, frame: Pixels, style: Mapping[str, Values]) -> Statistics:
         assert self._first_look is not None
         small = cv2.resize(frame, self._small[::-1], interpolation=cv2.INTER_AREA)
-        given: dict[str, Any] = {"frame": small[None]}
+        given: dict[str, Any] = {"frame": small[None], **style}
         if self.has_strength:
             given["strength"] = np.ones(1, np.float32)
         found = self._first_look.create_infer_request().infer(given)
@@ -294,8 +297,8 @@ def _meter(model: Any, layer: int) -> Any:
     columns = _parameter([1, 1, 1, width], y.output(0).element_type, "columns")
     own = ops.multiply(ops.multiply(y, rows), columns)
     outputs = [_sum(own, "sum"), _sum(ops.multiply(own, y), "square")]
-    frame = [parameter for parameter in model.get_parameters() if "frame" in parameter.output(0).get_names()]
-    return ov.Model(outputs, [*frame, *inputs, rows, columns], "meter")
+    taken = [parameter for parameter in model.get_parameters() if {"frame", "style"} & parameter.output(0).get_names()]
+    return ov.Model(outputs, [*taken, *inputs, rows, columns], "meter")
 
 
 def _with_moments(model: Any) -> Any:

@@ -34,6 +34,17 @@ NO_PLAN: Mapping[str, Any] = {
 
 EnginePrecision = Literal["fp32", "fp16", "int8"]
 Side = Annotated[int, Meta(ge=1, le=LONGEST_SIDE)]  # pixels
+LONGEST_STYLE = 1 << 16  # numbers
+StyleLength = Annotated[int, Meta(ge=1, le=LONGEST_STYLE)]
+
+
+@dataclass(frozen=True, slots=True)
+class StyleInput:
+    """What a network for many paintings wants in `style`: a code, then what is added to each scale and each shift."""
+
+    length: StyleLength  # of all of it, S
+    code_length: StyleLength
+    code_space: str  # networks and encoders with the same one understand each other's codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +68,7 @@ class Manifest:
     steps: Whole
     graph_sha256: str  # of the graph's bytes, so that damage is noticed
     exporter: dict[str, str] = field(default_factory=dict)  # library -> version
+    style: StyleInput | None = None  # None: the network paints one painting, its own
     format_version: int = FORMAT_VERSION
 
     def to_json(self, plan: Mapping[str, Any] = NO_PLAN) -> str:
@@ -65,7 +77,10 @@ class Manifest:
         Args:
             plan: The fields of a `PlanInfo`, which stand beside the network's.
         """
-        return json.dumps({**asdict(self), **plan}, sort_keys=True)
+        values = asdict(self)
+        if self.style is None:
+            del values["style"]
+        return json.dumps({**values, **plan}, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: bytes | str, source: str) -> Self:
@@ -88,9 +103,13 @@ class Manifest:
                 f"{source} has manifest version {found}; this artmirror reads version {FORMAT_VERSION}: {_AGAIN}"
             )
         try:
-            return fitted(values, cls)
+            manifest = fitted(values, cls)
+            style = manifest.style
+            if style is not None and style.code_length > style.length:
+                raise ValueError(f"a code of {style.code_length} in a style of {style.length} numbers")
         except ValueError as error:
             raise damaged_manifest(source, error) from None
+        return manifest
 
 
 def damaged_manifest(source: str, error: ValueError) -> ArtmirrorError:

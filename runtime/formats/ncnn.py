@@ -3,8 +3,9 @@
 The graph is a text in which a comment has no place, and a third file beside them would be lost in copying; but ncnn
 reads of the weights just what its layers ask for. So behind the weights stand the manifest's JSON, its length as a
 little-endian uint32, and `MAGIC`. Any program with ncnn in it opens the two files as they are: blob `IN` takes
-(3, H, W) float32 RGB in [0, 1] with the grain added, blob `OUT` gives the painted picture in the same form, and blob
-`GRAIN`, where the network has one, is the tile of grain (1, side, side) that is repeated over the frame.
+(3, H, W) float32 RGB in [0, 1] with the grain added, and blob `OUT` gives the painted picture in the same form. Blob
+`STYLE`, where the network is for many paintings, takes the style. Blob `GRAIN`, where the network has one, is the tile
+of grain (1, side, side) that is repeated over the frame.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.formats.ncnn_graph import WrongGraph, check_ncnn_graph
 
 MAGIC = b"\nARTMIRROR NCNN\n"
-IN, OUT, GRAIN = "in0", "out0", "out1"  # as pnnx numbers them
+IN, STYLE, OUT, GRAIN = "in0", "in1", "out0", "out1"  # as pnnx numbers them
 PARAM_SUFFIX, BIN_SUFFIX = ".ncnn.param", ".ncnn.bin"
 _LENGTH = struct.Struct("<I")
 _TAIL = _LENGTH.size + len(MAGIC)
@@ -93,7 +94,7 @@ def read_ncnn_manifest(path: Path, size: tuple[int, int] | None = None) -> Manif
         )
     if size is not None:
         try:
-            check_ncnn_graph(param, weights, size)
+            check_ncnn_graph(param, weights, size, 0 if manifest.style is None else manifest.style.length)
         except WrongGraph as error:
             raise ArtmirrorError(
                 f"{param_path} was not written by st-export, or is damaged: {error}; "

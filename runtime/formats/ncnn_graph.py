@@ -41,19 +41,23 @@ class _Layer:
         return int(value)
 
 
-def check_ncnn_graph(param: bytes, weights: bytes, size: tuple[int, int]) -> None:
+def check_ncnn_graph(param: bytes, weights: bytes, size: tuple[int, int], style_length: int = 0) -> None:
     """Follow a frame through the graph.
 
     Args:
         param: The text.
         weights: Its weights.
         size: (H, W) of the frame.
+        style_length: How many numbers a second input has; 0 for none.
 
     Raises:
         WrongGraph: something is wrong.
     """
     shapes: dict[str, Shape] = {}  # of blobs that are made and not used yet
     made: set[str] = set()
+    given: dict[str, Shape] = {"in0": (3, *size)}
+    if style_length:
+        given["in1"] = (1, 1, style_length)
     reader = _Weights(weights)
     for layer in _layers(param):
         taken = [shapes.pop(name, None) for name in layer.inputs]
@@ -61,7 +65,7 @@ def check_ncnn_graph(param: bytes, weights: bytes, size: tuple[int, int]) -> Non
         if len(present) < len(taken) or made & {*layer.outputs} or len({*layer.outputs}) < len(layer.outputs):
             raise WrongGraph(f"{layer.name} uses what no layer makes, or makes what is there")
         made |= {*layer.outputs}
-        for name, shape in zip(layer.outputs, _outputs(layer, present, (3, *size), reader), strict=True):
+        for name, shape in zip(layer.outputs, _outputs(layer, present, given, reader), strict=True):
             if min(shape) < 1 or shape[1] * shape[2] > 4 * max(size[0] * size[1], 1 << 20):
                 raise WrongGraph(f"{layer.name} gives {shape[2]}x{shape[1]}")
             shapes[name] = shape
@@ -99,7 +103,11 @@ def _layer(line: str) -> _Layer:
     texts: dict[int, str] = {}
     for setting in settings:
         key, _, value = setting.partition("=")
-        if not re.fullmatch(r"\d\d?", key) or int(key) not in _LAYERS[words[0]] or int(key) in found.keys() | texts:
+        if (
+            not re.fullmatch(r"\d\d?|-23300", key)
+            or int(key) not in _LAYERS[words[0]]
+            or int(key) in found.keys() | texts
+        ):
             raise WrongGraph(f"{words[1]} has {setting[:40]!r}")
         if _NUMBER.fullmatch(value):
             found[int(key)] = float(value)
@@ -138,14 +146,19 @@ class _Weights:
             raise WrongGraph("weights are missing")
 
 
-def _outputs(layer: _Layer, inputs: list[Shape], frame: Shape, weights: _Weights) -> list[Shape]:
+def _outputs(layer: _Layer, inputs: list[Shape], given: Mapping[str, Shape], weights: _Weights) -> list[Shape]:
     least, most = _INPUTS.get(layer.kind, (1, 1))
-    if not least <= len(inputs) <= most or (layer.kind != "Split" and len(layer.outputs) != 1):
+    several = layer.kind in ("Split", "Slice")
+    if not least <= len(inputs) <= most or (not several and len(layer.outputs) != 1):
         raise WrongGraph(f"{layer.name} has {len(inputs)} inputs and {len(layer.outputs)} results")
-    if layer.texts and layer.kind != "Crop":
+    if layer.texts and layer.kind not in ("Crop", "Slice"):
         raise WrongGraph(f"{layer.name} has {next(iter(layer.texts.values()))[:40]!r}")
     if layer.kind == "Input":
-        return [frame]
+        if layer.outputs[0] not in given:
+            raise WrongGraph(f"it has the input {layer.outputs[0]}")
+        return [given[layer.outputs[0]]]
+    if layer.kind == "Slice":
+        return _slices(layer, inputs[0])
     if layer.kind == "Split":
         return inputs * len(layer.outputs)
     return [_FOLLOW[layer.kind](layer, inputs, weights)] if layer.kind in _FOLLOW else inputs[:1]
@@ -205,9 +218,37 @@ def _norm(layer: _Layer, inputs: list[Shape], weights: _Weights) -> Shape:
 def _binary(layer: _Layer, inputs: list[Shape], _: _Weights) -> Shape:
     if layer.whole(0) > 3 or layer.whole(1) > 1 or (len(inputs) == 1) != (layer.whole(1) == 1):
         raise WrongGraph(f"{layer.name} is no operation that st-export writes")
-    if len({*inputs}) > 1:
+    if len({*inputs}) > 1 and inputs[1] != (inputs[0][0], 1, 1):  # one number a channel
         raise WrongGraph(f"{layer.name} gets {inputs[0]} and {inputs[-1]}")
     return inputs[0]
+
+
+def _slices(layer: _Layer, whole: Shape) -> list[Shape]:
+    """The parts of a row of numbers; the length of the last may be left open."""
+    text = layer.texts.get(_SLICES, "")
+    if not re.fullmatch(r"\d{1,4}(,\d{1,6})+(,-233)?", text) or whole[:2] != (1, 1) or layer.whole(1):
+        raise WrongGraph(f"{layer.name} cuts {whole} into {text[:40]!r}")
+    count, *lengths = map(int, text.split(","))
+    if lengths[-1] < 0:
+        lengths[-1] = whole[2] - sum(lengths[:-1])
+    if min(lengths) < 1 or sum(lengths) != whole[2] or not count == len(lengths) == len(layer.outputs):
+        raise WrongGraph(f"{layer.name} cuts {whole[2]} numbers into {text[:40]!r}")
+    return [(1, 1, length) for length in lengths]
+
+
+def _inner_product(layer: _Layer, inputs: list[Shape], weights: _Weights) -> Shape:
+    outputs, count = layer.whole(0, least=1), _bounded(layer, inputs[0][2] * layer.whole(0, least=1))
+    if inputs[0][:2] != (1, 1) or layer.numbers.get(2) != count or layer.whole(1) > 1:
+        raise WrongGraph(f"{layer.name} has {layer.numbers.get(2, 0):g} weights for {inputs[0]}, {count} are wanted")
+    weights.tagged(count)
+    weights.plain(outputs * layer.whole(1))
+    return 1, 1, outputs
+
+
+def _reshaped(layer: _Layer, inputs: list[Shape], _: _Weights) -> Shape:
+    if inputs[0] != (1, 1, layer.whole(2)) or layer.whole(0) != 1 or layer.whole(1) != 1:
+        raise WrongGraph(f"{layer.name} makes another shape of {inputs[0]} than st-export does")
+    return layer.whole(2), 1, 1
 
 
 def _interp(layer: _Layer, inputs: list[Shape], _: _Weights) -> Shape:
@@ -239,6 +280,7 @@ def _bounded(layer: _Layer, count: int) -> int:
 
 
 _CROP = {19: '"0,0"', 20: '"1h,1w"', 21: '"1,2"'}  # to the height and width of the second input
+_SLICES = -23300  # the key of the lengths, an array
 _CONVOLUTION = (0, 1, 2, 3, 4, 5, 6, 7, 9, 11, 12, 13, 14, 15, 16)
 _LAYERS: Mapping[str, tuple[int, ...]] = {  # with the keys of their settings
     "Input": (),
@@ -253,6 +295,9 @@ _LAYERS: Mapping[str, tuple[int, ...]] = {  # with the keys of their settings
     "TanH": (),
     "Clip": (0, 1),
     "BinaryOp": (0, 1, 2),
+    "Slice": (1, _SLICES),
+    "InnerProduct": (0, 1, 2),
+    "Reshape": (0, 1, 2),
     "Interp": (0, 1, 2, 3, 4, 5, 6),
     "PixelShuffle": (0, 1),
     "Crop": tuple(_CROP),
@@ -266,6 +311,8 @@ _FOLLOW: Mapping[str, Callable[[_Layer, list[Shape], _Weights], Shape]] = {  # t
     "Deconvolution": _convolution,
     "InstanceNorm": _norm,
     "BinaryOp": _binary,
+    "InnerProduct": _inner_product,
+    "Reshape": _reshaped,
     "Interp": _interp,
     "PixelShuffle": _shuffle,
     "Crop": _crop,

@@ -45,7 +45,7 @@ MOST_SMALL = 64  # numbers
 
 _OPERATIONS = {  # with the least and the most inputs: what st-export writes, and what networks like ours are made of
     **dict.fromkeys(("Conv", "ConvTranspose", "Gemm", "QuantizeLinear", "DequantizeLinear"), (2, 3)),
-    **dict.fromkeys(("Relu", "LeakyRelu", "Tanh", "Sigmoid", "Sqrt", "Reciprocal", "Abs", "Neg", "Exp"), (1, 1)),
+    **dict.fromkeys(("Relu", "LeakyRelu", "Tanh", "Sigmoid", "Sqrt", "Reciprocal", "Abs", "Neg", "Exp", "Log"), (1, 1)),
     **dict.fromkeys(("Round", "Floor", "Ceil", "Cast", "Identity", "Shape", "Flatten", "Transpose"), (1, 1)),
     **dict.fromkeys(("DepthToSpace", "SpaceToDepth", "GlobalAveragePool"), (1, 1)),
     **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Pow", "Mod", "MatMul", "Gather", "Reshape", "Unsqueeze"), (2, 2)),

@@ -11,6 +11,33 @@ from artmirror.runtime.gallery.variants import FULL, quality_of, variants
 DEFAULT_STYLE = "starry"
 
 
+def paintings_folder() -> Path:
+    """Where the network for many paintings lies, with its lighter variants and its encoder, and NAME.style of each."""
+    return Path(str(files("artmirror.runtime"))) / "paintings"
+
+
+def many_network() -> Path:
+    """The bundled network for many paintings."""
+    return paintings_folder() / "any.onnx"
+
+
+def bundled_style_files() -> dict[str, Path]:
+    """Name -> style file of every painting that the network for many paintings has a style of, sorted by name."""
+    return {path.stem: path for path in sorted(paintings_folder().glob("*.style"))}
+
+
+def find_style_file(name: str) -> Path:
+    """The style file of a bundled style.
+
+    Raises:
+        ArtmirrorError: there is none of that name; the near ones are named.
+    """
+    known = bundled_style_files()
+    if name not in known:
+        raise _unknown(name, list(known))
+    return known[name]
+
+
 def styles_folder() -> Path:
     """Where the bundled styles lie: NAME.onnx and its lighter variants, and NAME.jpg, a face in that style."""
     return Path(str(files("artmirror.runtime"))) / "styles"
@@ -35,7 +62,11 @@ def find_style(name: str) -> Path:
     styles = bundled_styles()
     known = {path.stem: path for style in styles.values() for path in (style, *variants(style).values())}
     if name not in known:
-        near = difflib.get_close_matches(name.lower(), styles, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(styles)}"
-        raise ArtmirrorError(f"no style is called {name!r}; {hint} (st-run --list-styles shows all)")
+        raise _unknown(name, sorted({*styles, *bundled_style_files()}))
     return known[name]
+
+
+def _unknown(name: str, known: list[str]) -> ArtmirrorError:
+    near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known)}"
+    return ArtmirrorError(f"no style is called {name!r}; {hint} (st-run --list-styles shows all)")

@@ -9,6 +9,33 @@ from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.tracks import Tracks
 
 
+class Controls(Protocol):
+    """What keys in a window change."""
+
+    @property
+    def title(self) -> str:
+        """Of the style that is shown."""
+        ...
+
+    @property
+    def titles(self) -> list[str]:
+        """Of all styles that there are."""
+        ...
+
+    @property
+    def strength(self) -> float:
+        """0 for the camera picture, 1 for the full style."""
+        ...
+
+    def turn(self, by: int) -> None:
+        """Go on by so many styles, or back."""
+        ...
+
+    def strengthen(self, by: float) -> None:
+        """More of the painting, or less."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SinkFormat:
     """What a sink is told before the first frame."""
@@ -19,6 +46,7 @@ class SinkFormat:
     tracks: Tracks | None  # sound and what else goes with the pictures
     title: str = "artmirror"
     files: tuple[Path, ...] = ()  # what the frames come from, which no sink may write over
+    controls: Controls | None = None  # None: nothing can be changed
 
 
 class Sink(Protocol):

@@ -21,6 +21,7 @@ from artmirror.runtime.sinks.hud import Hud
 
 _ESCAPE = 27
 _RATE_FRAMES = 30  # the frame rate shown is the mean over so many
+_STRENGTH_STEP = 0.1
 _KEY_PAUSE_MS = 50  # how often a waiting window looks whether it was closed
 
 
@@ -39,7 +40,8 @@ class Screen(Protocol):
 class WindowSink:
     """Shows frames: a file at its own rate, a live source as its frames come, single pictures until a key.
 
-    Keys: q, Esc or closing the window stop; f full screen; h hide the line of figures; s save a picture here.
+    Keys: q, Esc or closing the window stop; f full screen; h hide the line of figures; s save a picture here; n and p
+    the next and the previous painting; + and - more and less of it.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class WindowSink:
         self._screen = screen or cast(Screen, cv2)
         self._monotonic = monotonic
         self._title = format.title
+        self._controls = format.controls
         self._waits_for_key = format.rate is None
         height, width = format.size
         self._canvas: Pixels = np.empty((height, width, 3), np.uint8)  # (H, W, 3) uint8 BGR
@@ -110,7 +113,8 @@ class WindowSink:
         self._done_ns.append(slot.stylized_ns)
         span_ns = self._done_ns[-1] - self._done_ns[0]
         rate = (len(self._done_ns) - 1) * 1e9 / span_ns if span_ns > 0 else 0.0
-        self._hud.update(slot.stylized_ns, rate, slot.stylized_ns - slot.captured_ns, self._dropped)
+        told = "" if self._controls is None else f"{self._controls.title}   {self._controls.strength:.0%}"
+        self._hud.update(slot.stylized_ns, rate, slot.stylized_ns - slot.captured_ns, self._dropped, told)
 
     def _wait_until_due(self, slot: FrameSlot) -> bool:
         """Obey keys until the frame's time has come; False once the viewer stopped."""
@@ -145,6 +149,11 @@ class WindowSink:
             self._hud_shown = not self._hud_shown
         elif letter == "s":
             self._save(slot)
+        elif self._controls is not None and letter:
+            if letter in "np":
+                self._controls.turn(1 if letter == "n" else -1)
+            elif letter in "+=-":
+                self._controls.strengthen(-_STRENGTH_STEP if letter == "-" else _STRENGTH_STEP)
         return True
 
     def _save(self, slot: FrameSlot) -> None:

@@ -14,8 +14,9 @@ from artmirror.benchmarks.speed.workload import read_layers
 from artmirror.export import parity
 from artmirror.export.cli import main
 from artmirror.export.int8 import quantise, read_calibration
-from artmirror.export.parity import check_parity, own_pictures, read_pictures
-from artmirror.export.to_onnx import graph_of, onnx_from_checkpoint, save_onnx
+from artmirror.export.parity import check_parity, read_pictures
+from artmirror.export.to_onnx import graph_of, onnx_of, save_onnx
+from artmirror.export.trained import trained_of
 from artmirror.export.video_filter import VideoFilter
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.engines.base import stylize
@@ -23,6 +24,7 @@ from artmirror.runtime.engines.open import open_engine
 from artmirror.runtime.formats.manifest import read_manifest
 from artmirror.train.checkpoint import Checkpoint
 from artmirror.train.config import NetworkConfig
+from artmirror.train.pairs.base import own_pictures
 from tests.export.conftest import make_checkpoint
 
 
@@ -33,7 +35,7 @@ def run(*arguments: object) -> tuple[int, str, str]:
 
 
 def export(checkpoint: Checkpoint, path: Path) -> Path:
-    model, _ = onnx_from_checkpoint(checkpoint, path, fp16=False, calibration=read_pictures(own_pictures())[:1])
+    model, _ = onnx_of(trained_of(checkpoint, path), fp16=False, calibration=read_pictures(own_pictures())[:1])
     output = path.with_suffix(".onnx")
     save_onnx(model, output)
     return output
@@ -138,7 +140,7 @@ def test_ranges_come_from_the_pictures(tiny: Checkpoint) -> None:
 
 
 def test_layers_are_counted_as_in_the_float_file(tiny: Checkpoint, tiny_path: Path, int8: Path, tmp_path: Path) -> None:
-    model, _ = onnx_from_checkpoint(tiny, tiny_path, fp16=False)
+    model, _ = onnx_of(trained_of(tiny, tiny_path), fp16=False)
     plain = tmp_path / "plain.onnx"
     save_onnx(model, plain)
     one, other = (read_layers(path, (72, 96)) for path in (plain, int8))

@@ -10,7 +10,8 @@ import pytest
 
 from artmirror.export import parity
 from artmirror.export.parity import check_parity
-from artmirror.export.to_ncnn import ncnn_from_checkpoint
+from artmirror.export.to_ncnn import write_ncnn_of
+from artmirror.export.trained import trained_of
 from artmirror.export.video_filter import VideoFilter
 from artmirror.runtime.formats.ncnn import read_ncnn_manifest
 from artmirror.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -33,7 +34,7 @@ def pictures(*sizes: tuple[int, int]) -> list[np.ndarray]:
 
 def convert(checkpoint: Checkpoint, folder: Path, *, fp16: bool = False) -> Path:
     save_checkpoint(folder / "tiny.pt", checkpoint)
-    ncnn_from_checkpoint(checkpoint, folder / "tiny.pt", folder / "tiny.ncnn.param", fp16=fp16)
+    write_ncnn_of(trained_of(checkpoint, folder / "tiny.pt"), folder / "tiny.ncnn.param", fp16=fp16)
     return folder / "tiny.ncnn.param"
 
 

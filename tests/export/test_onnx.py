@@ -10,20 +10,22 @@ import torch
 from onnx import TensorProto
 
 from artmirror.export.fp16 import choose_precision
-from artmirror.export.parity import check_parity, own_pictures, read_pictures
-from artmirror.export.to_onnx import onnx_from_checkpoint, save_onnx
+from artmirror.export.parity import check_parity, read_pictures
+from artmirror.export.to_onnx import onnx_of, save_onnx
+from artmirror.export.trained import trained_of
 from artmirror.export.video_filter import VideoFilter
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.formats.manifest import read_manifest
 from artmirror.train.checkpoint import Checkpoint
 from artmirror.train.config import NETWORK_PRESETS, NetworkConfig
+from artmirror.train.pairs.base import own_pictures
 from tests.export.conftest import make_checkpoint
 from tests.places import ROOT
 
 
 def export(checkpoint: Checkpoint, path: Path, *, fp16: bool) -> Path:
     output = path.with_suffix(".onnx")
-    model, _ = onnx_from_checkpoint(checkpoint, path, fp16=fp16)
+    model, _ = onnx_of(trained_of(checkpoint, path), fp16=fp16)
     save_onnx(model, output)
     return output
 
@@ -102,7 +104,7 @@ def test_fp16_halves_the_file(tmp_path: Path) -> None:
 
 
 def test_every_choice_has_its_reason(tiny: Checkpoint, tiny_path: Path) -> None:
-    model, none = onnx_from_checkpoint(tiny, tiny_path, fp16=False)
+    model, none = onnx_of(trained_of(tiny, tiny_path), fp16=False)
     assert none == []
     choices = choose_precision(model.graph)
     by_operation = {choice.op_type: choice for choice in choices}
@@ -171,6 +173,6 @@ def test_pictures_that_cannot_be_used_are_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there(tiny: Checkpoint, tiny_path: Path, tmp_path: Path) -> None:
-    model, _ = onnx_from_checkpoint(tiny, tiny_path, fp16=False)
+    model, _ = onnx_of(trained_of(tiny, tiny_path), fp16=False)
     with pytest.raises(ArtmirrorError, match="cannot write"):
         save_onnx(model, tmp_path / "absent" / "x.onnx")

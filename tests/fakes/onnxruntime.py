@@ -47,14 +47,18 @@ class FakeOnnxRuntime:
         return _Session(self, providers)
 
 
+def _tensor(name: str, shape: list[int | str]) -> Any:
+    return SimpleNamespace(name=name, shape=shape)
+
+
 class _Session:
     def __init__(self, ort: FakeOnnxRuntime, providers: list[tuple[str, dict[str, str]]]) -> None:
         self._ort = ort
         self._names = [name for name, _ in providers if name in ort.started] + ["CPUExecutionProvider"]
         self._stream = ort.owner.streams[int(providers[0][1]["user_compute_stream"])]
 
-    def get_inputs(self) -> list[str]:
-        return ["frame", "strength"]
+    def get_inputs(self) -> list[Any]:
+        return [_tensor("frame", [1, "height", "width", 3]), _tensor("strength", [1])]
 
     def get_providers(self) -> list[str]:
         return self._names

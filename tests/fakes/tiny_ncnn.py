@@ -6,7 +6,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from artmirror.export.to_ncnn import ncnn_from_checkpoint
+from artmirror.export.to_ncnn import write_ncnn_of
+from artmirror.export.trained import trained_of
 from artmirror.runtime.engines.vulkan_device import vulkan_devices
 from artmirror.train.checkpoint import save_checkpoint
 from artmirror.train.config import NetworkConfig
@@ -21,7 +22,7 @@ def tiny_ncnn() -> Path:
     checkpoint = make_checkpoint(NetworkConfig(channels=(4, 6, 8), blocks=1))
     folder = Path(_folder.name)
     save_checkpoint(folder / "tiny.pt", checkpoint)
-    ncnn_from_checkpoint(checkpoint, folder / "tiny.pt", folder / "tiny.ncnn.param", fp16=False)
+    write_ncnn_of(trained_of(checkpoint, folder / "tiny.pt"), folder / "tiny.ncnn.param", fp16=False)
     return folder / "tiny.ncnn.param"
 
 

@@ -30,7 +30,8 @@ from artmirror.benchmarks.records.any import read_records
 from artmirror.benchmarks.records.gpu import GpuSession, Row, read_gpu
 from artmirror.benchmarks.records.speed import Ceilings, Sensed, Session
 from artmirror.export.cli import main as st_export
-from artmirror.export.to_onnx import onnx_from_checkpoint, save_onnx
+from artmirror.export.to_onnx import onnx_of, save_onnx
+from artmirror.export.trained import trained_of
 from artmirror.runtime.common.pictures import read_picture
 from artmirror.runtime.engines.base import stylize
 from artmirror.runtime.engines.open import open_engine
@@ -177,7 +178,7 @@ def _onnx_files() -> tuple[bytes, ...]:
     path = tiny_ncnn().parent / "other.pt"
     checkpoint = make_checkpoint(replace(_TINY, upsampling="deconv", block_conv="separable", output="linear"))
     save_checkpoint(path, checkpoint)
-    save_onnx(onnx_from_checkpoint(checkpoint, path, fp16=True)[0], path.with_suffix(".onnx"))
+    save_onnx(onnx_of(trained_of(checkpoint, path), fp16=True)[0], path.with_suffix(".onnx"))
     bundled = (find_style(name) for name in ("starry-nano", "starry-lite", "starry"))
     return tuple(found.read_bytes() for found in (*bundled, path.with_suffix(".onnx")))
 

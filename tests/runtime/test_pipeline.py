@@ -179,7 +179,7 @@ def test_the_look_reaches_the_engine() -> None:
             return True
 
     sink = Sink()
-    Pipeline(CountingSource(3), FakeEngine(SIZE), [sink], look=Look(0.0)).run()
+    Pipeline(CountingSource(3), FakeEngine(SIZE), [sink], look=lambda: Look(0.0)).run()
     assert sink.ids == [0, 1, 2]
 
 

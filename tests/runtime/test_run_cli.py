@@ -160,7 +160,6 @@ def test_usage_mistakes_exit_with_2(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for arguments, words in [
         ((), "no display"),
         (("--camera", "0", "--input", clip), "one source"),
-        (("--input", clip, "--engine", "x.onnx", "--style", "starry"), "one engine"),
         (("--input", clip), "no display"),
         (("--output", tmp_path / "a.mp4", "--output", tmp_path / "x" / ".." / "a.mp4"), "named twice"),
         (("--json", "--output", "pipe:"), "leave out one"),

@@ -43,7 +43,7 @@ def config(paintings: Path, photos: Path, vgg_file: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(many, "_LEAST", 2)
     monkeypatch.setattr(many, "_CALIBRATION", 2)
     monkeypatch.setattr(varied, "SIZES", ((64, 2),) * 5)
-    monkeypatch.setattr("artmirror.train.pairs.paintings._SHORT_SIDE", 64)
+    monkeypatch.setattr("artmirror.train.pairs.paintings.PAINTING_SIDE", 64)
     monkeypatch.setattr("artmirror.train.pairs.paintings._LARGE_SIDE", 80)
     return ManyConfig(str(paintings), str(photos), str(vgg_file), network=TINY, steps=4)
 

@@ -7,8 +7,11 @@ code to all scales and shifts is a part of the network; so a mix of codes is a m
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from artmirror.train.config import NetworkConfig
 from artmirror.train.networks.stylizer import Stylizer
@@ -29,6 +32,8 @@ class ConditionalNorm(nn.Module):
         assert self.scale is not None
         assert self.shift is not None
         wide = x.float()  # sums of squares want it
+        if len(self.scale) == 1:  # one painting: what exporters know as one operation
+            return F.instance_norm(wide, weight=self.scale[0], bias=self.shift[0], eps=self.eps).to(x.dtype)
         variance, mean = torch.var_mean(wide, (2, 3), correction=0, keepdim=True)
         gain = self.scale[:, :, None, None] * torch.rsqrt(variance + self.eps)
         return torch.addcmul(self.shift[:, :, None, None] - mean * gain, wide, gain).to(x.dtype)
@@ -65,6 +70,31 @@ class ManyStyle(nn.Module):
         """All scales, then all shifts: (B, 2 N) float32."""
         found: Tensor = self.affine(code)
         return found.float()
+
+    @torch.no_grad()
+    def with_one_style(self, style: NDArray[np.float32]) -> Stylizer:  # (style_length,) float32
+        """A plain stylizer that paints as this one does in that style, in evaluation mode."""
+        scales, shifts = self.affines_of(torch.from_numpy(style)[None])[0].chunk(2)
+        weights = dict(self.body.state_dict())
+        at = 0
+        for name, module in self.body.named_modules():
+            if isinstance(module, ConditionalNorm):
+                weights[f"{name}.weight"] = scales[at : at + module.channels]
+                weights[f"{name}.bias"] = shifts[at : at + module.channels]
+                at += module.channels
+        single = Stylizer(self.config)
+        single.load_state_dict(weights)
+        return single.eval()
+
+    @property
+    def style_length(self) -> int:
+        """How many numbers `affines_of` takes."""
+        return self.affine.in_features + self.affine.out_features
+
+    def affines_of(self, style: Tensor) -> Tensor:  # (B, style_length) float
+        """As `affines`, of codes behind which stands what is added to each scale and each shift; zeros add nothing."""
+        length = self.affine.in_features
+        return self.affines(style[:, :length]) + style[:, length:].float()
 
     def forward(self, rgb: Tensor, affines: Tensor) -> Tensor:  # (B, 3, H, W) float RGB in [0, 1], (B, 2 N) float32
         """Paint each frame with its own scales and shifts; returns the same shape and range, float32."""

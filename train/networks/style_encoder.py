@@ -40,7 +40,12 @@ class StatisticsEncoder(nn.Module):
         self.mean.copy_(logarithms.mean(0))
         self.deviation.copy_(logarithms.std(0).clamp(min=0.05))
 
+    def hidden(self, statistics: Tensor) -> Tensor:  # (B, statistics) float32, none below 0
+        """What the first layer says, (B, hidden): a `PictureEncoder` learns that too."""
+        found: Tensor = self.layers[0]((((statistics + _FAINT).log() - self.mean) / self.deviation).clamp(-4, 4))
+        return found
+
     def forward(self, statistics: Tensor) -> Tensor:  # (B, statistics) float32, none below 0
         """Return codes, (B, CODE_LENGTH) in [-1, 1]."""
-        code: Tensor = self.layers((((statistics + _FAINT).log() - self.mean) / self.deviation).clamp(-4, 4))
+        code: Tensor = self.layers[1:](self.hidden(statistics))
         return code

@@ -5,12 +5,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from artmirror.train.networks.picture_encoder import colour_moments
 from artmirror.train.objective.losses import ContentLoss, TemporalLoss, TotalVariationLoss, gram
-from artmirror.train.objective.targets import Target, colour_moments, matrices
+from artmirror.train.objective.targets import Target, matrices
 from artmirror.train.objective.vgg import STYLE_LAYERS, VggFeatures
 
 _COVARIANCE = 10.0  # weight of the colours' covariance beside that of their mean
-_WHOLE = 0.3  # share of the style term that sums the layers; the rest counts each layer in its own unit
+_WHOLE = 0.15  # share of the style term that sums the layers; the rest counts each layer in its own unit
+# What each layer's own term counts. The deep one has least: there style and content are at odds, and where content wins
+# by a little, a face stays one; the sum of the layers is mostly the deep one already.
+_LAYERED = {"relu1_2": 1.7, "relu2_2": 1.2, "relu3_4": 0.7, "relu4_2": 0.4}
 _SMALLEST_UNIT = 1e-3
 
 
@@ -47,6 +51,7 @@ class ManyObjective(nn.Module):
                 found = torch.cat([gram(activations[layer]) for activations in seen])
                 self.register_buffer(f"{layer}_mean", found.mean(0))
                 self.register_buffer(f"{layer}_square", found.square().mean((1, 2)).mean())
+        self.register_buffer("shares", torch.tensor([_LAYERED[layer] for layer in STYLE_LAYERS]))
 
     def units(self, wanted: dict[str, Tensor]) -> Tensor:
         """What unpainted photos score in each layer, on average, for each painting: (B, layers)."""
@@ -90,13 +95,14 @@ class ManyObjective(nn.Module):
         terms = {
             "content": self.content(found, wanted),
             "style": whole.mean(),
+            "style_by_layer": layered.mean(),
             "colour": (away[:, :3].sum(1) + _COVARIANCE * away[:, 3:].sum(1)).mean(),
             "total_variation": self.total_variation(first),
             "temporal": self.temporal(first, second, flow, visible),
             "drift": drift,
         }
         weights = self.weights
-        style = _WHOLE * _rooted(whole).mean() + (1 - _WHOLE) * _rooted(layered).mean()
+        style = _WHOLE * _rooted(whole).mean() + (1 - _WHOLE) * (_rooted(layered) * self.get_buffer("shares")).mean()
         terms["total"] = (
             weights.content * terms["content"]
             + weights.style * style

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.train.networks.picture_encoder import colour_moments
 from artmirror.train.objective.losses import gram
 from artmirror.train.objective.vgg import STYLE_LAYERS, VggFeatures
 
@@ -43,15 +44,8 @@ class TargetFiles:
 
     def __init__(self, folder: Path, names: Sequence[str], features: VggFeatures, device: torch.device) -> None:
         self._features, self._device = features, device
-        weight = next(features.layers.parameters()).detach().float().cpu().numpy().tobytes()
-        key = hashlib.sha256("\n".join(names).encode() + weight).hexdigest()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            mark = folder / "key"
-            if not mark.is_file() or mark.read_text() != key:
-                for old in folder.glob("*.bin"):
-                    old.unlink()
-                mark.write_text(key)
+            _forget_others(folder, names, features)
             self._grams = _mapped(folder / "grams.bin", np.float16, len(names), FLAT)
             self._statistics = _mapped(folder / "statistics.bin", np.float32, len(names), STATISTICS)
             self._colours = _mapped(folder / "colours.bin", np.float32, len(names), 12)
@@ -79,26 +73,51 @@ class TargetFiles:
         self._done[number] = 1  # last: a killed process leaves it at 0
 
 
+class StatisticsFiles:
+    """As `TargetFiles`, of the statistics alone, which are a hundredth of the space."""
+
+    def __init__(self, folder: Path, names: Sequence[str], features: VggFeatures, device: torch.device) -> None:
+        self._features, self._device = features, device
+        try:
+            _forget_others(folder, names, features)
+            self._statistics = _mapped(folder / "statistics.bin", np.float32, len(names), STATISTICS)
+            self._done = _mapped(folder / "done.bin", np.uint8, len(names), 1)
+        except OSError as error:
+            raise ArtmirrorError(f"cannot write {folder}: {error.strerror}; free some space or name another") from None
+
+    def is_there(self, number: int) -> bool:
+        """Whether statistics need no computing."""
+        return bool(self._done[number, 0])
+
+    def statistics(self, number: int) -> Tensor:
+        """Statistics that are there, (STATISTICS,) float32."""
+        return torch.from_numpy(self._statistics[number].copy())
+
+    def compute(self, number: int, rgb: Tensor) -> None:  # (1, 3, h, w) float32 RGB in [0, 1]
+        """Look at a picture and keep what is seen."""
+        with torch.no_grad():
+            self._statistics[number] = moments(self._features(rgb.to(self._device)))[0].cpu().numpy()
+        self._done[number] = 1  # last: a killed process leaves it at 0
+
+
+def moments(activations: dict[str, Tensor]) -> Tensor:
+    """Mean and deviation of every filter of the style layers: (B, STATISTICS) float32."""
+    found = []
+    for layer in STYLE_LAYERS:
+        deviation, mean = torch.std_mean(activations[layer].float(), (2, 3))
+        found += [mean, deviation]
+    return torch.cat(found, 1)
+
+
 def look(features: VggFeatures, rgb: Tensor) -> Target:  # (1, 3, h, w) float32 RGB in [0, 1]
     """A painting's target."""
     with torch.no_grad():
         activations = features(rgb)
-        moments, triangles = [], []
+        triangles = []
         for layer in STYLE_LAYERS:
-            deviation, mean = torch.std_mean(activations[layer].float(), (2, 3))
-            moments += [mean[0], deviation[0]]
             matrix = gram(activations[layer])[0]
             triangles.append(matrix[tuple(torch.triu_indices(*matrix.shape, device=matrix.device))])
-        return Target(torch.cat(moments), torch.cat(triangles), colour_moments(rgb)[0])
-
-
-def colour_moments(rgb: Tensor) -> Tensor:  # (B, 3, H, W)
-    """Mean and covariance of the colours: (B, 12) float32."""
-    colours = rgb.float().flatten(2)
-    mean = colours.mean(2)
-    centred = colours - mean[:, :, None]
-    covariance = centred @ centred.transpose(1, 2) / colours.shape[2]
-    return torch.cat([mean, covariance.flatten(1)], 1)
+        return Target(moments(activations)[0], torch.cat(triangles), colour_moments(rgb)[0])
 
 
 def matrices(grams: Tensor) -> dict[str, Tensor]:  # (B, FLAT)
@@ -113,6 +132,18 @@ def matrices(grams: Tensor) -> dict[str, Tensor]:  # (B, FLAT)
         found[layer] = matrix
         at += count
     return found
+
+
+def _forget_others(folder: Path, names: Sequence[str], features: VggFeatures) -> None:
+    """Make the folder; take away what was computed of other pictures or by other weights."""
+    weight = next(features.layers.parameters()).detach().float().cpu().numpy().tobytes()
+    key = hashlib.sha256("\n".join(names).encode() + weight).hexdigest()
+    folder.mkdir(parents=True, exist_ok=True)
+    mark = folder / "key"
+    if not mark.is_file() or mark.read_text() != key:
+        for old in folder.glob("*.bin"):
+            old.unlink()
+        mark.write_text(key)
 
 
 def _mapped(path: Path, dtype: type[np.generic], rows: int, columns: int) -> NDArray[Any]:

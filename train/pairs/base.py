@@ -1,6 +1,7 @@
 """What every kind of pairs has in common: a pair, a stream of them, and pictures as tensors."""
 
 from abc import ABC, abstractmethod
+from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,6 +94,11 @@ def make_pair(
         flow=torch.from_numpy(flow).permute(2, 0, 1).contiguous(),
         visible=torch.from_numpy(visible)[None].float(),
     )
+
+
+def own_pictures() -> Path:
+    """Folder of the three photos that come with the package."""
+    return Path(str(files("artmirror.train"))) / "pictures"
 
 
 def resized(rgb: NDArray[np.uint8], short_side: int) -> NDArray[np.uint8]:

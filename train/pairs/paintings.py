@@ -5,18 +5,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.fit import LONGEST, PAINTING_SIDE, painting_view
 from artmirror.runtime.common.pictures import picture_paths
 from artmirror.runtime.common.plain_data import fitted, read_json
-from artmirror.train.pairs.base import read_rgb, resized
+from artmirror.train.pairs.base import read_rgb
 
 VIEWS = 3  # of a painting: whole, a detail, whole and mirrored at a larger size
-_SHORT_SIDE = 256  # pixels
 _LARGE_SIDE = 320
-_LONGEST = 1.5  # of the short side; of longer ones the middle is taken
 _HELD_OUT_EVERY = 17  # artists, by a checksum of their names: their paintings are never trained on
 
 
@@ -69,7 +69,7 @@ def view_of(painting: Painting, view: int) -> NDArray[np.uint8]:
         ArtmirrorError: the file is missing or no picture.
     """
     rgb = read_rgb(painting.path)
-    side = _SHORT_SIDE
+    side = PAINTING_SIDE
     if view == 1:  # larger strokes
         rng = np.random.default_rng(list(hashlib.sha256(painting.path.name.encode()).digest()))
         height, width = rgb.shape[:2]
@@ -78,12 +78,45 @@ def view_of(painting: Painting, view: int) -> NDArray[np.uint8]:
         rgb = rgb[top : top + detail, left : left + detail]
     elif view == 2:
         rgb = rgb[:, ::-1]
-        side = _LARGE_SIDE if min(rgb.shape[:2]) >= _SHORT_SIDE else _SHORT_SIDE
-    rgb = resized(np.ascontiguousarray(rgb), side)
-    height, width = rgb.shape[:2]
-    most = int(side * _LONGEST)
-    top, left = max(0, (height - most) // 2), max(0, (width - most) // 2)
-    return np.ascontiguousarray(rgb[top : top + most, left : left + most])
+        side = _LARGE_SIDE if min(rgb.shape[:2]) >= PAINTING_SIDE else PAINTING_SIDE
+    return painting_view(np.ascontiguousarray(rgb), side)
+
+
+def view_size(shape: tuple[int, int], view: int) -> tuple[int, int]:
+    """(h, w) of what `view_of` returns.
+
+    Args:
+        shape: (h, w) of the painting's file.
+    """
+    height, width = shape
+    if view == 1:
+        return PAINTING_SIDE, PAINTING_SIDE
+    shorter = min(height, width)
+    side = _LARGE_SIDE if view == 2 and shorter >= PAINTING_SIDE else PAINTING_SIDE
+    most = int(side * LONGEST)
+    return min(most, round(height * side / shorter)), min(most, round(width * side / shorter))
+
+
+def changed_view(painting: Painting, shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A part of the painting in other light and other colours: (h, w, 3) uint8 RGB of the wanted (h, w).
+
+    Raises:
+        ArtmirrorError: the file is missing or no picture.
+    """
+    rgb = read_rgb(painting.path)
+    height, width = shape
+    scale = min(rgb.shape[0] / height, rgb.shape[1] / width) * rng.uniform(0.5, 1)
+    rows, columns = max(1, int(height * scale)), max(1, int(width * scale))
+    top, left = rng.integers(0, rgb.shape[0] - rows + 1), rng.integers(0, rgb.shape[1] - columns + 1)
+    part = rgb[top : top + rows, left : left + columns]
+    part = np.asarray(cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA if scale > 1 else cv2.INTER_CUBIC))
+    colours = part.astype(np.float32) / 255
+    grey = colours.mean(2, keepdims=True)
+    colours = grey + (colours - grey) * rng.uniform(0.2, 1.6)
+    colours = (colours - 0.5) * rng.uniform(0.6, 1.4) + 0.5 + rng.normal(0, 0.08, 3).astype(np.float32)
+    if rng.random() < 0.3:
+        colours = colours[:, :, rng.permutation(3)]
+    return np.asarray((colours.clip(0, 1) * 255).round(), np.uint8)
 
 
 def drawn(paintings: Sequence[Painting], count: int, rng: np.random.Generator) -> list[tuple[Painting, int]]:

@@ -39,6 +39,13 @@ class VariedPairs:
         """
         rng = np.random.default_rng((self._seed, index))
         side, count = SIZES[rng.choice(len(SIZES), p=_LATE if index >= self._late_from else _EARLY)]
+        return self._pairs(side, count, rng)
+
+    def of_one_size(self, index: int, side: int, count: int) -> Pair:
+        """As `step`, with so many pairs of (3, side, side)."""
+        return self._pairs(side, count, np.random.default_rng((self._seed, index)))
+
+    def _pairs(self, side: int, count: int, rng: np.random.Generator) -> Pair:
         pairs = [self._pair(int(rng.integers(len(self.photos))), side, rng) for _ in range(count)]
         return Pair(*(torch.stack(tensors) for tensors in zip(*pairs, strict=True)))
 

@@ -15,7 +15,8 @@ from artmirror.benchmarks.studies.variants import RECIPE, RUNS, main
 from artmirror.benchmarks.studies.variants_costs import Costs, read_costs
 from artmirror.benchmarks.studies.variants_report import caption, markdown
 from artmirror.benchmarks.studies.variants_speed import measure_variants
-from artmirror.export.to_onnx import onnx_from_checkpoint, save_onnx
+from artmirror.export.to_onnx import onnx_of, save_onnx
+from artmirror.export.trained import trained_of
 from artmirror.runtime.formats.ncnn import ncnn_pair
 from artmirror.train.checkpoint import save_checkpoint
 from artmirror.train.cli import main as st_train
@@ -94,7 +95,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("network") / "tiny.pt"
     checkpoint = make_checkpoint(NetworkConfig(channels=(4, 6, 8), blocks=1))
     save_checkpoint(path, checkpoint)
-    save_onnx(onnx_from_checkpoint(checkpoint, path, fp16=False)[0], path.with_suffix(".onnx"))
+    save_onnx(onnx_of(trained_of(checkpoint, path), fp16=False)[0], path.with_suffix(".onnx"))
     for part in ncnn_pair(tiny_ncnn()):
         (path.parent / part.name).write_bytes(part.read_bytes())
     return path

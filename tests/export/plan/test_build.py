@@ -13,7 +13,8 @@ from artmirror.export.plan import layers as plan_layers
 from artmirror.export.plan.build import BuildOptions, BuildReport, build_plan, plan_obstacle
 from artmirror.export.plan.layers import PlanLayers, layers_of_text, read_layers
 from artmirror.export.plan.library import Library, find_library
-from artmirror.export.to_onnx import onnx_from_checkpoint, save_onnx
+from artmirror.export.to_onnx import onnx_of, save_onnx
+from artmirror.export.trained import trained_of
 from artmirror.runtime.common.cache import cache_folder
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.engines.cuda_device import Gpu, current_gpu
@@ -67,7 +68,7 @@ def onnx_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     checkpoint = make_checkpoint(NetworkConfig(channels=(4, 6, 8), blocks=1))
     (folder / "x.pt").write_bytes(b"")
     for precision in ("fp32", "fp16"):
-        model, _ = onnx_from_checkpoint(checkpoint, folder / "x.pt", fp16=precision == "fp16")
+        model, _ = onnx_of(trained_of(checkpoint, folder / "x.pt"), fp16=precision == "fp16")
         save_onnx(model, folder / f"{precision}.onnx")
     return {precision: folder / f"{precision}.onnx" for precision in ("fp32", "fp16")}
 
@@ -161,7 +162,7 @@ def test_plans_of_folded_networks(
     monkeypatch.setattr(plan_layers, "current_gpu", lambda: None)
     checkpoint = make_checkpoint(NetworkConfig(channels=(4, 6, 8), blocks=1, padding="replicate", **changes))
     (tmp_path / "x.pt").write_bytes(b"")
-    model, _ = onnx_from_checkpoint(checkpoint, tmp_path / "x.pt", fp16=True)
+    model, _ = onnx_of(trained_of(checkpoint, tmp_path / "x.pt"), fp16=True)
     save_onnx(model, tmp_path / "x.onnx")
     report = build(tmp_path / "x.onnx", tmp_path / "x.plan", rtx, BuildOptions(sizes, ("sm86",)))
     assert (report.convolutions, report.read_back) == (convolutions, convolutions)
