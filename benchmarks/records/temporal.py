@@ -46,6 +46,7 @@ class Pair:
     flow: FlowKind
     visible: Positive  # share of the pixels that count, in [0, 1]
     occlusions: bool  # whether what the later frame hides is known; it always is for an estimated flow
+    still: Positive = 0.0  # share of the pixels where the input stands still, in [0, 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,8 @@ class SequenceValues:
     content: tuple[Positive, ...]  # content distance of each judged frame
     lpips: tuple[Positive, ...] = ()  # of each perceived pair, see `lpips`
     edges: tuple[Positive, ...] = ()  # of each pair's earlier frame, see `metric.edge_energy`
+    changes: tuple[Positive, ...] = ()  # of each pair where the input stands still, of 255, see `metric.change_at`
+    style_layers: tuple[tuple[Positive, ...], ...] = ()  # what each layer of VGG-19 adds to `style`
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ class Judges:
 
     vgg: str  # name of the weights file
     normalised_on: Whole  # photos; 0 where the file was taken as it is
-    painting: str  # file name
+    painting: str  # file name, or how many
     painting_size: Whole  # the painting's short side, pixels
     every: Whole  # each so many-th frame of a sequence was judged
 
@@ -164,8 +167,10 @@ def _belong(sequence: SequenceRecord, values: SequenceValues) -> bool:
     return (
         len(values.squared_errors) == pairs
         and len(values.edges) in (0, pairs)
+        and len(values.changes) in (0, pairs)
         and len(values.latency_ns) in (0, sequence.frames)
         and len(values.style) in (0, len(sequence.judged))
+        and len(values.style_layers) in (0, len(sequence.judged))
         and len(values.content) in (0, len(sequence.judged))
         and len(values.lpips) in (0, len(sequence.perceived))
         and all(index < sequence.frames for index in sequence.judged)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import cloup
+import numpy as np
 from rich.console import Console
 from rich.progress import TextColumn, TimeElapsedColumn
 
@@ -17,7 +18,7 @@ from artmirror.runtime.common.command import EXIT_INTERRUPTED, Command, StopOnSi
 from artmirror.runtime.common.option_types import SizeType
 from artmirror.runtime.common.progress import bar
 from artmirror.runtime.engines.open import BACKENDS
-from artmirror.runtime.formats.kind import EngineKind, kind_of
+from artmirror.runtime.formats.kind import EngineKind, kind_of, read_any_manifest
 from artmirror.runtime.gallery.bundled import DEFAULT_STYLE
 
 if TYPE_CHECKING:
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
     from artmirror.benchmarks.temporal.distances import Judge
     from artmirror.benchmarks.temporal.lpips import PerceptualDistance
     from artmirror.benchmarks.temporal.painters import Painter
-    from artmirror.benchmarks.temporal.peers import PeerSpec
-    from artmirror.benchmarks.temporal.run import Watcher
+    from artmirror.benchmarks.temporal.peers import ArbitraryPeerSpec, PeerSpec
+    from artmirror.benchmarks.temporal.run import OpenPainters, Watcher
     from artmirror.benchmarks.temporal.sequences import FrameSequence, PictureSequence
+    from artmirror.runtime.gallery.paintings import Choice
 
 _CALIBRATION_PHOTOS = 16  # as training takes
 
@@ -36,6 +38,7 @@ _CALIBRATION_PHOTOS = 16  # as training takes
     cls=Command,
     examples=(
         "st-bench temporal starry --sequence clips/",
+        "st-bench temporal any --painting mine.jpg --against predict.onnx,transform.onnx --sequence clip.mp4",
         "st-bench temporal a.onnx --against theirs.onnx@255 --sequence clip.mp4 -o report.md",
     ),
 )
@@ -65,7 +68,19 @@ _CALIBRATION_PHOTOS = 16  # as training takes
 @cloup.option_group(
     "Style and content",
     cloup.option(
-        "--painting", "painting", type=click.Path(path_type=Path), metavar="PICTURE", help="For style distance."
+        "--painting",
+        "paintings",
+        type=click.Path(path_type=Path),
+        multiple=True,
+        metavar="PICTURE",
+        help="For style distance, and what networks for many paintings paint in. Of several, or a folder, each is "
+        "measured with all sequences.",
+    ),
+    cloup.option(
+        "--tuned",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        metavar="FOLDER",
+        help="Styles of st-train --base, NAME.style for a painting NAME.jpg: measured beside the encoder's guess.",
     ),
     cloup.option("--painting-size", type=click.IntRange(64), default=384, help="Short side of the painting, pixels."),
     cloup.option("--vgg", type=click.Path(path_type=Path), metavar="FILE", help="VGG-19 weights, as for st-train."),
@@ -89,7 +104,8 @@ _CALIBRATION_PHOTOS = 16  # as training takes
         "--against",
         multiple=True,
         metavar="FILE[@255]",
-        help="Somebody else's network, ONNX, float NCHW; white is 1 (FILE@1) or 255 (FILE@255). Repeatable.",
+        help="Somebody else's network, ONNX, float NCHW; white is 1 (FILE@1) or 255 (FILE@255). Of one for any "
+        "painting the two files: PREDICT.onnx,TRANSFORM.onnx. Repeatable.",
     ),
     cloup.option("--against-range", type=click.Choice(("1", "255")), help="White of those without @."),
     cloup.option("--against-order", type=click.Choice(("rgb", "bgr")), default="rgb", help="Order of their channels."),
@@ -139,8 +155,8 @@ def temporal(**options: Any) -> None:
     from artmirror.benchmarks.records.environment import read_environment
     from artmirror.benchmarks.records.measuring import Stopped
     from artmirror.benchmarks.records.temporal import TemporalSession, write_temporal
-    from artmirror.benchmarks.temporal.peers import PeerSpec
-    from artmirror.benchmarks.temporal.run import Comparison, measure_temporal
+    from artmirror.benchmarks.temporal.peers import ArbitraryPeerSpec, PeerSpec
+    from artmirror.benchmarks.temporal.run import Comparison, joined, measure_temporal
     from artmirror.benchmarks.temporal.sequences import open_photos, open_sequences
     from artmirror.benchmarks.temporal.table import markdown_temporal, render_temporal
     from artmirror.runtime.common.errors import ArtmirrorError
@@ -153,10 +169,21 @@ def temporal(**options: Any) -> None:
         raise click.UsageError(
             f"--video {options['video']} is no video: wanted one of {' '.join(WRITTEN_VIDEO_SUFFIXES)}"
         )
-    if (options["vgg"] is None) != (options["painting"] is None) or (options["photos"] and not options["vgg"]):
+    paintings = _find_paintings(options["paintings"])
+    if (options["vgg"] and not paintings) or (options["photos"] and not options["vgg"]):
         raise click.UsageError("style and content distances need both --vgg and --painting; --photos adds to them")
-    specs = [PeerSpec.parse(text, options["against_range"], options["against_order"]) for text in options["against"]]
+    if len(paintings) > 1 and (options["video"] or options["keep_frames"]):
+        raise click.UsageError("--video and --keep-frames are for one painting; leave out the others")
+    specs: list[PeerSpec | ArbitraryPeerSpec] = [
+        ArbitraryPeerSpec.parse(text) or PeerSpec.parse(text, options["against_range"], options["against_order"])
+        for text in options["against"]
+    ]
     paths = [engine_path(name) for name in options["engines"] or (() if specs else (DEFAULT_STYLE,))]
+    many = [path for path in paths if path.is_file() and read_any_manifest(path)[0].style is not None]
+    if paintings and not options["vgg"] and not many and not any(isinstance(spec, ArbitraryPeerSpec) for spec in specs):
+        raise click.UsageError("style and content distances need both --vgg and --painting; --photos adds to them")
+    if not paintings and any(isinstance(spec, ArbitraryPeerSpec) for spec in specs):
+        raise click.UsageError("a network for any painting needs a --painting")
     sequences = [
         sequence
         for name in options["sequences"]
@@ -165,28 +192,35 @@ def temporal(**options: Any) -> None:
     photos = (
         open_photos(options["photos"], options["photo_count"], options["photo_size"]) if options["photos"] else None
     )
-    judge, judges = _open_judge(photos, options)
+    judge, judges = _open_judge(photos, paintings, options)
     perception, lpips = _open_perception(options)
     if photos is not None:
         sequences.append(photos)
     steps = tuple(sorted(set(options["steps"])))
     environment = read_environment()
 
-    def open_painters(size: tuple[int, int]) -> Sequence["Painter"]:
-        return _open_painters(paths, specs, size, options)
+    def openers(painting: Path | None) -> "OpenPainters":
+        return lambda size: _open_painters(paths, specs, painting, size, options)
 
     with ExitStack() as stack, StopOnSignals() as signals:
         watchers = _open_watchers(stack, paths, specs, environment.time, options)
         try:
+            parts = []
             with _progress(sequences) as observe:
-                records, painters = measure_temporal(
-                    sequences,
-                    open_painters,
-                    Comparison(steps, open_flow("dis"), judge, options["distance_every"], perception),
-                    watchers=watchers,
-                    should_stop=lambda: signals.asked,
-                    observe=observe,
-                )
+                for painting in paintings or (None,):
+                    if judge is not None and painting is not None:
+                        judge.turn_to(painting)
+                    parts.append(
+                        measure_temporal(
+                            sequences,
+                            openers(painting),
+                            Comparison(steps, open_flow("dis"), judge, options["distance_every"], perception),
+                            watchers=watchers,
+                            should_stop=lambda: signals.asked,
+                            observe=observe,
+                        )
+                    )
+            records, painters = joined(parts, [painting.stem for painting in paintings])
         except Stopped:
             but = " but the pictures so far" if watchers else ""
             click.echo(f"stopped before the last frame; nothing was written{but}", err=True)
@@ -203,16 +237,25 @@ def temporal(**options: Any) -> None:
         write_report(table_path, markdown_temporal(session))
 
 
-def _open_judge(photos: "PictureSequence | None", options: dict[str, Any]) -> tuple["Judge | None", "Judges | None"]:
+def _find_paintings(named: Sequence[Path]) -> list[Path]:
+    from artmirror.runtime.common.pictures import picture_paths
+
+    return [path for name in named for path in (picture_paths(name) if name.is_dir() else [name])]
+
+
+def _open_judge(
+    photos: "PictureSequence | None", paintings: Sequence[Path], options: dict[str, Any]
+) -> tuple["Judge | None", "Judges | None"]:
     from artmirror.benchmarks.records.temporal import Judges
     from artmirror.benchmarks.temporal.distances import Judge
 
-    vgg, painting, painting_size = options["vgg"], options["painting"], options["painting_size"]
+    vgg, painting_size = options["vgg"], options["painting_size"]
     if vgg is None:
         return None, None
     calibration = [] if photos is None else [frame.pixels for frame in islice(photos.frames(), _CALIBRATION_PHOTOS)]
-    judge = Judge(vgg, painting, painting_size, calibration)
-    return judge, Judges(vgg.name, judge.normalised_on, painting.name, painting_size, options["distance_every"])
+    judge = Judge(vgg, paintings[0], painting_size, calibration)
+    by = paintings[0].name if len(paintings) == 1 else f"{len(paintings)} paintings"
+    return judge, Judges(vgg.name, judge.normalised_on, by, painting_size, options["distance_every"])
 
 
 def _open_perception(options: dict[str, Any]) -> tuple["PerceptualDistance | None", "LpipsWeights | None"]:
@@ -226,7 +269,11 @@ def _open_perception(options: dict[str, Any]) -> tuple["PerceptualDistance | Non
 
 
 def _open_watchers(
-    stack: ExitStack, paths: Sequence[Path], specs: Sequence["PeerSpec"], time: str, options: dict[str, Any]
+    stack: ExitStack,
+    paths: Sequence[Path],
+    specs: Sequence["PeerSpec | ArbitraryPeerSpec"],
+    time: str,
+    options: dict[str, Any],
 ) -> list["Watcher"]:
     """Whoever keeps pictures; `stack` finishes the video, with what there is of it where the run breaks off."""
     from artmirror.benchmarks.temporal.kept_frames import Keeper
@@ -241,31 +288,56 @@ def _open_watchers(
             for path in paths
             for backend in _backends(path, options)
         ]
-        screen = SplitScreen(options["video"], ["input", *ours, *(spec.path.stem for spec in specs)])
+        screen = SplitScreen(options["video"], ["input", *ours, *(spec.label for spec in specs)])
         watchers.append(stack.enter_context(screen))
     return watchers
 
 
 def _open_painters(
-    paths: Sequence[Path], specs: Sequence[Any], size: tuple[int, int], options: dict[str, Any]
+    paths: Sequence[Path],
+    specs: Sequence["PeerSpec | ArbitraryPeerSpec"],
+    painting: Path | None,
+    size: tuple[int, int],
+    options: dict[str, Any],
 ) -> list["Painter"]:
     """Ours with each back end, then the others'. Those that were opened are closed if one cannot be."""
     from artmirror.benchmarks.temporal.painters import EnginePainter
-    from artmirror.benchmarks.temporal.peers import Peer
+    from artmirror.benchmarks.temporal.peers import ArbitraryPeer, ArbitraryPeerSpec, Peer
+    from artmirror.runtime.common.fit import painting_view
+    from artmirror.runtime.common.pictures import read_picture
 
     opened: list[Painter] = []
     try:
         for path in paths:
             for backend in _backends(path, options):
-                opened.append(
-                    EnginePainter(path, size, backend, options["device"], options["threads"], options["full_precision"])
-                )
-        opened += [Peer(spec, size, options["threads"]) for spec in specs]
+                how = backend, options["device"], options["threads"], options["full_precision"]
+                for note, choose in _looks(path, painting, options["tuned"]):
+                    opened.append(EnginePainter(path, size, *how, choose=choose, note=note))
+        for spec in specs:
+            if isinstance(spec, ArbitraryPeerSpec):
+                assert painting is not None
+                rgb = np.ascontiguousarray(painting_view(read_picture(painting))[..., ::-1])
+                opened.append(ArbitraryPeer(spec, rgb, size, options["threads"]))
+            else:
+                opened.append(Peer(spec, size, options["threads"]))
     except BaseException:
         for painter in opened:
             painter.close()
         raise
     return opened
+
+
+def _looks(path: Path, painting: Path | None, tuned: Path | None) -> list[tuple[str, "Callable[[], Choice]"]]:
+    """What a network for many paints in, with a note that tells one from the other: the encoder's guess, and tuned."""
+    from artmirror.runtime.gallery.paintings import choose
+
+    looks: list[tuple[str, Callable[[], Choice]]] = [
+        ("", lambda: choose(path, (), () if painting is None else (painting,)))
+    ]
+    if tuned is not None and painting is not None and read_any_manifest(path)[0].style is not None:
+        style = str(tuned / f"{painting.stem}.style")
+        looks.append(("tuned", lambda: choose(path, (style,), ())))
+    return looks
 
 
 def _backends(path: Path, options: dict[str, Any]) -> Sequence[str | None]:

@@ -3,7 +3,7 @@
 Torch is loaded when a judge is made, not before: most measurements do without.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,6 +21,7 @@ class Distances(NamedTuple):
 
     style: float
     content: float
+    layers: tuple[float, ...]  # what each layer adds to the style distance
 
 
 class Judge:
@@ -57,9 +58,20 @@ class Judge:
         self._features = load_vgg(
             vgg, torch.cat([self._tensor(photo) for photo in calibration]) if self.normalised_on else None
         )
-        with torch.inference_mode():
-            self._style = StyleLoss(self._features(read_painting(painting, painting_size)))
+        self._look_at: Callable[[Path], StyleLoss] = lambda painting: StyleLoss(
+            self._features(read_painting(painting, painting_size))
+        )
         self._content = ContentLoss()
+        self.turn_to(painting)
+
+    def turn_to(self, painting: Path) -> None:
+        """Judge by this painting from now on.
+
+        Raises:
+            ArtmirrorError: it cannot be read.
+        """
+        with self._torch.inference_mode():
+            self._style = self._look_at(painting)
 
     def look(self, frame: Pixels) -> "dict[str, Tensor]":
         """The activations of a frame, (H, W, 3) uint8 BGR, for `distances`; taken once for all painters."""
@@ -70,7 +82,8 @@ class Judge:
     def distances(self, painted: "dict[str, Tensor]", frame: "dict[str, Tensor]") -> Distances:
         """Compare a painted frame with the painting, and with the frame that it was painted from."""
         with self._torch.inference_mode():
-            return Distances(float(self._style(painted)), float(self._content(painted, frame)))
+            layers = tuple(map(float, self._style.by_layer(painted)))
+            return Distances(sum(layers), float(self._content(painted, frame)), layers)
 
     def _tensor(self, frame: Pixels) -> "Tensor":
         rgb = np.ascontiguousarray(frame[..., ::-1].transpose(2, 0, 1)[None])

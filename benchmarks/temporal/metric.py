@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from artmirror.runtime.common.flow import inside, warp_image
 from artmirror.runtime.common.pixels import Pixels
 
+STILL = 6  # of 255
+
 Flow = NDArray[
     np.float32
 ]  # (H, W, 2) pixels: the content at (x, y) of the earlier frame is at (x, y) + flow in the later
@@ -49,6 +51,19 @@ def instability(earlier: Pixels, later: Pixels, flow: Flow, visible: Mask) -> ND
     squares = np.square(_difference(earlier, later, flow, visible))
     roots: NDArray[np.float32] = np.sqrt(squares.mean(axis=2)).astype(np.float32)
     return roots
+
+
+def still_places(earlier: Pixels, later: Pixels) -> Mask:
+    """Where the input stands still from one frame to the other: no channel changes by 6 of 255 or more, as noise."""
+    still: Mask = (np.abs(earlier.astype(np.int16) - later) < STILL).all(axis=2)
+    return still
+
+
+def change_at(earlier: Pixels, later: Pixels, places: Mask) -> float:
+    """Mean change of a painted picture, of 255, where the input stands still; 0 where it stands still nowhere."""
+    if not places.any():
+        return 0.0
+    return float(np.abs(earlier.astype(np.int16) - later)[places].mean())
 
 
 def edge_energy(picture: Pixels, visible: Mask) -> float:

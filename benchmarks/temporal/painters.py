@@ -1,13 +1,15 @@
 """Anything that paints frames and can be timed at it: our engines, behind the interface that peers share."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from artmirror.benchmarks.records.temporal import PainterInfo
 from artmirror.runtime.common.pixels import Pixels
-from artmirror.runtime.engines.base import stylize
+from artmirror.runtime.engines.base import FULL_STYLE, Look, stylize
 from artmirror.runtime.engines.open import open_engine
+from artmirror.runtime.gallery.paintings import Choice
 
 
 class Painted(NamedTuple):
@@ -51,17 +53,27 @@ class EnginePainter:
         device: str | None,
         threads: int,
         full_precision: bool,
+        *,
+        choose: Callable[[], Choice] | None = None,
+        note: str = "",
     ) -> None:
         """Open the engine for frames of `size` (H, W). See `engines.open_engine`.
 
+        Args:
+            choose: Gives the style, of a network for many paintings; not asked of others.
+            note: Behind its name, to tell it from another style of the same network.
+
         Raises:
-            ArtmirrorError: it cannot be opened.
+            ArtmirrorError: it cannot be opened, or does not understand the style.
         """
-        self._label = path.stem
+        self._label = f"{path.stem} {note}".strip()
         self._threads = threads
         self._engine = open_engine(
             path, size=size, backend=backend, device=device, threads=threads, full_precision=full_precision
         )
+        self._look = FULL_STYLE
+        if choose is not None and self._engine.manifest.style is not None:
+            self._look = Look(1.0, choose().paints(self._engine.manifest)[0].style)
         (self._slot,) = self._engine.allocate(1)
 
     def describe(self) -> PainterInfo:
@@ -84,7 +96,7 @@ class EnginePainter:
         """Paint at full strength."""
         self._slot.frame[:] = frame
         started_ns = time.monotonic_ns()
-        stylize(self._engine, self._slot)
+        stylize(self._engine, self._slot, self._look)
         latency_ns = time.monotonic_ns() - started_ns
         return Painted(self._slot.stylized.copy(), latency_ns)
 

@@ -16,6 +16,7 @@ from artmirror.runtime.common.files import file_sha256
 from artmirror.runtime.common.pixels import Pixels
 
 ChannelOrder = Literal["rgb", "bgr"]
+_MULTIPLE = 4  # pixels; sides that some networks need
 RANGES = {"1": 1.0, "255": 255.0}  # as declared -> the value of white
 
 
@@ -46,6 +47,127 @@ class PeerSpec:
             )
         assert order in get_args(ChannelOrder)
         return cls(Path(name), RANGES[own], order)  # type: ignore[arg-type]  # checked above
+
+    @property
+    def label(self) -> str:
+        """The file's name."""
+        return self.path.stem
+
+
+@dataclass(frozen=True, slots=True)
+class ArbitraryPeerSpec:
+    """Somebody else's network for any painting: one file looks at the painting, the other paints with what it found."""
+
+    predict: Path
+    transform: Path
+
+    @classmethod
+    def parse(cls, text: str) -> "ArbitraryPeerSpec | None":
+        """Read `PREDICT.onnx,TRANSFORM.onnx`; None where there is no comma."""
+        names = text.split(",")
+        return cls(Path(names[0]), Path(names[1])) if len(names) == 2 and all(names) else None
+
+    @property
+    def label(self) -> str:
+        """What both names begin with."""
+        return self.predict.stem.removesuffix("_predict")
+
+
+class ArbitraryPeer:
+    """Both files at one size, for one painting: pictures in [0, 1], NCHW or NHWC, as the files ask for."""
+
+    def __init__(
+        self, spec: ArbitraryPeerSpec, painting: NDArray[np.uint8], size: tuple[int, int], threads: int
+    ) -> None:
+        """Open both and look at the painting, (h, w, 3) uint8 RGB.
+
+        It is scaled and cut to the size that the first file asks for, else to a multiple of 4.
+
+        Raises:
+            ArtmirrorError: a file is missing, or they are no such network.
+        """
+        self._spec, self._size, self._threads = spec, size, threads
+        predict, self._transform, self._library = _open_pair(spec, threads)
+        asked = predict.get_inputs()[0]
+        inputs = [entry.name for entry in self._transform.get_inputs()]
+        if len(inputs) != 2:
+            raise ArtmirrorError(
+                f"{spec.transform} takes {', '.join(inputs)}; wanted a picture and what stands for one"
+            )
+        self._picture, self._code = inputs
+        self._last = asked.shape[-1] == 3  # NHWC
+        fixed = [side for side in (asked.shape[1:3] if self._last else asked.shape[2:]) if isinstance(side, int)]
+        rgb = painting
+        if fixed:
+            side = min(rgb.shape[:2])
+            top, left = (rgb.shape[0] - side) // 2, (rgb.shape[1] - side) // 2
+            square = rgb[top : top + side, left : left + side]
+            rgb = np.asarray(cv2.resize(square, (fixed[1], fixed[0]), interpolation=cv2.INTER_AREA), np.uint8)
+        height, width = (side // _MULTIPLE * _MULTIPLE for side in rgb.shape[:2])
+        scaled = rgb[None, :height, :width].astype(np.float32) / 255
+        try:
+            given = {asked.name: scaled if self._last else scaled.transpose(0, 3, 1, 2)}
+            self._vector = predict.run(None, given)[0]
+        except Exception as error:  # the library has a dozen exception classes with no common base but this
+            raise ArtmirrorError(f"{spec.predict} failed: {str(error).splitlines()[0]}") from error
+
+    def describe(self) -> PainterInfo:
+        """All that is known of it."""
+        return PainterInfo(
+            label=self._spec.label,
+            kind="peer",
+            sha256=file_sha256(self._spec.transform),
+            backend="onnxruntime",
+            library=self._library,
+            device="CPU",
+            precision="fp32",
+            threads=self._threads,
+        )
+
+    def paint(self, frame: Pixels) -> Painted:
+        """Paint one frame; a border that is no multiple of 4 is repeated.
+
+        Raises:
+            ArtmirrorError: the network failed, or gave no picture.
+        """
+        planes = to_planes(frame, _ARBITRARY)
+        height, width = (side // _MULTIPLE * _MULTIPLE for side in frame.shape[:2])
+        planes = np.ascontiguousarray(planes[:, :, :height, :width])
+        if self._last:
+            planes = np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
+        started_ns = time.monotonic_ns()
+        try:
+            found = self._transform.run(None, {self._picture: planes, self._code: self._vector})[0]
+        except Exception as error:  # see above
+            raise ArtmirrorError(f"{self._spec.transform.name} failed: {str(error).splitlines()[0]}") from error
+        latency_ns = time.monotonic_ns() - started_ns
+        found = found.transpose(0, 3, 1, 2) if self._last else found
+        if found.ndim != 4 or found.shape[:2] != (1, 3) or not np.isfinite(found).all():
+            raise ArtmirrorError(f"{self._spec.transform.name} gave no picture")
+        return Painted(_fitted(from_planes(found, _ARBITRARY), self._size), latency_ns)
+
+    def close(self) -> None:
+        """Drop the session."""
+        self._transform = None
+
+
+def _open_pair(spec: ArbitraryPeerSpec, threads: int) -> tuple[Any, Any, str]:
+    try:
+        import onnxruntime as ort
+    except ImportError:
+        raise ArtmirrorError("networks of others need onnxruntime: pip install onnxruntime") from None
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    try:
+        pair = [
+            ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            for path in (spec.predict, spec.transform)
+        ]
+    except Exception as error:  # the library has a dozen exception classes with no common base but this
+        names = f"{spec.predict}, {spec.transform}"
+        raise ArtmirrorError(f"ONNX Runtime cannot open {names}: {str(error).splitlines()[0]}") from None
+    return pair[0], pair[1], f"onnxruntime {ort.__version__}"
 
 
 class Peer:
@@ -131,6 +253,9 @@ class Peer:
     def _fitting(self) -> str:
         (height, width), (found_height, found_width) = self._size, self._found_size
         return f"gave {found_width}x{found_height} for {width}x{height}; cut or widened to that"
+
+
+_ARBITRARY = PeerSpec(Path(), 1.0, "rgb")
 
 
 def to_planes(frame: Pixels, spec: PeerSpec) -> NDArray[np.float32]:  # (H, W, 3) uint8 BGR

@@ -13,7 +13,15 @@ from artmirror.benchmarks.records.measuring import Stopped
 from artmirror.benchmarks.records.temporal import PainterInfo, PainterRecord, Pair, SequenceRecord, SequenceValues
 from artmirror.benchmarks.temporal.distances import Judge
 from artmirror.benchmarks.temporal.lpips import PerceptualDistance
-from artmirror.benchmarks.temporal.metric import Flow, Mask, edge_energy, instability, squared_error
+from artmirror.benchmarks.temporal.metric import (
+    Flow,
+    Mask,
+    change_at,
+    edge_energy,
+    instability,
+    squared_error,
+    still_places,
+)
 from artmirror.benchmarks.temporal.painters import Painter
 from artmirror.benchmarks.temporal.sequences import Frame, FrameSequence
 from artmirror.runtime.common.flow import FlowEstimator, dense_flow, trusted
@@ -64,9 +72,11 @@ class _Values:
     squared_errors: list[float] = field(default_factory=list)
     latency_ns: list[int] = field(default_factory=list)
     style: list[float] = field(default_factory=list)
+    style_layers: list[tuple[float, ...]] = field(default_factory=list)
     content: list[float] = field(default_factory=list)
     lpips: list[float] = field(default_factory=list)
     edges: list[float] = field(default_factory=list)
+    changes: list[float] = field(default_factory=list)
 
     def frozen(self) -> SequenceValues:
         return SequenceValues(**{entry.name: tuple(getattr(self, entry.name)) for entry in fields(self)})
@@ -126,6 +136,30 @@ def measure_temporal(
     )
 
 
+Measured = tuple[tuple[SequenceRecord, ...], tuple[PainterRecord, ...]]
+
+
+def joined(parts: Sequence[Measured], names: Sequence[str]) -> Measured:
+    """What was measured with several paintings as one: the same painters, each sequence once for each painting.
+
+    Args:
+        names: Of the paintings.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    sequences = [
+        replace(record, name=f"{record.name}, {name}")
+        for (records, _), name in zip(parts, names, strict=True)
+        for record in records
+    ]
+    painters = []
+    for same in zip(*(painters for _, painters in parts), strict=True):
+        values = tuple(entry for painter in same for entry in painter.values)
+        warmup_ns = tuple(entry for painter in same for entry in painter.warmup_ns)
+        painters.append(replace(same[0], warmup_ns=warmup_ns, values=values))
+    return tuple(sequences), tuple(painters)
+
+
 def _measure_sequence(
     sequence: FrameSequence,
     frames: Iterator[Frame],
@@ -148,10 +182,12 @@ def _measure_sequence(
             if step < len(window):
                 earlier, painted = window[-1 - step]
                 pair, flow, visible = _relate(earlier, frame, index - step, step, comparison.estimate)
-                pairs.append(pair)
+                still = still_places(earlier.pixels, frame.pixels)
+                pairs.append(replace(pair, still=float(still.mean())))
                 for result, first, second in zip(results, painted, pictures, strict=True):
                     result.squared_errors.append(squared_error(first, second, flow, visible))
                     result.edges.append(edge_energy(first, visible))
+                    result.changes.append(change_at(first, second, still))
                 if comparison.perception is not None and pair.first % every == 0:
                     perceived.append(len(pairs) - 1)
                     for result, first, second in zip(results, painted, pictures, strict=True):
@@ -200,6 +236,7 @@ def _judge(judge: Judge, pictures: Sequence[Pixels], results: Sequence[_Values])
     for result, picture in zip(results, pictures, strict=True):
         found = judge.distances(frame if picture is pictures[0] else judge.look(picture), frame)
         result.style.append(found.style)
+        result.style_layers.append(found.layers)
         result.content.append(found.content)
 
 

@@ -86,6 +86,36 @@ def mean_style(painter: PainterRecord, sequences: Sequences, *, photos: bool) ->
     return _mean(value for values in _of_kind(painter, sequences, photos) for value in values.style)
 
 
+def normalised_style(
+    painter: PainterRecord, source: PainterRecord, sequences: Sequences, *, by_layer: bool = False
+) -> float | None:
+    """Mean over the judged frames of all clips of the style distance in units of the unpainted frame's.
+
+    Args:
+        source: The input.
+        by_layer: The mean of the layers' own quotients; the quotient of the sums is mostly the deepest layer's.
+    """
+    both = zip(_of_kind(painter, sequences, False), _of_kind(source, sequences, False), strict=True)
+    return _mean(
+        fmean(found / own for found, own in zip(layers, unpainted, strict=True) if own)
+        if by_layer
+        else sum(layers) / sum(unpainted)
+        for values, before in both
+        for layers, unpainted in zip(values.style_layers, before.style_layers, strict=True)
+        if any(unpainted)
+    )
+
+
+def still_change(painter: PainterRecord, sequences: Sequences, step: int) -> float | None:
+    """Flicker at rest: mean over pairs of the mean change where the input stands still, of 255."""
+    return _mean(
+        change
+        for sequence, values in zip(sequences, painter.values, strict=True)
+        for pair, change in zip(sequence.pairs, values.changes, strict=False)
+        if pair.step == step and pair.still
+    )
+
+
 def mean_content(painter: PainterRecord, sequences: Sequences, *, photos: bool) -> float | None:
     """Mean content distance over the judged frames of all clips, or over the photos."""
     return _mean(value for values in _of_kind(painter, sequences, photos) for value in values.content)

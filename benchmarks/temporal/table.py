@@ -8,14 +8,17 @@ from rich.console import Group, RenderableType
 from artmirror.benchmarks.grid import Grid, markdown_grid, rich_grid
 from artmirror.benchmarks.records.measuring import BUSY_SPREAD
 from artmirror.benchmarks.records.temporal import FlowKind, PainterRecord, TemporalSession
+from artmirror.benchmarks.temporal.metric import STILL
 from artmirror.benchmarks.temporal.summary import (
     edge_error,
     mean_content,
     mean_lpips,
     mean_style,
     median_ms,
+    normalised_style,
     pairs_at,
     ratio,
+    still_change,
     temporal_error,
     timed_size,
     times_spread,
@@ -24,6 +27,7 @@ from artmirror.benchmarks.temporal.summary import (
 _PAINTERS_PER_TABLE = 8  # besides the input, so that a table fits 100 columns
 _HALF_SEEN = 0.5
 _NAMED = 10  # sequences in a note
+_MOST_PARTS = 40  # sequences in a table; of more, as with many paintings, only all together are shown
 _FLOWS: dict[FlowKind, str] = {"truth": "truth", "dis": "DIS"}
 
 
@@ -72,10 +76,12 @@ def _summary(session: TemporalSession) -> Grid:
         header += [f"e_stab\nstep {step}", "of\ninput"]
         if step == _edged_step(session):
             header.append("of\nedges")
+            if _at_rest(session):
+                header.append("at\nrest")
     if session.lpips is not None:
         header += [f"LPIPS\nstep {step}" for step in session.steps]
     if session.judges is not None:
-        header += ["style", "content"]
+        header += ["style", "of\nphoto", "by\nlayer", "content"] if _by_layer(session) else ["style", "content"]
     if photos:
         header += ["style\nphotos", "content\nphotos"]
     header.append("ms")
@@ -88,10 +94,16 @@ def _summary(session: TemporalSession) -> Grid:
             row += [_error(value), _times(ratio(value, temporal_error(session.painters[0], sequences, step)))]
             if step == _edged_step(session):
                 row.append(_times(ratio(value, edge_error(painter, session.painters[0], sequences, step))))
+                if _at_rest(session):
+                    change = still_change(painter, sequences, step)
+                    row.append("-" if change is None else f"{change:.2f}")
         if session.lpips is not None:
             row += [_error(mean_lpips(painter, sequences, step)) for step in session.steps]
         for among_photos in (False, True)[: (session.judges is not None) + photos]:
             row.append(_distance(mean_style(painter, sequences, photos=among_photos)))
+            if not among_photos and _by_layer(session):
+                for by_layer in (False, True):
+                    row.append(_distance(normalised_style(painter, session.painters[0], sequences, by_layer=by_layer)))
             row.append(_distance(mean_content(painter, sequences, photos=among_photos)))
         row.append(_ms(median_ms(painter, sequences), times_spread(painter, sequences)))
         rows.append(tuple(row))
@@ -102,7 +114,9 @@ def _details(session: TemporalSession, chosen: Sequence[int], heads: Sequence[st
     shown = [session.painters[index] for index in chosen]
     rows = []
     parts: list[tuple[str, int | None]] = [(sequence.name, index) for index, sequence in enumerate(session.sequences)]
-    for name, only in [*parts, ("all", None)] if len(parts) > 1 else parts:
+    if len(parts) > _MOST_PARTS:
+        parts = []
+    for name, only in parts if len(parts) == 1 else [*parts, ("all", None)]:
         for step in session.steps:
             for flow in _FLOWS:
                 pairs = pairs_at(session.sequences, step, flow=flow, only=only)
@@ -133,6 +147,11 @@ def _notes(session: TemporalSession) -> Iterator[str]:
         yield (
             "of edges: of what the input's own error would be at edges as sharp as the painted ones; a painter whose "
             "strokes move exactly with the picture has about 1, or less where it does not paint the input's noise"
+        )
+    if _at_rest(session):
+        yield (
+            "at rest: mean change of the painted picture from a frame to the next, of 255, where no channel of the "
+            f"input changes by {STILL} or more"
         )
     flows = {pair.flow for sequence in sequences for pair in sequence.pairs}
     if "dis" in flows:
@@ -165,6 +184,11 @@ def _notes(session: TemporalSession) -> Iterator[str]:
             f"style and content: training's losses by {judges.vgg} ({scale}), against {judges.painting} at short side "
             f"{judges.painting_size}; every {judges.every}. frame at its full size"
         )
+        if _by_layer(session):
+            yield (
+                "of photo: style distance in units of what the unpainted frame has; by layer: the mean of the four "
+                "layers, each in its own unit"
+            )
         yield from (
             f"photos: {sequence.frames} of {sequence.name} at {sequence.width}x{sequence.height}"
             for sequence in sequences
@@ -191,6 +215,14 @@ def _notes(session: TemporalSession) -> Iterator[str]:
 def _edged_step(session: TemporalSession) -> int | None:
     """The smallest step, for which alone edges are shown: a terminal has no room for more, and others are alike."""
     return session.steps[0] if any(values.edges for values in session.painters[0].values) else None
+
+
+def _at_rest(session: TemporalSession) -> bool:
+    return any(values.changes for values in session.painters[0].values)
+
+
+def _by_layer(session: TemporalSession) -> bool:
+    return any(values.style_layers for values in session.painters[0].values)
 
 
 def _size(session: TemporalSession, only: int | None) -> str:

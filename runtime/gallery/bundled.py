@@ -38,6 +38,16 @@ def find_style_file(name: str) -> Path:
     return known[name]
 
 
+def find_network(name: str) -> Path:
+    """A bundled network: of one style, as `find_style`, or the one for many paintings and its variants, `any`.
+
+    Raises:
+        ArtmirrorError: there is none of that name.
+    """
+    many = {path.stem: path for path in variants(many_network()).values()}
+    return many[name] if name in many else find_style(name)
+
+
 def styles_folder() -> Path:
     """Where the bundled styles lie: NAME.onnx and its lighter variants, and NAME.jpg, a face in that style."""
     return Path(str(files("artmirror.runtime"))) / "styles"

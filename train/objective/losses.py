@@ -36,12 +36,16 @@ class StyleLoss(nn.Module):
         for layer in STYLE_LAYERS:
             self.register_buffer(layer, gram(painting[layer]))  # (1, C, C)
 
-    def forward(self, painted: dict[str, Tensor]) -> Tensor:
+    def by_layer(self, painted: dict[str, Tensor]) -> Tensor:
+        """The term of each layer, in the order of `STYLE_LAYERS`."""
         terms = []
         for layer in STYLE_LAYERS:
             found = gram(painted[layer])
             terms.append(F.mse_loss(found, self.get_buffer(layer).expand_as(found)))
-        return torch.stack(terms).sum()
+        return torch.stack(terms)
+
+    def forward(self, painted: dict[str, Tensor]) -> Tensor:
+        return self.by_layer(painted).sum()
 
 
 class TotalVariationLoss(nn.Module):

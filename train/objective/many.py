@@ -14,7 +14,7 @@ _COVARIANCE = 10.0  # weight of the colours' covariance beside that of their mea
 _WHOLE = 0.15  # share of the style term that sums the layers; the rest counts each layer in its own unit
 # What each layer's own term counts. The deep one has least: there style and content are at odds, and where content wins
 # by a little, a face stays one; the sum of the layers is mostly the deep one already.
-_LAYERED = {"relu1_2": 1.7, "relu2_2": 1.2, "relu3_4": 0.7, "relu4_2": 0.4}
+_LAYERED = {"relu1_2": 1.5, "relu2_2": 1.5, "relu3_4": 0.7, "relu4_2": 0.3}
 _SMALLEST_UNIT = 1e-3
 
 

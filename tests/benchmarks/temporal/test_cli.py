@@ -280,7 +280,7 @@ def test_other_files_are_refused_in_one_line(session: TemporalSession, tmp_path:
 def test_markdown_is_regenerated_from_the_record(session: TemporalSession) -> None:
     lines = markdown_temporal(session).splitlines()
     tables = [line for line in lines if line.startswith("|")]
-    errors = "e_stab step 1 | of input | of edges | e_stab step 5 | of input"
+    errors = "e_stab step 1 | of input | of edges | at rest | e_stab step 5 | of input"
     assert tables[0] == f"| # | network | on | {errors} | ms |"
     assert tables[3].startswith("| 1 | a | openvino fp32 | 0.0000 | - |")
     assert {line.count("|") for line in tables[:4]} == {10}

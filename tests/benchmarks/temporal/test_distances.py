@@ -59,7 +59,9 @@ def test_the_painting_has_no_style_distance_and_a_frame_no_content_distance(vgg_
     assert found.style == pytest.approx(0, abs=1e-9)
     assert found.content == 0
     other = judge.distances(of_frame, of_painting)
-    assert min(other) > 1e-3
+    assert min(other.style, other.content) > 1e-3
+    assert sum(other.layers) == pytest.approx(other.style)
+    assert len(other.layers) == 4
 
 
 def test_distances_follow_from_the_activations(features: VggFeatures, vgg_file: Path, painting: Path) -> None:
