@@ -127,7 +127,7 @@ class _Eye:
         self.paintings = [painting for painting in found if not is_held_out(painting)]
         self.held_out = [painting for painting in found if is_held_out(painting)][:_MOST_JUDGED]
         self._photos = [Painting(path) for path in picture_paths(Path(config.photos_path), below=True)]
-        if not self.paintings or not self.held_out:
+        if not self.paintings or len(self.held_out) < 2:
             raise ArtmirrorError(
                 f"{config.paintings_path} holds {len(found)} paintings, {len(self.held_out)} of them to judge by; "
                 "wanted some hundred of many artists"

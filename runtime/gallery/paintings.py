@@ -9,7 +9,6 @@ import numpy as np
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.style_file import SUFFIX, StyleFile, Vector, load_style, stored
 from artmirror.runtime.formats.encoder import encoder_path
-from artmirror.runtime.formats.kind import read_any_manifest
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.gallery.bundled import (
     DEFAULT_STYLE,
@@ -36,23 +35,38 @@ class Choice:
     """What was asked for."""
 
     engine: Path  # of any quality
-    shown: tuple[Named, ...] = ()  # mixed, as long as nobody asks for another
-    others: tuple[Named, ...] = ()  # what one can go on to
+    named: tuple[Named, ...] = ()  # the first is shown first
+    mixed: bool = False  # all of them at once, by their weights
 
     def paints(self, manifest: Manifest) -> list[Paint]:
-        """The styles for the network that was opened, the first as it is shown first.
+        """The styles for the network that was opened, the first as it is shown first, the bundled ones at the end.
 
         Raises:
-            ArtmirrorError: one was made for another network.
+            ArtmirrorError: one was made for another network, or this one paints a single painting, or there is none.
         """
         if manifest.style is None:
+            if self.named:
+                raise ArtmirrorError(
+                    f"{self.engine} paints {manifest.title or manifest.name} alone; leave out --style and --painting, "
+                    "or name a network for many paintings"
+                )
             return [Paint(manifest.title or manifest.name)]
-        shown = [_vector(named, manifest) for named in self.shown]
-        weights = np.array([named.weight for named in self.shown], np.float32)
-        mix = (np.stack(shown) * (weights / weights.sum())[:, None]).sum(0)
-        title = " + ".join(_title(named.style) for named in self.shown)
-        others = [Paint(_title(named.style), _vector(named, manifest)) for named in self.others]
-        return [Paint(title, mix), *others]
+        vectors = [_vector(named, manifest) for named in self.named]
+        paints = [Paint(_title(named.style), vector) for named, vector in zip(self.named, vectors, strict=True)]
+        if self.mixed:
+            weights = np.array([named.weight for named in self.named], np.float32)
+            mix = (np.stack(vectors) * (weights / weights.sum())[:, None]).sum(0)
+            paints = [Paint(" + ".join(paint.title for paint in paints), mix)]
+        names = {one.style.name for one in self.named}
+        for name, path in bundled_style_files().items():
+            style = load_style(path)
+            if name not in names and style.code_space == manifest.style.code_space:
+                paints.append(Paint(_title(style), _vector(Named(style, str(path)), manifest)))
+        if not paints:
+            raise ArtmirrorError(
+                f"{self.engine} paints many paintings: name one with --painting PICTURE, or a --style FILE.style"
+            )
+        return paints
 
 
 def choose(engine: Path | None, styles: Sequence[str], paintings: Sequence[Path]) -> Choice:
@@ -64,37 +78,21 @@ def choose(engine: Path | None, styles: Sequence[str], paintings: Sequence[Path]
         paintings: Pictures, or folders of pictures.
 
     Raises:
-        ArtmirrorError: something is missing, damaged, or they do not go together.
+        ArtmirrorError: something is missing or damaged.
     """
     wanted = [_weighted(text) for text in styles]
-    single = len(wanted) == 1 and not paintings and wanted[0][1] is None and not wanted[0][0].endswith(SUFFIX)
-    if engine is None and (not wanted or single) and not paintings:
+    single = len(wanted) == 1 and wanted[0][1] is None and not wanted[0][0].endswith(SUFFIX)
+    if engine is None and not paintings and (not wanted or single):
         name = wanted[0][0] if wanted else DEFAULT_STYLE
         if name in bundled_styles() or name not in bundled_style_files():
             return Choice(find_style(name))  # a network of its own, or an error that names the near ones
     network = many_network() if engine is None else engine
-    if engine is not None:
-        manifest, _ = read_any_manifest(engine)
-        if manifest.style is None:
-            if wanted or paintings:
-                raise ArtmirrorError(
-                    f"{engine} paints {manifest.title or manifest.name} alone; leave out --style and --painting, or "
-                    "name a network for many paintings"
-                )
-            return Choice(engine)
     named = [
         Named(load_style(Path(text)) if text.endswith(SUFFIX) else load_style(find_style_file(text)), text, weight or 1)
         for text, weight in wanted
     ]
     named += _encoded(network, paintings)
-    bundled = _bundled_for(network, named)
-    if not named:
-        if not bundled:
-            raise ArtmirrorError(f"{network} paints many paintings: name one with --painting, or a --style FILE.style")
-        named, bundled = bundled[:1], bundled[1:]
-    if any(weight is not None for _, weight in wanted):
-        return Choice(network, tuple(named), tuple(bundled))
-    return Choice(network, tuple(named[:1]), (*named[1:], *bundled))
+    return Choice(network, tuple(named), mixed=any(weight is not None for _, weight in wanted))
 
 
 def _weighted(text: str) -> tuple[str, float | None]:
@@ -125,15 +123,6 @@ def _encoded(network: Path, paintings: Sequence[Path]) -> list[Named]:
         Named(StyleFile(file.stem, file.stem, "", "", space, stored(encoder.code(read_picture(file)))), str(file))
         for file in files
     ]
-
-
-def _bundled_for(network: Path, named: Sequence[Named]) -> list[Named]:
-    """The bundled styles that the network understands, without those that are named."""
-    manifest, _ = read_any_manifest(network)
-    names = {one.style.name for one in named}
-    files = bundled_style_files()
-    found = [Named(load_style(path), str(path)) for name, path in files.items() if name not in names]
-    return [one for one in found if manifest.style is not None and one.style.code_space == manifest.style.code_space]
 
 
 def _vector(named: Named, manifest: Manifest) -> Vector:

@@ -287,15 +287,21 @@ def take_away_pycuda(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda.open_device.cache_clear()
 
 
-def invert(owner: FakeCuda, frame: int, strength: int, stylized: int) -> Callable[[], None]:
-    """The stand-in for a network: the same inversion as `FakeEngine`, on simulated device memory."""
+def invert(owner: FakeCuda, frame: int, strength: int, stylized: int, style: int | None = None) -> Callable[[], None]:
+    """The stand-in for a network: the same inversion as `FakeEngine`, on simulated device memory.
+
+    A style's first number is a share of white instead.
+    """
 
     def work() -> None:
         before = owner.memory[frame].astype(np.float32)
         amount = owner.memory[strength].view(np.float32)[0]
         time.sleep(owner.delay_s())
         assert owner.computing.wait(10)
-        owner.memory[stylized][:] = np.rint(before + amount * (255 - 2 * before)).astype(np.uint8)
+        painted = 255 - before
+        if style is not None:
+            painted += owner.memory[style].view(np.float32)[0] * (255 - painted)
+        owner.memory[stylized][:] = np.rint(before + amount * (painted - before)).astype(np.uint8)
 
     return work
 

@@ -38,6 +38,7 @@ class FakeOnnxRuntime:
         self.providers = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
         self.started = list(self.providers)
         self.run_error: str | None = None
+        self.style_length = 0
 
     def get_available_providers(self) -> list[str]:
         return self.providers
@@ -58,7 +59,8 @@ class _Session:
         self._stream = ort.owner.streams[int(providers[0][1]["user_compute_stream"])]
 
     def get_inputs(self) -> list[Any]:
-        return [_tensor("frame", [1, "height", "width", 3]), _tensor("strength", [1])]
+        style = [_tensor("style", [self._ort.style_length])] if self._ort.style_length else []
+        return [_tensor("frame", [1, "height", "width", 3]), _tensor("strength", [1]), *style]
 
     def get_providers(self) -> list[str]:
         return self._names
@@ -77,5 +79,5 @@ class _Session:
         assert options.entries["disable_synchronize_execution_providers"] == "1"
         if self._ort.run_error or self._ort.owner.broken:
             raise RuntimeError(self._ort.run_error or self._ort.owner.broken)
-        names = ("frame", "strength", "stylized")
-        self._stream.put("compute", invert(self._ort.owner, *(binding.bound[name] for name in names)))
+        names = ("frame", "strength", "stylized", "style")
+        self._stream.put("compute", invert(self._ort.owner, *(binding.bound.get(name) for name in names)))

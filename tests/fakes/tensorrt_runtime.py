@@ -130,7 +130,8 @@ class _Context:
             self._log.log(1, error)
             return False
         addresses = self._addresses
-        stream.put("compute", invert(owner, addresses["frame"], addresses["strength"], addresses["stylized"]))
+        given = (addresses.get(name) for name in ("frame", "strength", "stylized", "style"))
+        stream.put("compute", invert(owner, *given))
         return True
 
 

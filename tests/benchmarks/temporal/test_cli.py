@@ -283,7 +283,7 @@ def test_markdown_is_regenerated_from_the_record(session: TemporalSession) -> No
     errors = "e_stab step 1 | of input | of edges | at rest | e_stab step 5 | of input"
     assert tables[0] == f"| # | network | on | {errors} | ms |"
     assert tables[3].startswith("| 1 | a | openvino fp32 | 0.0000 | - |")
-    assert {line.count("|") for line in tables[:4]} == {10}
+    assert {line.count("|") for line in tables[:4]} == {11}
 
 
 @pytest.mark.shared

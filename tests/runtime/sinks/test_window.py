@@ -3,12 +3,14 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 
 import cv2
 import numpy as np
 import pytest
 
+from artmirror.runtime.gallery.palette import Paint, Palette
 from artmirror.runtime.sinks.hud import Hud
 from artmirror.runtime.sinks.open import display_available
 from artmirror.runtime.sinks.window import WindowSink
@@ -95,6 +97,19 @@ def test_window_keys_for_full_screen_line_and_snapshot(tmp_path, monkeypatch):
     assert [(picture == 200).all() for picture in screen.shown] == [False, False, False, True, True, True]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["artmirror_000.png", "artmirror_001.png"]
     assert (cv2.imread("artmirror_000.png") == 200).all()  # without the line of figures
+
+
+def test_keys_turn_to_another_painting_and_change_the_strength():
+    paints = [Paint(title, np.zeros(4, np.float32)) for title in ("The Starry Night", "K\u014dy\u014d", "c")]
+    palette = Palette(paints)
+    screen = FakeScreen(keys=[ord(key) for key in "nnp--+"])
+    sink = WindowSink(replace(format_of(), controls=palette), screen=screen)
+    slot = make_slot(SIZE)
+    for slot.id in range(6):
+        assert sink.write(slot)
+    assert palette.title == paints[1].title
+    assert palette.strength == pytest.approx(0.9)
+    sink.close()
 
 
 def test_file_in_a_window_is_paced_and_never_catches_up():
