@@ -16,7 +16,7 @@ from tests.fuzz.pool import Result, run_all
 
 NAMES = (
     *("picture", "video", "onnx", "plan", "ncnn", "checkpoint", "state", "many"),
-    *("shard", "dataset", "collected", "report", "paintings", "record", "config"),
+    *("shard", "dataset", "collected", "report", "paintings", "style", "encoder", "record", "config"),
 )
 
 

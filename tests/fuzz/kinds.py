@@ -34,15 +34,17 @@ from artmirror.export.to_onnx import onnx_of, save_onnx
 from artmirror.export.trained import trained_of
 from artmirror.runtime.common.pictures import read_picture
 from artmirror.runtime.engines.base import stylize
+from artmirror.runtime.engines.encoder import Encoder
 from artmirror.runtime.engines.open import open_engine
 from artmirror.runtime.formats.kind import read_any_manifest
-from artmirror.runtime.formats.manifest import METADATA_KEY
+from artmirror.runtime.formats.manifest import METADATA_KEY, read_manifest
 from artmirror.runtime.formats.ncnn import MAGIC as NCNN_MAGIC
-from artmirror.runtime.formats.ncnn import graph_sha256
+from artmirror.runtime.formats.ncnn import graph_sha256, ncnn_pair
 from artmirror.runtime.formats.plan import MAGIC as PLAN_MAGIC
 from artmirror.runtime.formats.plan import PlanInfo, read_plan, write_plan
 from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.gallery.bundled import find_style
+from artmirror.runtime.gallery.paintings import choose
 from artmirror.runtime.sources.open import open_source
 from artmirror.train.checkpoint import StyleInfo, load_checkpoint, load_state, save_checkpoint, save_state
 from artmirror.train.cli import main as st_train
@@ -68,6 +70,7 @@ from tests.fakes.benchmark_records import (
 from tests.fakes.clip_dataset import panned_shot, write_dataset
 from tests.fakes.counting_engine import make_manifest
 from tests.fakes.media import noise, write_clip
+from tests.fakes.tiny_many import styles, tiny_many, write_style
 from tests.fakes.tiny_ncnn import tiny_ncnn
 from tests.fuzz.mutations import spoiled_bytes, spoiled_json, spoiled_text, strange_value
 
@@ -174,13 +177,14 @@ def _read_source(path: Path) -> None:
 
 @cache
 def _onnx_files() -> tuple[bytes, ...]:
-    """Bundled ones, and one with weights in FP16 and transposed convolutions."""
+    """Bundled ones, one with weights in FP16 and transposed convolutions, and one for many paintings."""
     path = tiny_ncnn().parent / "other.pt"
     checkpoint = make_checkpoint(replace(_TINY, upsampling="deconv", block_conv="separable", output="linear"))
     save_checkpoint(path, checkpoint)
     save_onnx(onnx_of(trained_of(checkpoint, path), fp16=True)[0], path.with_suffix(".onnx"))
     bundled = (find_style(name) for name in ("starry-nano", "starry-lite", "starry"))
-    return tuple(found.read_bytes() for found in (*bundled, path.with_suffix(".onnx")))
+    others = (path.with_suffix(".onnx"), tiny_many().with_suffix(".onnx"))
+    return tuple(found.read_bytes() for found in (*bundled, *others))
 
 
 def _field(number: int, content: bytes) -> bytes:
@@ -312,9 +316,9 @@ def _read_plan(path: Path) -> None:
 
 
 def _spoil_ncnn(folder: Path, rng: random.Random) -> Path:
-    whole = tiny_ncnn()
+    whole = rng.choice((tiny_ncnn(), tiny_many().with_suffix(".ncnn.param")))
     param = whole.read_bytes()
-    content = whole.with_name("tiny.ncnn.bin").read_bytes()
+    content = ncnn_pair(whole)[1].read_bytes()
     tail = len(NCNN_MAGIC) + 4
     length = int.from_bytes(content[-tail : -tail + 4], "little")
     weights, text = content[: -tail - length], content[-tail - length : -tail]
@@ -540,6 +544,34 @@ def _spoil_paintings(folder: Path, rng: random.Random) -> Path:
     return folder
 
 
+def _spoil_style(folder: Path, rng: random.Random) -> Path:
+    path = write_style(folder / "a.style", styles(1)[0], "A")
+    path.write_bytes(spoiled_json(path.read_text(), rng))
+    return path
+
+
+def _read_style(path: Path) -> None:
+    network = tiny_many().with_suffix(".onnx")
+    choose(network, (str(path),), ()).paints(read_manifest(network))
+
+
+def _spoil_encoder(folder: Path, rng: random.Random) -> Path:
+    model = onnx.load(tiny_many().with_name("any-encoder.onnx"))
+    path = folder / "any-encoder.onnx"
+    if rng.random() < 0.4:
+        path.write_bytes(spoiled_bytes(model.SerializeToString(), rng))
+        return path
+    entry = model.metadata_props[0]
+    graph = onnx.GraphProto.FromString(model.graph.SerializeToString())
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        _spoil_graph(graph, rng)
+    model.graph.CopyFrom(graph)
+    values = json.loads(entry.value) | {"graph_sha256": hashlib.sha256(graph.SerializeToString()).hexdigest()}
+    entry.value = json.dumps(values)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
 # Records
 
 
@@ -646,6 +678,8 @@ def _kinds() -> Iterator[Kind]:
     yield Kind("collected", _spoil_collected, _read_collected)
     yield Kind("report", _spoil_report, _read_report)
     yield Kind("paintings", _spoil_paintings, find_paintings)
+    yield Kind("style", _spoil_style, _read_style)
+    yield Kind("encoder", _spoil_encoder, lambda path: Encoder(path).code(noise((40, 50), 0)))
     yield Kind("record", _spoil_record, _read_record)
     yield Kind("config", _spoil_config, _read_config)
 
