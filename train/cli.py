@@ -145,6 +145,13 @@ _OPTIONAL_PATHS = ("photos_path", "clips_path", "flow_weights_path", "vgg_path")
         help="Train one network for all paintings of a folder, thousands of them, in place of --painting.",
     ),
     cloup.option(
+        "--encoder",
+        "encoder_of",
+        type=click.Path(path_type=Path),
+        metavar="any.pt",
+        help="Take the encoder of this network and leave it as it is: both then understand the same codes.",
+    ),
+    cloup.option(
         "--distil",
         type=click.Path(path_type=Path),
         metavar="any.pt",

@@ -60,6 +60,7 @@ class ManyConfig:
     paintings_path: str
     photos_path: str
     vgg_path: str | None = None  # None: torchvision's published file, from the cache or the network
+    encoder_of: str | None = None  # a checkpoint whose encoder is taken and stays as it is, so that codes are shared
     network: NetworkConfig = field(default_factory=NetworkConfig)
     weights: ManyWeights = field(default_factory=ManyWeights)
     steps: int = 24000
@@ -83,7 +84,7 @@ class ManyConfig:
 
     def to_portable_dict(self) -> dict[str, Any]:
         """Plain data with file names in place of paths: a checkpoint travels, folders do not."""
-        return portable(asdict(self), ("paintings_path", "photos_path", "vgg_path"))
+        return portable(asdict(self), ("paintings_path", "photos_path", "vgg_path", "encoder_of"))
 
     @classmethod
     def from_dict(cls, values: Any) -> "ManyConfig":
@@ -156,7 +157,10 @@ class ManyLearner:
         self.model.to(group.device)
         self._parallel = group.parallel(self.model)
         network = self.model.network
-        shares = ((network.body, 1.0), (network.affine, 0.15), (self.model.encoder, 0.2))
+        shares = [(network.body, 1.0), (network.affine, 0.15), (self.model.encoder, 0.2)]
+        if config.encoder_of is not None:
+            self.model.encoder.requires_grad_(False)
+            shares.pop()
         self._shares = [share for _, share in shares]
         self._optimizer = torch.optim.Adam([{"params": list(part.parameters())} for part, _ in shares], lr=1e-9)
         self._average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True)  # type: ignore[no-untyped-call]
@@ -481,19 +485,19 @@ class _Targets:
 
 
 def _begun(config: ManyConfig, targets: _Targets, start_from: Path | None) -> ManyModel:
-    """A new model, or with the weights and the kind of encoder of another one."""
-    model = ManyModel(config.network)
-    if start_from is None or not encoder_path(start_from).is_file():
+    """A new model, or with the weights of another one; its encoder of the kind that it takes over."""
+    many = start_from is not None and encoder_path(start_from).is_file()
+    known = load_many(start_from) if start_from is not None and many else None
+    shared = None if config.encoder_of is None else load_many(Path(config.encoder_of))
+    source = shared or known
+    model = ManyModel(config.network, None if source is None else source.encoder)
+    if source is None:
         assert isinstance(model.encoder, StatisticsEncoder)
         model.encoder.fit(targets.sample(_STATISTICS_OF))
-    if start_from is None:
-        return model
     try:
-        if encoder_path(start_from).is_file():
-            found = load_many(start_from)
-            model = ManyModel(config.network, found.encoder)
-            model.load_state_dict(found.state_dict())
-        else:
+        if known is not None:
+            model.network.load_state_dict(known.network.state_dict())
+        elif start_from is not None:
             model.network.begin_with(load_checkpoint(start_from).weights)
     except (RuntimeError, KeyError) as error:
         raise ArtmirrorError(f"{start_from} is of another network than {config.network}: {error}") from None

@@ -15,7 +15,7 @@ from artmirror.train import distil as distil_module
 from artmirror.train import many, tune
 from artmirror.train.cli import main
 from artmirror.train.distil import DistilConfig, DistilStep, code_metric, distil
-from artmirror.train.many import ManyConfig, ManyModel, load_many, save_many, train_many
+from artmirror.train.many import ManyConfig, ManyModel, load_many, load_many_with_facts, save_many, train_many
 from artmirror.train.networks.picture_encoder import PictureEncoder
 from tests.train.conftest import TINY, smooth_picture
 
@@ -157,6 +157,19 @@ class TestDistilling:
             torch.testing.assert_close(
                 before.encoder.state_dict()[full], after.encoder.state_dict()[full], atol=1e-3, rtol=1e-2
             )
+
+    def test_a_lighter_network_takes_the_encoder_as_it_is(self, folder: Path, photos: Path, vgg_file: Path) -> None:
+        words = ("--paintings", folder / "paintings", "--photos", photos, "--vgg", vgg_file, "--steps", 3)
+        lighter = ("--network", "channels=4,4,8", "--network", "blocks=1", "--precision", "fp32")
+        output = folder / "any-lite.pt"
+        told = invoke(*words, *lighter, "--encoder", folder / "any.pt", "-o", output)
+        assert told.exit_code == 0, told.output
+        one, one_facts = load_many_with_facts(folder / "any.pt")
+        other, other_facts = load_many_with_facts(output)
+        assert one_facts.code_space == other_facts.code_space
+        for name, value in one.encoder.state_dict().items():
+            assert torch.equal(value, other.encoder.state_dict()[name])
+        assert other.network.config.channels == (4, 4, 8)
 
     def test_an_encoder_that_looks_itself_is_refused(self, folder: Path, photos: Path, vgg_file: Path) -> None:
         output = folder / "small.pt"
