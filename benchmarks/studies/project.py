@@ -22,6 +22,8 @@ from artmirror.benchmarks.studies.training_runs import call
 from artmirror.runtime.common.command import Command, common_options
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.files import file_sha256
+from artmirror.runtime.formats.encoder import encoder_path
+from artmirror.runtime.gallery.bundled import many_network
 from artmirror.runtime.gallery.variants import variants
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,6 +44,27 @@ PAINTING = "styles/starry_night_vangogh.jpg"
 MOSAIC = "peers/mosaic_style.jpg"
 PEERS = ("peers/johnson_mosaic.onnx", "peers/reconet_sd1_mosaic.onnx")  # trained on `MOSAIC`; white is 255 to them
 VGG = "weights/vgg19_normalised_conv1_1-conv5_1_fp16.safetensors"
+# Networks for any painting, on paintings by artists that ours never saw and people before a camera that stands still.
+ARBITRARY = (
+    ("peers/microast_predict.onnx", "peers/microast_transform.onnx"),
+    ("peers/arbitrary_predict.onnx", "peers/arbitrary_transform_dyn.onnx"),
+)
+PAINTINGS = tuple(
+    f"paintings/{name}.jpg"
+    for name in (
+        "2519de95f82ac3e89d07c3baa3625b5a72d0d939",
+        "1ba2740bc150b19b3776d1d1a87222a7d10020a0",
+        "d67cb57a35af4a59671b847c8460bc77aaeb280e",
+        "498c171181975271343b76013b044331d8d9e3ac",
+        "036a984d752f31219da47cae338d9cdbbe2bcd4a",
+        "c3779b33e0b0c0bf1fe1cc291a6e23ed0fee6605",
+        "64c14af28683d37d333607b9726a6827dda98103",
+        "d0a72bbd7cf882732ba44ddd77c6fd44cb2986d1",
+        "7487cc28271c941d0baba6ef637204699792e83d",
+        "ea58eafabcd3e05e4552042d0e7f23f9d97579d3",
+    )
+)
+WEBCAMS = ("webcam/asl_again.mp4", "webcam/asl_hungry.mp4")
 CLIPS = tuple(f"clips/{name}.mp4" for name in ("007", "013", "037", "039", "042"))  # no network was trained on them
 _FRAMES = "frames"  # folder of pictures of the clips
 _EVERY = 10  # frames from one to the next whose style and content are judged
@@ -55,10 +78,12 @@ class Effort:
     frames: int  # of a round
     clips: tuple[str, ...]
     clip_frames: int  # of each of them
+    paintings: tuple[str, ...]
+    painting_frames: int  # of each clip, with each painting
 
 
-FULL = Effort(rounds=5, frames=25, clips=CLIPS, clip_frames=20)
-QUICK = Effort(rounds=2, frames=6, clips=CLIPS[:1], clip_frames=7)
+FULL = Effort(rounds=5, frames=25, clips=CLIPS, clip_frames=20, paintings=PAINTINGS, painting_frames=8)
+QUICK = Effort(rounds=2, frames=6, clips=CLIPS[:1], clip_frames=7, paintings=PAINTINGS[:2], painting_frames=7)
 
 
 @click.command(cls=Command)
@@ -94,14 +119,16 @@ def measure_project(data: Path, work: Path, output: Path, effort: Effort) -> Non
     """
     engines = list(variants(STYLE).values())
     checkpoints = [CHECKPOINTS / f"{engine.stem}.pt" for engine in engines]
-    wanted = [data / name for name in (PAINTING, MOSAIC, VGG, *PEERS, *effort.clips)]
+    peers = [name for pair in ARBITRARY for name in pair]
+    films = [*effort.clips, *WEBCAMS]
+    wanted = [data / name for name in (PAINTING, MOSAIC, VGG, *PEERS, *peers, *films, *effort.paintings)]
     check_there(data, wanted)
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     for command in commands(data, work, engines, effort):
         click.echo(shlex.join(command), err=True)
         call(command)
-    measured = (*engines, *checkpoints, *MOSAICS)
+    measured = (*engines, *checkpoints, *MOSAICS, many_network(), encoder_path(many_network()))
     sums = [f"{file_sha256(path)}  {path.relative_to(ROOT).as_posix()}\n" for path in measured]
     write_report(work / NETWORKS, "".join(sums))
     output.mkdir(parents=True, exist_ok=True)
@@ -185,7 +212,17 @@ def temporal_commands(data: Path, work: Path, engines: Sequence[Path], effort: E
     return [
         ["st-bench", "temporal", *map(str, engines), *starry],
         ["st-bench", "temporal", *ours, *against, *mosaic, "--keep-frames", str(work / _FRAMES)],
+        ["st-bench", "temporal", "any", *any_painting(data, effort), "-o", str(work / TEMPORAL["paintings"])],
     ]
+
+
+def any_painting(data: Path, effort: Effort) -> list[str]:
+    """The network for many paintings and those of others, on the same paintings and frames."""
+    words = [word for name in effort.paintings for word in ("--painting", str(data / name))]
+    words += [word for name in WEBCAMS for word in ("--sequence", str(data / name))]
+    words += [word for pair in ARBITRARY for word in ("--against", ",".join(str(data / name) for name in pair))]
+    words += ["--max-frames", str(effort.painting_frames), "--distance-every", str(effort.painting_frames)]
+    return [*words, "--vgg", str(data / VGG), "--painting-size", "256"]
 
 
 def check_networks(records: Path) -> None:

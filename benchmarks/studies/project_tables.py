@@ -25,7 +25,11 @@ from artmirror.benchmarks.temporal.table import grids
 from artmirror.runtime.common.errors import ArtmirrorError
 
 SPEED = {"default": "speed.json", "fp32": "speed-fp32.json", "live": "speed-live.json"}
-TEMPORAL = {"variants": "temporal-variants.json", "mosaic": "temporal-mosaic.json"}
+TEMPORAL = {
+    "variants": "temporal-variants.json",
+    "mosaic": "temporal-mosaic.json",
+    "paintings": "temporal-paintings.json",
+}
 NETWORKS = "networks.sha256"  # what was measured: lines of sha256sum, paths from the project's root
 
 _REPORT = "report.md"  # in tables, until the page that they stand on is known
@@ -100,7 +104,9 @@ def temporal_table(session: TemporalSession) -> str:
     """The summary of `st-bench temporal`."""
     summary = grids(session, numbers=False)[0]
     rows = tuple(row[1:] for row in summary.rows)  # without numbers, to which nothing refers here
-    clips = ", ".join(f"{sequence.name} ({sequence.frames})" for sequence in session.sequences)
+    # With several paintings a sequence stands there once for each: "clip, painting".
+    frames = {sequence.name.partition(", ")[0]: sequence.frames for sequence in session.sequences}
+    clips = ", ".join(f"{name} ({count})" for name, count in frames.items())
     threads = session.painters[-1].info.threads  # one option for all
     judges = "" if session.judges is None else f"; style and content against {session.judges.painting}"
     return _block(

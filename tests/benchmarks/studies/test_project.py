@@ -83,6 +83,9 @@ class TestCommands:
         assert all(str(engine) in words for engine in ENGINES for words in opened[:4])
         assert all(f"/work/{path.stem}.onnx" in opened[4] for path in MOSAICS)
         assert opened[4].count("--against") == 2
+        assert opened[5].startswith("st-bench temporal any ")
+        assert opened[5].count("--against") == 2
+        assert opened[5].count("--painting ") == len(project.PAINTINGS)
 
 
 class TestMistakes:
@@ -173,7 +176,7 @@ class TestTables:
         session = Session(make_environment(), (make_record(make_round(20)),))
         for name in SPEED.values():
             write_session(session, tmp_path / name)
-        for name, error in zip(TEMPORAL.values(), (0.01, 0.02), strict=True):
+        for name, error in zip(TEMPORAL.values(), (0.01, 0.02, 0.03), strict=True):
             write_temporal(make_temporal(make_painter("input", error, 9)), tmp_path / name)
         found = tables(tmp_path, "docs/measurements/bench/report.md")
         assert "50.0" in found["speed"]
