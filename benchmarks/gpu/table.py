@@ -71,13 +71,18 @@ def _told_goals(rows: Sequence[Row]) -> list[str]:
 def check_goals(rows: Sequence[Row]) -> list[tuple[str, bool | None, str]]:
     """The goals, whether each was met (None where nothing was measured), and the number that says so.
 
-    The frame rate is asked of the network of the first row; those after it are lighter ones.
+    The frame rate and the share of copies are asked of the network of the first row; those after it are lighter ones.
     """
     done = [row for row in rows if row.reason is None]
     ours = [row for row in done if row.name.startswith("TensorRT")]
     others = [row for row in done if not row.name.startswith(("TensorRT", "ONNX Runtime TensorRT"))]
     parity = [row.psnr_db for row in done if row.psnr_db is not None]
-    ratios = [row.compute_fps / row.best_end_to_end_fps for row in ours if row.compute_fps and row.best_end_to_end_fps]
+    # Copies and what a processor does for a frame take as long for a network that takes a fifth of the time.
+    ratios = [
+        row.compute_fps / row.best_end_to_end_fps
+        for row in ours
+        if row.network == rows[0].network and row.compute_fps and row.best_end_to_end_fps
+    ]
     leads = [
         row.compute_fps / max(rates)
         for row in ours

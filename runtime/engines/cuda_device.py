@@ -30,6 +30,19 @@ _DRIVER_TOO_OLD = (
     "forward compatibility was attempted",
     "undefined symbol",
 )
+_LOST = (  # what CUDA says of a context that does not recover
+    *("illegal memory access", "illegal address", "illegal instruction", "misaligned address", "unspecified launch"),
+    *("launch failure", "launch failed", "launch timed out", "device-side assert", "ecc", "nvlink", "hardware stack"),
+    *(
+        "context is destroyed",
+        "gpu is lost",
+        "device is lost",
+        "fallen off the bus",
+        "unknown error",
+        "cudaerrorunknown",
+    ),
+    *("operating system call failed", "system not yet initialized"),
+)
 _NO_GPU = ("no cuda-capable device", "libcuda.so", "nvcuda.dll")
 
 
@@ -191,10 +204,12 @@ def explain(message: str, name: str) -> ArtmirrorError:
         return CannotRunHere(
             f"the NVIDIA driver is missing or too old ({short}): install a newer one, or use an .onnx with --device cpu"
         )
-    return ArtmirrorError(
-        f"the GPU {name} failed or was lost ({short}): start again; the system's log may name the reason "
-        "(dmesg | grep NVRM)"
-    )
+    if any(words in lower for words in _LOST):
+        return ArtmirrorError(
+            f"the GPU {name} failed or was lost ({short}): start again; the system's log may name the reason "
+            "(dmesg | grep NVRM)"
+        )
+    return ArtmirrorError(f"{name} refused ({short}); --device cpu does without it")
 
 
 def _load_driver() -> ModuleType:

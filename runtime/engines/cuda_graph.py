@@ -30,9 +30,11 @@ class CudaGraph:
         self._check(self._driver.cuStreamBeginCapture(self._stream, mode))
         try:
             work()
-        except ArtmirrorError as error:  # what a library says when it is not to be captured
-            self._driver.cuStreamEndCapture(self._stream)
-            raise GraphRefused(str(error.message)) from error
+        except BaseException as error:
+            self._driver.cuStreamEndCapture(self._stream)  # in any case: else the stream goes on capturing
+            if isinstance(error, ArtmirrorError):  # what a library says when it is not to be captured
+                raise GraphRefused(str(error.message)) from error
+            raise
         graph = self._check(self._driver.cuStreamEndCapture(self._stream))
         try:
             self._executable = self._check(self._driver.cuGraphInstantiate(graph, 0))

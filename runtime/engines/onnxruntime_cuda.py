@@ -14,6 +14,13 @@ from artmirror.runtime.engines.cuda_device import Device, DeviceBuffer, explain,
 from artmirror.runtime.formats.manifest import Manifest
 
 _CUDA, _TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
+_CUDA_OPTIONS = {"use_tf32": "0"}  # what is called FP32 is FP32; the library's default is TF32
+_LEAST_VERSION = (1, 25, 1)  # 1.24.4 leaves 18 nodes of a network of ours on the processor, and says nothing
+_WANTED_PACKAGE = "pip install 'onnxruntime-gpu>=1.25.1'"
+_INSTALL = {
+    _CUDA: "it needs CUDA and cuDNN: pip install 'onnxruntime-gpu[cuda,cudnn]'",
+    _TENSORRT: "it needs libnvinfer.so.10, and pip install tensorrt gives a newer one: pip install 'tensorrt-cu12>=10,<11'",
+}
 
 
 class OnnxRuntimeNetwork:
@@ -82,8 +89,7 @@ def open_file(
     threads: int | None,
 ) -> CudaEngine:
     """Open an ONNX file with the CUDA provider. See `engines.open_engine`."""
-    cuda = {"use_tf32": "0"} if full_precision else {}
-    return _open(path, manifest, size, device, threads, [(_CUDA, cuda)])
+    return _open(path, manifest, size, device, threads, [(_CUDA, _CUDA_OPTIONS)])
 
 
 def open_file_tensorrt(
@@ -105,9 +111,10 @@ def open_file_tensorrt(
         "trt_engine_cache_enable": "True",
         "trt_engine_cache_path": str(cache),
         "trt_timing_cache_enable": "True",
-        "trt_fp16_enable": str(manifest.precision == "fp16" and not full_precision),
+        # The file carries its types. With this on, TensorRT would compute normalisations in FP16, where they overflow.
+        "trt_fp16_enable": "False",
     }
-    return _open(path, manifest, size, device, threads, [(_TENSORRT, tensorrt), (_CUDA, {})])
+    return _open(path, manifest, size, device, threads, [(_TENSORRT, tensorrt), (_CUDA, _CUDA_OPTIONS)])
 
 
 def _open(
@@ -122,7 +129,12 @@ def _open(
     gpu = open_device(device)  # first: where there is none, another onnxruntime would not help
     if wanted not in ort.get_available_providers():
         raise ArtmirrorError(
-            f"the installed onnxruntime has no {wanted}: pip uninstall onnxruntime, then pip install onnxruntime-gpu; "
+            f"the installed onnxruntime has no {wanted}: pip uninstall onnxruntime, then {_WANTED_PACKAGE}; "
+            "or use --device cpu"
+        )
+    if tuple(int(part) for part in ort.__version__.split(".")[:3] if part.isdecimal()) < _LEAST_VERSION:
+        raise ArtmirrorError(
+            f"onnxruntime {ort.__version__} leaves parts of the network on the processor: {_WANTED_PACKAGE}; "
             "or use --device cpu"
         )
 
@@ -132,6 +144,8 @@ def _open(
         # One size is known from here on, so that no shape is computed on the CPU in the middle of the network.
         options.add_free_dimension_override_by_name("height", size[0])
         options.add_free_dimension_override_by_name("width", size[1])
+        if wanted == _CUDA:  # a part that is left to the processor makes a frame slow, in silence
+            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         if threads is not None:
             options.intra_op_num_threads = threads
         place = {"device_id": str(device), "user_compute_stream": str(int(stream.handle))}
@@ -147,8 +161,7 @@ def _open(
             raise ArtmirrorError(f"ONNX Runtime cannot run {path}: {str(error).splitlines()[0]}") from error
         if session.get_providers()[0] != wanted:  # it goes on without what it cannot load
             raise ArtmirrorError(
-                f"ONNX Runtime could not start its {wanted}, mostly for want of the CUDA, cuDNN or TensorRT libraries "
-                "that it was built for: see its installation page, or use --device cpu"
+                f"ONNX Runtime {ort.__version__} could not start its {wanted}: {_INSTALL[wanted]}; or use --device cpu"
             )
         style = [list(entry.shape) for entry in session.get_inputs() if entry.name == "style"]
         length = style_length(manifest)

@@ -71,6 +71,8 @@ class TensorRtNetwork:
         if self._context is None:
             self._fail("no execution context")
         # Once, and never per frame: with a range of sizes this chooses the kernels.
+        if hasattr(self._context, "nvtx_verbosity"):  # plans with details for st-export inspect would cost time
+            self._context.nvtx_verbosity = trt.ProfilingVerbosity.NONE
         if not self._context.set_input_shape("frame", (1, *size, 3)):
             self._fail(f"it does not take {size[1]}x{size[0]}")
         self._graphs: dict[DeviceSlot, CudaGraph] = {}

@@ -14,7 +14,7 @@ class FakeOnnxRuntime:
         started: That come up when they are asked for; the others are left out, as the library does.
     """
 
-    __version__ = "1.23.0"
+    __version__ = "1.25.1"
 
     class RunOptions:
         def __init__(self) -> None:
@@ -29,11 +29,16 @@ class FakeOnnxRuntime:
 
         def __init__(self) -> None:
             self.dimensions: dict[str, int] = {}
+            self.entries: dict[str, str] = {}
 
         def add_free_dimension_override_by_name(self, name: str, value: int) -> None:
             self.dimensions[name] = value
 
+        def add_session_config_entry(self, key: str, value: str) -> None:
+            self.entries[key] = value
+
     def __init__(self, owner: FakeCuda) -> None:
+        self.sessions: list[tuple[dict[str, str], dict[str, dict[str, str]]]] = []  # entries, options of providers
         self.owner = owner
         self.providers = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
         self.started = list(self.providers)
@@ -45,6 +50,7 @@ class FakeOnnxRuntime:
 
     def InferenceSession(self, path: str, options: Any, providers: list[tuple[str, dict[str, str]]]) -> "_Session":
         assert set(options.dimensions) == {"height", "width"}
+        self.sessions.append((options.entries, dict(providers)))
         return _Session(self, providers)
 
 

@@ -120,6 +120,20 @@ def test_graphs_are_captured_once_a_slot_and_replayed(monkeypatch: pytest.Monkey
     assert bindings.open_graphs == 0
 
 
+def test_a_capture_that_fails_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the stream goes on capturing, and nothing that comes after runs."""
+    owner = fake_cuda.install(monkeypatch, graphs=True)
+    with open_device(0) as device:
+        stream = device.stream()
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        CudaGraph(int(stream.handle), fail)
+    assert owner.streams[int(stream.handle)].captured is None
+
+
 def test_without_graphs_it_says_so_and_runs(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = bench.open()
     slot = engine.allocate(1)[0]
@@ -345,6 +359,30 @@ class TestOnnxRuntime:
             self.open()
         with pytest.raises(ArtmirrorError, match=r"has no TensorrtExecutionProvider.*onnxruntime-gpu"):
             self.open("onnxruntime-tensorrt")
+
+    def test_fp32_is_fp32_and_nothing_is_left_to_the_processor(self, ort: FakeOnnxRuntime) -> None:
+        self.open().close()
+        self.open("onnxruntime-tensorrt").close()
+        (entries, alone), (others, both) = ort.sessions
+        assert entries["session.disable_cpu_ep_fallback"] == "1"
+        assert "session.disable_cpu_ep_fallback" not in others  # shapes stay there
+        assert alone["CUDAExecutionProvider"]["use_tf32"] == both["CUDAExecutionProvider"]["use_tf32"] == "0"
+        assert both["TensorrtExecutionProvider"]["trt_fp16_enable"] == "False"
+
+    def test_a_version_that_leaves_nodes_on_the_processor_is_refused(self, ort: FakeOnnxRuntime) -> None:
+        ort.__version__ = "1.24.4"  # type: ignore[misc]
+        with pytest.raises(ArtmirrorError, match=r"onnxruntime 1.24.4 leaves parts .*onnxruntime-gpu>=1.25.1"):
+            self.open()
+
+    def test_the_library_that_is_missing_is_named(self, ort: FakeOnnxRuntime) -> None:
+        ort.started = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+        with pytest.raises(ArtmirrorError, match=r"libnvinfer.so.10.*tensorrt-cu12>=10,<11"):
+            self.open("onnxruntime-tensorrt")
+        ort.run_error = "CUDNN_STATUS_NOT_SUPPORTED"
+        with pytest.raises(ArtmirrorError, match="Simulated GPU refused") as caught:
+            engine = self.open("onnxruntime")
+            stylize(engine, engine.allocate(1)[0])
+        assert "lost" not in caught.value.message
 
     def test_the_pipeline_runs_and_a_failure_is_one_line(self, ort: FakeOnnxRuntime) -> None:
         pipeline, sink, _ = run(self.open(), 12)
