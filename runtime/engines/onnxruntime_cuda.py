@@ -19,7 +19,8 @@ _LEAST_VERSION = (1, 25, 1)  # 1.24.4 leaves 18 nodes of a network of ours on th
 _WANTED_PACKAGE = "pip install 'onnxruntime-gpu>=1.25.1'"
 _INSTALL = {
     _CUDA: "it needs CUDA and cuDNN: pip install 'onnxruntime-gpu[cuda,cudnn]'",
-    _TENSORRT: "it needs libnvinfer.so.10, and pip install tensorrt gives a newer one: pip install 'tensorrt-cu12>=10,<11'",
+    _TENSORRT: "it needs libnvinfer.so.10, while pip install tensorrt gives a newer one: "
+    "pip install 'tensorrt-cu12>=10,<11'",
 }
 
 
