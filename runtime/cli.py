@@ -14,21 +14,13 @@ from artmirror.runtime.common.command import EXIT_INTERRUPTED, Command, StopOnSi
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.option_types import BytesType, CameraType, SizeType
 from artmirror.runtime.common.progress import show_frames, show_share
-from artmirror.runtime.common.style_file import load_style
 from artmirror.runtime.engines.devices import list_devices
 from artmirror.runtime.engines.open import BACKENDS, Opened, open_for_show
-from artmirror.runtime.gallery.bundled import (
-    DEFAULT_STYLE,
-    bundled_manifests,
-    bundled_style_files,
-    find_style,
-    many_network,
-    styles_folder,
-)
-from artmirror.runtime.gallery.paintings import Choice, choose
+from artmirror.runtime.gallery.bundled import DEFAULT_STYLE, styles_folder
+from artmirror.runtime.gallery.paintings import Choice, choose, listed
 from artmirror.runtime.gallery.palette import Palette
 from artmirror.runtime.gallery.quality import AUTO, DEFAULT_TARGET_FPS, MARGIN, open_best
-from artmirror.runtime.gallery.variants import FULL, QUALITIES, find_variant, quality_of, variants
+from artmirror.runtime.gallery.variants import FULL, QUALITIES, find_variant, quality_of
 from artmirror.runtime.pipeline import Pipeline
 from artmirror.runtime.run_statistics import free_memory_bytes, peak_rss_bytes
 from artmirror.runtime.sinks.base import Sink, SinkFormat
@@ -67,16 +59,8 @@ def _list_styles(ctx: click.Context, param: click.Parameter, value: bool) -> Non
     from rich.table import Table
 
     table = Table("style", "title", "artist", "year", "quality")
-    rows = {
-        manifest.name: (manifest.title, manifest.artist, manifest.year, " ".join(variants(find_style(manifest.name))))
-        for manifest in bundled_manifests()
-    }
-    there = " ".join(variants(many_network()))
-    for name, path in bundled_style_files().items():
-        style = load_style(path)
-        rows.setdefault(name, (style.title, style.artist, style.year, there))
-    for name, row in sorted(rows.items()):
-        table.add_row(name, *row)
+    for style in listed():
+        table.add_row(style.name, style.title, style.artist, style.year, " ".join(style.qualities))
     console = Console()
     console.print(table)
     console.print(f"What they paint: {styles_folder() / '*.jpg'}", highlight=False, soft_wrap=True)

@@ -10,6 +10,7 @@ A slot goes round; nothing is allocated once the threads run.
 import logging
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -105,6 +106,7 @@ class Pipeline:
             for thread in threads:
                 thread.join(timeout=5)  # a camera driver that hangs must not hang the program
             self._close_sinks()
+            _let_go(self.failure)
         return RunStatistics(
             frames_in=self._frames_in,
             frames_out=self._frames_out,
@@ -213,3 +215,13 @@ class Pipeline:
                 sink.close()
             except ArtmirrorError as error:
                 self._fail(error)
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Drop what the frames of a traceback hold: slots and streams of a GPU would live as long as the error does.
+
+    The traceback itself stays, for --debug.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__

@@ -44,7 +44,7 @@ class TuneConfig:
     vgg: Path | None = None  # None: torchvision's published file, from the cache or the network
     steps: int = 300
     learning_rate: float = 0.02
-    weights: ManyWeights = ManyWeights(content=4, style=80, temporal=1500)  # noqa: RUF009 -- frozen
+    weights: ManyWeights = ManyWeights()  # noqa: RUF009 -- frozen
     precision: str = "fp32"  # or bf16
     seed: int = 0
 

@@ -15,8 +15,7 @@ from artmirror.benchmarks.temporal.painters import EnginePainter
 from artmirror.runtime.common.command import Command, common_options
 from artmirror.runtime.common.pictures import read_picture, save_picture
 from artmirror.runtime.common.pixels import Pixels
-from artmirror.runtime.formats.manifest import read_manifest
-from artmirror.runtime.gallery.bundled import bundled_styles
+from artmirror.runtime.gallery.paintings import Choice, choose, listed
 
 _THREADS = 2
 CELL_WIDTH_PX = 300
@@ -42,23 +41,28 @@ def main(photos: tuple[Path, ...], output: Path, columns: int, thumbnails: Path 
     check_output("--output", output)
     frames = [read_picture(path) for path in photos]
     cells = []
-    for name, path in bundled_styles().items():
-        painted, manifest = [paint(path, frame) for frame in frames], read_manifest(path)
-        cells.append(cell(painted, manifest.title, f"{manifest.artist}, {manifest.year}"))
+    for style in listed():
+        choice = choose(None, (style.name,), ())
+        painted = [paint(choice.engine, frame, choice) for frame in frames]
+        cells.append(cell(painted, style.title, ", ".join(filter(None, (style.artist, style.year)))))
         if thumbnails is not None:
             thumbnails.mkdir(parents=True, exist_ok=True)
-            save_picture(_to_width(painted[0], _THUMBNAIL_WIDTH_PX), thumbnails / f"{name}.jpg", JPEG_QUALITY)
+            save_picture(_to_width(painted[0], _THUMBNAIL_WIDTH_PX), thumbnails / f"{style.name}.jpg", JPEG_QUALITY)
     save_picture(sheet(cells, columns), output, JPEG_QUALITY)
 
 
-def paint(path: Path, frame: Pixels) -> Pixels:
+def paint(path: Path, frame: Pixels, choice: Choice | None = None) -> Pixels:
     """What an engine file makes of a picture, (H, W, 3) uint8 BGR, as st-run shows it.
+
+    Args:
+        choice: The style, of a network for many paintings.
 
     Raises:
         ArtmirrorError: it cannot be opened, or failed.
     """
     size = (frame.shape[0], frame.shape[1])
-    with closing(EnginePainter(path, size, None, None, _THREADS, full_precision=False)) as painter:
+    chosen = None if choice is None else lambda: choice
+    with closing(EnginePainter(path, size, None, None, _THREADS, full_precision=False, choose=chosen)) as painter:
         return painter.paint(frame).pixels
 
 

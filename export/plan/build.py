@@ -205,6 +205,9 @@ def _configure(builder: Any, network: Any, options: BuildOptions, library: Libra
         config.num_compute_capabilities = len(options.targets)
         for index, target in enumerate(options.targets):
             config.set_compute_capability(getattr(trt.ComputeCapability, target.upper()), index)
+    if library.targets and hasattr(trt.BuilderFlag, "REQUIRE_USER_ALLOCATION"):
+        # With a range of sizes RTX else allocates while it runs, and such a run is not captured as a CUDA graph.
+        config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
     profile = builder.create_optimization_profile()
     for index in range(network.num_inputs):
         tensor = network.get_input(index)

@@ -50,6 +50,7 @@ class PlanLayer:
     operation: str  # the library's word for it
     precision: str  # of what it reads: fp32, ..., "mixed" or "" (not told); of a convolution, that of its weights
     nodes: tuple[str, ...]  # of the ONNX that are inside
+    holds_weights: bool = False  # of a convolution: this layer computes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +63,16 @@ class PlanLayers:
     def precisions(self, nodes: list[str]) -> dict[str, str]:
         """Of those of `nodes` that were found, the precision of the layer each of them is in.
 
-        Kernels of mixed precision that prepare a node's input carry its name too, and say nothing of it.
+        A convolution is judged by the layer that holds its weights. Others that prepare its input, or follow it, carry
+        its name too, and say nothing of it.
         """
         wanted = set(nodes)
         pure = [layer for layer in self.layers if layer.precision not in {"", "mixed"}]
-        return {node: layer.precision for layer in pure for node in layer.nodes if node in wanted}
+        by_name, by_weights = (
+            {node: layer.precision for layer in layers for node in layer.nodes if node in wanted}
+            for layers in (pure, [layer for layer in pure if layer.holds_weights])
+        )
+        return by_name | by_weights
 
 
 def read_layers(engine: memoryview | bytes, library: Library | None) -> PlanLayers:
@@ -108,12 +114,14 @@ def layers_of_inspector(text: str) -> list[PlanLayer]:
             continue
         operands = [_operand_precision(operand) for operand in layer.get("Inputs", [])]
         weights = layer.get("Weights")
-        if isinstance(weights, dict) and weights.get("Type"):
+        holds_weights = isinstance(weights, dict) and bool(weights.get("Type"))
+        if holds_weights:
             operands = [_format_precision(weights["Type"])]
         elif "conv" in layer.get("LayerType", "").lower():
             operands = operands[:1]
         nodes = tuple(_NODE.findall(layer.get("Metadata", "")))
-        layers.append(PlanLayer(layer.get("Name", ""), layer.get("LayerType", ""), _common(operands), nodes))
+        kind = layer.get("LayerType", "")
+        layers.append(PlanLayer(layer.get("Name", ""), kind, _common(operands), nodes, holds_weights))
     return layers
 
 
@@ -141,7 +149,8 @@ def _layers_of_program(text: bytes) -> list[PlanLayer]:
             operands = operands[1:2]  # the weights; then come factors, which are always floats
         kinds = [_TEXT_PRECISIONS[types[operand]] for operand in operands if operand in types]
         found = tuple(dict.fromkeys(_NODE.findall(nodes.decode(errors="replace"))))
-        layers.append(PlanLayer(name.decode(), operation.decode(), _common(kinds), found))
+        holds_weights = operation.decode() == _CONVOLUTION
+        layers.append(PlanLayer(name.decode(), operation.decode(), _common(kinds), found, holds_weights))
     return layers
 
 

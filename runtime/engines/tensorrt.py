@@ -85,6 +85,9 @@ class TensorRtNetwork:
         if self._runtime_cache is not None:
             write_cache(self._cache_path, bytes(self._runtime_cache.serialize()))
             self._runtime_cache = None  # the context holds it; it is saved once
+        ask = getattr(self._context, "is_stream_capturable", None)
+        if self._no_graph is None and ask is not None and not ask(int(self._stream.handle)):
+            self._no_graph = "the library does not let this plan be captured; build it again with st-export"
         if self._no_graph is None:
             try:
                 self._graphs[places] = CudaGraph(int(self._stream.handle), lambda: self._execute(places))

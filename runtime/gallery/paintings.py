@@ -12,6 +12,7 @@ from artmirror.runtime.formats.encoder import encoder_path
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.gallery.bundled import (
     DEFAULT_STYLE,
+    bundled_manifests,
     bundled_style_files,
     bundled_styles,
     find_style,
@@ -19,6 +20,7 @@ from artmirror.runtime.gallery.bundled import (
     many_network,
 )
 from artmirror.runtime.gallery.palette import Paint
+from artmirror.runtime.gallery.variants import variants
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,32 @@ class Named:
     style: StyleFile
     source: str  # where it came from, for errors
     weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A bundled style, as lists show it."""
+
+    name: str
+    title: str
+    artist: str
+    year: str
+    qualities: tuple[str, ...]
+
+
+def listed() -> list[Listed]:
+    """All bundled styles, sorted by name: those with a network of their own, and those of the network for many."""
+    found = {
+        manifest.name: Listed(
+            manifest.name, manifest.title, manifest.artist, manifest.year, tuple(variants(find_style(manifest.name)))
+        )
+        for manifest in bundled_manifests()
+    }
+    qualities = tuple(variants(many_network()))
+    for name, path in bundled_style_files().items():
+        style = load_style(path)
+        found.setdefault(name, Listed(name, style.title, style.artist, style.year, qualities))
+    return [found[name] for name in sorted(found)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
 """The pipeline under both policies, with invented sources, engines and sinks."""
 
+import gc
 import random
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -123,6 +125,27 @@ def test_a_broken_engine_ends_the_run() -> None:
     assert statistics.frames_in == statistics.frames_out + statistics.frames_dropped
     assert source.closed
     assert sink.ended == "discarded"
+
+
+def test_a_failure_keeps_no_frames_alive() -> None:
+    """On a GPU they are page-locked memory and streams, which must go before the context does."""
+    frames: list[weakref.ref[np.ndarray]] = []
+
+    class Watched(FakeEngine):
+        def allocate(self, count: int) -> list[FrameSlot]:
+            made = super().allocate(count)
+            frames.extend(weakref.ref(slot.frame) for slot in made)
+            return made
+
+    pipeline = Pipeline(CountingSource(1000), Watched(SIZE, fail_at=4), [CollectingSink()])
+    pipeline.run()
+    failure = pipeline.failure
+    assert failure is not None
+    del pipeline
+    gc.collect()
+    assert frames
+    assert [frame for frame in frames if frame() is not None] == []
+    assert failure.__traceback__ is not None  # --debug shows it
 
 
 def test_a_broken_sink_is_told_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:

@@ -14,7 +14,7 @@ _COVARIANCE = 10.0  # weight of the colours' covariance beside that of their mea
 _WHOLE = 0.15  # share of the style term that sums the layers; the rest counts each layer in its own unit
 # What each layer's own term counts. The deep one has least: there style and content are at odds, and where content wins
 # by a little, a face stays one; the sum of the layers is mostly the deep one already.
-_LAYERED = {"relu1_2": 1.5, "relu2_2": 1.5, "relu3_4": 0.7, "relu4_2": 0.3}
+_LAYERED = {"relu1_2": 1.4, "relu2_2": 1.9, "relu3_4": 0.7, "relu4_2": 0.3}
 _SMALLEST_UNIT = 1e-3
 
 
@@ -22,11 +22,11 @@ _SMALLEST_UNIT = 1e-3
 class ManyWeights:
     """Factors of the terms; see `LossWeights`."""
 
-    content: float = 1.0
-    style: float = 100.0
-    colour: float = 250.0
+    content: float = 1.4
+    style: float = 80.0
+    colour: float = 400.0
     total_variation: float = 0.5
-    temporal: float = 600.0
+    temporal: float = 2400.0
     drift: float = 0.05  # of the scales and shifts away from those that all paintings share
 
 

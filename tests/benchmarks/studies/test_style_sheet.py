@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from artmirror.benchmarks.studies.style_sheet import cell, main, sheet
-from artmirror.runtime.gallery.bundled import bundled_styles
+from artmirror.runtime.gallery.paintings import listed
 
 
 def test_cells_stand_in_rows_on_paper() -> None:
@@ -36,7 +36,7 @@ def test_the_command_paints_every_style(tmp_path: Path) -> None:
     arguments = [str(tmp_path / "photo.png"), "-o", str(tmp_path / "sheet.jpg"), "--thumbnails", str(tmp_path / "t")]
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 0, done.output
-    assert {path.stem for path in (tmp_path / "t").glob("*.jpg")} == set(bundled_styles())
+    assert {path.stem for path in (tmp_path / "t").glob("*.jpg")} == {style.name for style in listed()}
     thumbnail = cv2.imread(str(tmp_path / "t" / "starry.jpg"))
     assert thumbnail is not None
     assert thumbnail.shape == (171, 256, 3)

@@ -56,6 +56,14 @@ def test_mixed_kernels_do_not_speak_for_their_nodes() -> None:
     assert PlanLayers(layers, "").precisions(["n", "m"]) == {"n": "fp16"}
 
 
+def test_a_later_layer_that_names_a_convolution_does_not_judge_it() -> None:
+    layers = (
+        PlanLayer("a", "conv", "fp16", ("n",), holds_weights=True),
+        PlanLayer("b", "kgen", "fp32", ("n", "m")),
+    )
+    assert PlanLayers(layers, "").precisions(["n", "m"]) == {"n": "fp16", "m": "fp32"}
+
+
 @pytest.mark.parametrize("engine", [b"", b"\x00\xff" * 500, b"header {\n", b"header {\n  corrltn={ name="])
 def test_a_plan_without_the_text_has_no_layers(engine: bytes) -> None:
     assert layers_of_text(engine) == []
@@ -97,7 +105,7 @@ main {
 
 def test_layers_are_kernels_and_not_the_arithmetic_on_sizes() -> None:
     assert layers_of_text(PROGRAM) == [
-        PlanLayer("node_conv2d", "corrltn", "fp16", ("node_conv2d",)),
+        PlanLayer("node_conv2d", "corrltn", "fp16", ("node_conv2d",), holds_weights=True),
         PlanLayer("kernel_0", "function", "fp16", ("node_pad", "node_relu")),
         PlanLayer("norm", "inorm", "fp32", ("node_norm",)),
         PlanLayer("cast", "cast", "fp32", ("node_cast",)),
