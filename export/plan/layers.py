@@ -114,14 +114,14 @@ def layers_of_inspector(text: str) -> list[PlanLayer]:
             continue
         operands = [_operand_precision(operand) for operand in layer.get("Inputs", [])]
         weights = layer.get("Weights")
-        holds_weights = isinstance(weights, dict) and bool(weights.get("Type"))
-        if holds_weights:
-            operands = [_format_precision(weights["Type"])]
+        kept = weights.get("Type") if isinstance(weights, dict) else None
+        if kept:
+            operands = [_format_precision(kept)]
         elif "conv" in layer.get("LayerType", "").lower():
             operands = operands[:1]
         nodes = tuple(_NODE.findall(layer.get("Metadata", "")))
         kind = layer.get("LayerType", "")
-        layers.append(PlanLayer(layer.get("Name", ""), kind, _common(operands), nodes, holds_weights))
+        layers.append(PlanLayer(layer.get("Name", ""), kind, _common(operands), nodes, bool(kept)))
     return layers
 
 
