@@ -389,3 +389,7 @@ def _report(
             "size": size,
         }
         click.echo(json.dumps(record))
+
+
+if __name__ == "__main__":
+    main()

@@ -18,6 +18,7 @@ from artmirror.runtime.cli import main as st_run
 from artmirror.runtime.common.command import Command
 from artmirror.train.cli import main as st_train
 from artmirror.train.data_cli import main as st_data
+from artmirror.train.paint_cli import main as st_paint
 from tests.draw_rooms import FRAMES_WAY, PICTURE, ROOMS, between_rooms, draw, graph, wings
 from tests.places import ROOT
 
@@ -28,6 +29,7 @@ COMMANDS: dict[str, click.Command] = {
     "st-data": st_data,
     "st-train": st_train,
     "st-export": st_export,
+    "st-paint": st_paint,
     "st-run": st_run,
     "st-bench": st_bench,
 }

@@ -522,9 +522,14 @@ def ahead(load: Callable[[int], Loaded], done: int, steps: int) -> Iterator[Load
             yield loaded
 
 
-def calibration_photos(photos: Photos) -> Tensor:
-    """Photos from all over a list, (N, 3, 224, 224) float32 RGB in [0, 1]; VGG-19 is scaled on the first 16."""
-    places = range(0, len(photos), max(1, len(photos) // _CALIBRATION))[:_CALIBRATION]
+def calibration_photos(photos: Photos, most: int | None = None) -> Tensor:
+    """Photos from all over a list, (N, 3, 224, 224) float32 RGB in [0, 1]; VGG-19 is scaled on the first 16.
+
+    Args:
+        most: None for as many as training takes.
+    """
+    most = _CALIBRATION if most is None else most
+    places = range(0, len(photos), max(1, len(photos) // most))[:most]
     return torch.stack([to_tensor(middle(photos.read(place)[1], 224)) for place in places])
 
 

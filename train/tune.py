@@ -28,6 +28,7 @@ from artmirror.train.pairs.base import Pair, own_pictures, read_rgb, to_tensor
 from artmirror.train.pairs.varied import VariedPairs
 
 _SIDE, _PAIRS = 160, 2  # pixels of the training frames, and pairs a step
+_CALIBRATION = 24  # photos that the unit of style is measured on
 _CODE_RATE = 0.5  # of the learning rate of scales and shifts
 _THUMBNAIL_PX, _THUMBNAIL_QUALITY = 160, 80  # its longer side; of 100
 _LARGEST_CHANGE = 8.0
@@ -105,7 +106,7 @@ def tune(
     photos = config.photos or own_pictures()
     picture_paths(photos, below=True)  # says what is wrong with the folder
     pairs = VariedPairs(photos, config.seed, config.steps)
-    calibration = calibration_photos(pairs.photos)
+    calibration = calibration_photos(pairs.photos, _CALIBRATION)
     features = load_vgg(config.vgg, calibration[:16]).to(target_device)
     rgb = read_rgb(config.painting)
     picture = to_tensor(painting_view(rgb))[None].to(target_device)
