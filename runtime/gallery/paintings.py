@@ -9,6 +9,7 @@ import numpy as np
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.style_file import SUFFIX, StyleFile, Vector, load_style, stored
 from artmirror.runtime.formats.encoder import encoder_path
+from artmirror.runtime.formats.kind import read_any_manifest
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.gallery.bundled import (
     DEFAULT_STYLE,
@@ -74,10 +75,7 @@ class Choice:
         """
         if manifest.style is None:
             if self.named:
-                raise ArtmirrorError(
-                    f"{self.engine} paints {manifest.title or manifest.name} alone; leave out --style and --painting, "
-                    "or name a network for many paintings"
-                )
+                raise _alone(self.engine, manifest)
             return [Paint(manifest.title or manifest.name)]
         vectors = [_vector(named, manifest) for named in self.named]
         paints = [Paint(_title(named.style), vector) for named, vector in zip(self.named, vectors, strict=True)]
@@ -144,6 +142,10 @@ def _encoded(network: Path, paintings: Sequence[Path]) -> list[Named]:
     from artmirror.runtime.common.pictures import picture_paths, read_picture  # on use: most shows need none of it
     from artmirror.runtime.engines.encoder import Encoder
 
+    if network.is_file():  # else it is another quality of the same style that is there
+        manifest, _ = read_any_manifest(network)
+        if manifest.style is None:
+            raise _alone(network, manifest)
     files = [file for path in paintings for file in (picture_paths(path) if path.is_dir() else [path])]
     encoder = Encoder(encoder_path(network))
     space = encoder.manifest.code_space
@@ -157,6 +159,13 @@ def _vector(named: Named, manifest: Manifest) -> Vector:
     assert manifest.style is not None
     want = manifest.style
     return named.style.vector_for(manifest.checkpoint_sha256, want.code_space, want.length, named.source)
+
+
+def _alone(network: Path, manifest: Manifest) -> ArtmirrorError:
+    return ArtmirrorError(
+        f"{network} paints {manifest.title or manifest.name} alone; leave out --style and --painting, or name a network "
+        "for many paintings"
+    )
 
 
 def _title(style: StyleFile) -> str:

@@ -18,6 +18,7 @@ from artmirror.runtime.cli import main
 from artmirror.runtime.gallery.bundled import find_style
 from artmirror.runtime.sources.open import open_source
 from tests.fakes.media import clip_pictures, noise, read_all, sound_packets, write_clip, write_picture
+from tests.fakes.tiny_many import styles, tiny_many, write_style
 
 PROGRAM = Path(sys.executable).with_name("st-run")
 
@@ -239,3 +240,63 @@ def test_no_library_reports_to_its_maker(backend: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     left = {path.relative_to(tmp_path).parts[:2] for path in tmp_path.rglob("*") if path.is_file()}
     assert left <= {(".cache", "artmirror")}
+
+
+class TestAnyPainting:
+    """`--painting`, `--style FILE`, mixes and `--keep-colours`, with a tiny network for many paintings."""
+
+    NETWORK = tiny_many().with_suffix(".onnx")
+
+    def painted(self, folder: Path, *options: object) -> np.ndarray:
+        write_picture(folder / "in.png", noise((70, 90), 0))
+        code, _, err = run("--engine", self.NETWORK, "--input", folder / "in.png", "-o", folder / "out.png", *options)
+        assert code == 0, err
+        return cv2.imread(str(folder / "out.png")).astype(int)
+
+    def test_pictures_of_every_kind_are_paintings(self, tmp_path: Path) -> None:
+        kinds = {
+            "photo.jpg": noise((120, 90), 1),
+            "grey.png": np.tile(np.arange(80, dtype=np.uint8), (60, 1)),
+            "one_colour.png": np.full((40, 40, 3), (10, 200, 30), np.uint8),
+            "three_pixels.png": noise((1, 3), 2),
+            "transparent.png": np.dstack([noise((50, 60), 3), np.zeros((50, 60), np.uint8)]),
+        }
+        found = {}
+        for name, pixels in kinds.items():
+            assert cv2.imwrite(str(tmp_path / name), pixels)
+            found[name] = self.painted(tmp_path, "--painting", tmp_path / name)
+        assert np.abs(found["photo.jpg"] - found["one_colour.png"]).mean() > 0.5
+
+    def test_what_is_no_painting_is_told(self, tmp_path: Path) -> None:
+        write_picture(tmp_path / "in.png", noise((70, 90), 0))
+        (tmp_path / "text.jpg").write_text("no picture")
+        (tmp_path / "empty").mkdir()
+        base = ("--engine", self.NETWORK, "--input", tmp_path / "in.png", "-o", "null:")
+        for painting, words in [
+            ("none.jpg", "none.jpg"),
+            ("text.jpg", "text.jpg is not a picture"),
+            ("empty", "a folder of pictures"),
+        ]:
+            assert words in one_line_of(1, *base, "--painting", tmp_path / painting)
+        assert "name one with --painting" in one_line_of(1, *base)
+        assert "alone; leave out" in one_line_of(
+            1, "--engine", find_style("starry-nano"), "--painting", tmp_path / "in.png", *base[2:]
+        )
+
+    def test_styles_are_mixed(self, tmp_path: Path) -> None:
+        first, second = styles(2)
+        files = [write_style(tmp_path / f"{name}.style", vector) for name, vector in (("a", first), ("b", second))]
+        alone = [self.painted(tmp_path, "--style", file) for file in files]
+        mixed = self.painted(tmp_path, "--style", f"{files[0]}:0.5", "--style", f"{files[1]}:0.5")
+        assert min(np.abs(mixed - one).mean() for one in alone) > 0.5
+        assert (self.painted(tmp_path, "--style", f"{files[0]}:2") == alone[0]).all()
+
+    def test_colours_are_kept(self, tmp_path: Path) -> None:
+        style = write_style(tmp_path / "a.style", styles(1)[0])
+        plain, kept = (self.painted(tmp_path, "--style", style, *more) for more in ((), ("--keep-colours",)))
+        camera = cv2.imread(str(tmp_path / "in.png"))
+
+        def chroma(picture: np.ndarray) -> np.ndarray:
+            return cv2.cvtColor(picture.astype(np.uint8), cv2.COLOR_BGR2YCrCb)[..., 1:].astype(int)
+
+        assert np.abs(chroma(kept) - chroma(camera)).mean() < np.abs(chroma(plain) - chroma(camera)).mean() / 2
