@@ -163,8 +163,8 @@ def _vector(named: Named, manifest: Manifest) -> Vector:
 
 def _alone(network: Path, manifest: Manifest) -> ArtmirrorError:
     return ArtmirrorError(
-        f"{network} paints {manifest.title or manifest.name} alone; leave out --style and --painting, or name a network "
-        "for many paintings"
+        f"{network} paints {manifest.title or manifest.name} alone; leave out --style and --painting, or name a "
+        "network for many paintings"
     )
 
 
