@@ -45,7 +45,8 @@ class TuneConfig:
     vgg: Path | None = None  # None: torchvision's published file, from the cache or the network
     steps: int = 300
     learning_rate: float = 0.02
-    weights: ManyWeights = ManyWeights()  # noqa: RUF009 -- frozen
+    # Less of the photo, and freer strokes, than where one network has to serve all paintings.
+    weights: ManyWeights = ManyWeights(content=0.7, temporal=600)  # noqa: RUF009 -- frozen
     precision: str = "fp32"  # or bf16
     seed: int = 0
 

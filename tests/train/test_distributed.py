@@ -9,10 +9,11 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 import torch
 
@@ -21,6 +22,8 @@ from artmirror.train.checkpoint import StyleInfo, load_checkpoint, load_state, s
 from artmirror.train.config import NetworkConfig, TrainConfig
 from artmirror.train.distributed import Group, is_first_process, open_group
 from artmirror.train.loop import RunOptions, StepReport, train
+from artmirror.train.many import ManyConfig, load_many
+from tests.train.conftest import smooth_picture
 
 MakeConfig = Callable[..., TrainConfig]
 STYLE = StyleInfo("stripes")
@@ -224,3 +227,49 @@ class TestOneProcess:
             open_group("cuda:1"),
         ):
             pass
+
+
+# Each process trains the network for many paintings; the second one alone is asked to stop, after two steps.
+MANY_PROGRAM = """
+import itertools, json, os, sys
+from pathlib import Path
+from artmirror.train import many
+from artmirror.train.many import ManyConfig, load_many, train_many
+from artmirror.train.pairs import varied
+
+many._LEAST, many._CALIBRATION, varied.SIZES = 2, 2, ((64, 1),) * 5
+config, output = ManyConfig.from_dict(json.loads(sys.argv[1])), Path(sys.argv[2])
+steps, losses = itertools.count(1), []
+done = train_many(config, output, observe=lambda step: losses.append(step.losses["style"]),
+                  should_stop=lambda: next(steps) == 2 and os.environ["RANK"] == "1")
+print(json.dumps({"done": done, "losses": losses}))
+"""
+
+
+def test_many_paintings_are_learned_by_two_processes(tmp_path: Path, photos: Path, vgg_file: Path) -> None:
+    paintings = tmp_path / "paintings"
+    paintings.mkdir()
+    for number in range(6):
+        assert cv2.imwrite(str(paintings / f"{number}.png"), smooth_picture((70, 80), number))
+    config = ManyConfig(
+        str(paintings), str(photos), str(vgg_file), network=NetworkConfig(channels=(4, 6, 8), blocks=1), steps=4
+    )
+    output, (port,) = tmp_path / "any.pt", _free_ports(1)
+    shared = {"WORLD_SIZE": "2", "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", MANY_PROGRAM, json.dumps(asdict(config)), str(output)],
+            env={**os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), **shared},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        first, second = (json.loads(process.communicate(timeout=600)[0]) for process in processes)
+    finally:
+        for process in processes:
+            process.kill()
+    assert first["done"] == second["done"] == 2  # one was asked to stop, both did
+    assert first["losses"] != second["losses"]  # each has pairs of its own
+    assert load_many(output).network.config.channels == (4, 6, 8)
