@@ -9,8 +9,7 @@ from artmirror.runtime.common.pixels import Pixels
 
 _REFRESH_NS = 500_000_000  # figures that change faster cannot be read
 _HEIGHT, _WIDTH = 26, 330  # pixels of the strip
-_STYLE_WIDTH = 300  # pixels more, where it tells the style too
-_LONGEST_STYLE = 34  # characters
+_STYLE_WIDTH = 330  # pixels more, where it tells the style too
 _BASELINE = (8, 18)  # (x, y) in the strip
 
 
@@ -38,7 +37,7 @@ class Hud:
         self._width = _WIDTH + (_STYLE_WIDTH if style else 0)
         if style:  # OpenCV's letters are those of ASCII
             plain = unicodedata.normalize("NFKD", style).encode("ascii", "ignore").decode()
-            text += f"   {plain[-_LONGEST_STYLE:]}"
+            text += f"   {plain}"
         self._strip[:] = 0
         cv2.putText(self._strip, text, _BASELINE, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
 

@@ -22,6 +22,7 @@ from artmirror.runtime.sinks.hud import Hud
 _ESCAPE = 27
 _RATE_FRAMES = 30  # the frame rate shown is the mean over so many
 _STRENGTH_STEP = 0.1
+_LONGEST_TITLE = 32  # characters in the line of figures
 _KEY_PAUSE_MS = 50  # how often a waiting window looks whether it was closed
 
 
@@ -113,7 +114,11 @@ class WindowSink:
         self._done_ns.append(slot.stylized_ns)
         span_ns = self._done_ns[-1] - self._done_ns[0]
         rate = (len(self._done_ns) - 1) * 1e9 / span_ns if span_ns > 0 else 0.0
-        told = "" if self._controls is None else f"{self._controls.title}   {self._controls.strength:.0%}"
+        told = ""
+        if self._controls is not None:
+            title = self._controls.title
+            short = title if len(title) <= _LONGEST_TITLE else f"{title[: _LONGEST_TITLE - 3].rstrip()}..."
+            told = f"{short}   {self._controls.strength:.0%}"
         self._hud.update(slot.stylized_ns, rate, slot.stylized_ns - slot.captured_ns, self._dropped, told)
 
     def _wait_until_due(self, slot: FrameSlot) -> bool:
