@@ -353,7 +353,7 @@ def _checkpoints() -> dict[str, tuple[bytes, ...]]:
     state = {"network": make_checkpoint(_TINY).weights, "scheduler": {"last_epoch": 3}}
     save_state(folder / "tiny.state.pt", style=StyleInfo("a"), config=config, step=3, state=dict(state))
     many = ManyConfig("paintings", "photos", network=_TINY)
-    save_many(folder / "any.pt", ManyModel(_TINY), many, 5)
+    save_many(folder / "any.pt", ManyModel(_TINY), many.to_portable_dict(), 5)
     encoder = (folder / "any-encoder.pt").read_bytes()
     return {
         "checkpoint": ((folder / "tiny.pt").read_bytes(),),

@@ -243,7 +243,7 @@ def test_engines_are_measured_on_the_inputs_pictures(opener: Opener, tmp_path: P
     ("arguments", "message"),
     [
         (("broken.onnx",), "cannot read broken.onnx"),
-        (("stary",), "did you mean starry?"),
+        (("stary",), "did you mean starry"),
         (("--input", "none.mp4"), "none.mp4"),
         (("-o", "no/such/folder/records.json"), "wanted a file in a folder that exists"),
         (("-o", "."), "wanted a file in a folder that exists"),

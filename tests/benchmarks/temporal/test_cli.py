@@ -204,7 +204,7 @@ def test_lpips_is_taken_of_every_so_manyth_pair(
         (("--sequence", "{truth}", "--against", "none.onnx@1"), "cannot read none.onnx"),
         (("--sequence", "{truth}", "-o", "no/folder/a.json"), "wanted a file in a folder that exists"),
         (("--sequence", "{truth}", "-o", "."), "wanted a file in a folder that exists"),
-        (("stary", "--sequence", "{truth}"), "did you mean starry?"),
+        (("stary", "--sequence", "{truth}"), "did you mean starry"),
         (("--sequence", "{truth}", "--vgg", "none.safetensors", "--painting", "a.jpg"), "do not exist"),
         (("--sequence", "{truth}", "--lpips", "none.pth", "alex.pth"), "cannot read none.pth"),
         (("--sequence", "{truth}", "--lpips", "alexnet.pth"), "requires 2 arguments"),

@@ -4,12 +4,14 @@ import cv2
 import numpy as np
 import pytest
 
+from artmirror.runtime.common.files import file_sha256
 from artmirror.runtime.common.style_file import load_style
 from artmirror.runtime.formats.encoder import encoder_path, read_encoder_manifest
 from artmirror.runtime.formats.manifest import read_manifest
 from artmirror.runtime.gallery.bundled import bundled_style_files, bundled_styles, find_network, many_network
 from artmirror.runtime.gallery.paintings import choose, listed
 from artmirror.runtime.gallery.variants import variants
+from tests.places import ROOT
 
 
 def test_the_network_and_its_encoder_belong_together() -> None:
@@ -18,6 +20,8 @@ def test_the_network_and_its_encoder_belong_together() -> None:
         style = read_manifest(path).style
         assert style is not None
         assert (style.code_space, style.code_length) == (encoder.code_space, encoder.code_length)
+        checkpoint = ROOT / "train" / "styles" / f"{path.stem}.pt"
+        assert read_manifest(path).checkpoint_sha256 == file_sha256(checkpoint)  # the file was made from that one
     assert encoder_path(many_network()).stat().st_size < 3_000_000
     assert find_network("any") == many_network()
 
