@@ -3,7 +3,7 @@
     L = alpha L_content + beta L_style   (eq. 7), by L-BFGS
 
 Departures. The layers and the scale of VGG-19 are those of this project's training, so that distances compare; the
-style counts in units of what the unpainted photo has, as in `objective.losses.Objective`. A penalty keeps pixels in
+style counts in units of what the unpainted photo has, layer by layer. A penalty keeps pixels in
 [0, 1], and a faint total variation is added. From coarse to fine, as Gatys et al. 2017 (section 6): each size begins
 with the result of the one before, so that large strokes come into large pictures too.
 """
@@ -24,7 +24,7 @@ from artmirror.train.optimisation.tiles import BYTES_PER_PIXEL, Grams, TiledFeat
 
 _COARSEST = 256  # pixels of the shorter side
 _HISTORY = 10  # steps that L-BFGS remembers; each takes two pictures
-_OUTSIDE = 100.0  # weight of pixels outside of [0, 1]
+_OUTSIDE = 5000.0  # weight of pixels outside of [0, 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,11 @@ def _at_one_size(
 ) -> tuple[Tensor, int]:
     content = judge.content(photo)
     unpainted = judge.grams(photo)
-    unit = max(sum(float((unpainted[layer] - wanted[layer]).square().mean()) for layer in STYLE_LAYERS), 1e-6)
+    # Each layer in its own unit: the sum of all would be the deepest one's, and colours would hardly count.
+    shares_of = {
+        layer: weights.style / len(STYLE_LAYERS) / max(float((unpainted[layer] - wanted[layer]).square().mean()), 1e-6)
+        for layer in STYLE_LAYERS
+    }
     pixels = begin.clone().requires_grad_()
     history = int(min(_HISTORY, max(2, memory_bytes // 4 // (8 * pixels.numel()))))
     optimizer = torch.optim.LBFGS([pixels], lr=1.0, max_iter=1, history_size=history)
@@ -143,7 +147,7 @@ def _at_one_size(
 
     def closure() -> float:
         nonlocal best, best_total
-        losses, gradient = judge.gradient(pixels.detach(), wanted, content, weights.content, weights.style / unit)
+        losses, gradient = judge.gradient(pixels.detach(), wanted, content, weights.content, shares_of)
         free = pixels.detach().requires_grad_()
         outside = (F.relu(free - 1) ** 2 + F.relu(-free) ** 2).mean()
         smooth = variation(free)
@@ -151,8 +155,8 @@ def _at_one_size(
         (slope,) = torch.autograd.grad(rest, free)
         gradient = gradient + slope
         pixels.grad = gradient if mask is None else gradient * mask
-        style = losses.style / unit
-        total = weights.content * losses.content + weights.style * style + float(rest.detach())
+        style = losses.style / weights.style if weights.style else 0.0
+        total = weights.content * losses.content + losses.style + float(rest.detach())
         if not math.isfinite(total):
             raise ArtmirrorError("the loss is not finite; use a lower --style-weight")
         terms.update(content=losses.content, style=style, total=total)

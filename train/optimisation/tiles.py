@@ -5,7 +5,7 @@ adds is that of <D, F F^T> / (h w). So one pass over the tiles sums the Gram mat
 gives each tile its gradient. Tiles overlap by as far as VGG-19 looks, so nothing is lost but rounding.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil, sqrt
 
@@ -39,7 +39,7 @@ class Losses:
     """Of a whole picture."""
 
     content: float
-    style: float
+    style: float  # weighted layer by layer
 
 
 class TiledFeatures:
@@ -84,9 +84,9 @@ class TiledFeatures:
         return whole
 
     def gradient(
-        self, rgb: Tensor, wanted: Grams, photo: Tensor, content_weight: float, style_weight: float
+        self, rgb: Tensor, wanted: Grams, photo: Tensor, content_weight: float, style_weights: Mapping[str, float]
     ) -> tuple[Losses, Tensor]:
-        """The losses (unweighted), and the gradient of their weighted sum, (1, 3, H, W).
+        """The losses, and the gradient of their weighted sum, (1, 3, H, W).
 
         Args:
             wanted: Gram matrices of the painting.
@@ -94,10 +94,11 @@ class TiledFeatures:
         """
         tiles = self.tiles(rgb.shape[2], rgb.shape[3])
         if len(tiles) == 1:
-            return self._gradient_at_once(rgb, wanted, photo, content_weight, style_weight)
+            return self._gradient_at_once(rgb, wanted, photo, content_weight, style_weights)
         found = self.grams(rgb)
-        slopes = {layer: 2 * (found[layer] - wanted[layer]) / found[layer].numel() for layer in STYLE_LAYERS}
-        style = sum(float((found[layer] - wanted[layer]).square().mean()) for layer in STYLE_LAYERS)
+        away_by_layer = {layer: found[layer] - wanted[layer] for layer in STYLE_LAYERS}
+        slopes = {layer: 2 * style_weights[layer] * away / away.numel() for layer, away in away_by_layer.items()}
+        style = sum(style_weights[layer] * float(away.square().mean()) for layer, away in away_by_layer.items())
         gradient = torch.zeros_like(rgb)
         content = 0.0
         stride = _STRIDES[CONTENT_LAYER]
@@ -111,21 +112,26 @@ class TiledFeatures:
             total = content_weight * away
             for layer in STYLE_LAYERS:
                 flat = own[layer].float().flatten(2)[0]
-                total = total + style_weight * (slopes[layer] * (flat @ flat.T)).sum() / _positions(rgb, layer)
+                total = total + (slopes[layer] * (flat @ flat.T)).sum() / _positions(rgb, layer)
             (slope,) = torch.autograd.grad(total, part)
             gradient[:, :, tile.rows, tile.columns] += slope
             content += float(away.detach())
         return Losses(content, style), gradient
 
     def _gradient_at_once(
-        self, rgb: Tensor, wanted: Grams, photo: Tensor, content_weight: float, style_weight: float
+        self, rgb: Tensor, wanted: Grams, photo: Tensor, content_weight: float, style_weights: Mapping[str, float]
     ) -> tuple[Losses, Tensor]:
         """Where one tile is the whole: VGG-19 runs once, not twice."""
         whole = rgb.detach().requires_grad_()
         activations = self._features(whole)
-        style = torch.stack([(gram(activations[layer])[0] - wanted[layer]).square().mean() for layer in STYLE_LAYERS])
+        style = torch.stack(
+            [
+                style_weights[layer] * (gram(activations[layer])[0] - wanted[layer]).square().mean()
+                for layer in STYLE_LAYERS
+            ]
+        )
         content = (activations[CONTENT_LAYER].float() - photo).square().mean()
-        (slope,) = torch.autograd.grad(content_weight * content + style_weight * style.sum(), whole)
+        (slope,) = torch.autograd.grad(content_weight * content + style.sum(), whole)
         return Losses(float(content.detach()), float(style.detach().sum())), slope
 
     def _seen(self, rgb: Tensor) -> Iterator[tuple[_Tile, dict[str, Tensor]]]:
