@@ -18,8 +18,8 @@ from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.files import check_not_input
 from artmirror.runtime.common.option_types import SizeType
 from artmirror.runtime.engines.cuda_device import current_gpu
-from artmirror.runtime.formats.encoder import encoder_path
 from artmirror.runtime.formats.ncnn import PARAM_SUFFIX, ncnn_pair
+from artmirror.runtime.gallery.variants import encoder_path
 
 if TYPE_CHECKING:  # imports torch, which takes seconds that --help should not
     from artmirror.export.fp16 import Choice

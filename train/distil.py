@@ -15,7 +15,7 @@ from torch import Tensor
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.files import check_not_input, file_sha256
-from artmirror.runtime.common.pictures import picture_paths
+from artmirror.runtime.common.pictures import picture_paths, picture_size
 from artmirror.train.checkpoint import (
     FORMAT_VERSION,
     check_writable,
@@ -42,6 +42,7 @@ from artmirror.train.pairs.paintings import (
     view_size,
 )
 from artmirror.train.pairs.photos import Photos
+from artmirror.train.schedule import cosine
 
 DISTIL_STATE_KIND = "artmirror picture encoder state"
 _BATCH = 16
@@ -142,7 +143,7 @@ class _Eye:
         names += [f"changed:{number}" for number in range(_MOST_CHANGED)]
         self._files = StatisticsFiles(folder, names, features, device)
         self._by_shape: dict[tuple[int, int], list[int]] = {}  # numbers of plain views by (h, w)
-        shapes = [read_rgb(painting.path).shape[:2] for painting in self.paintings]
+        shapes = [picture_size(painting.path) for painting in self.paintings]
         for number in range(self.plain):
             height, width = view_size(shapes[number // VIEWS], number % VIEWS)
             self._by_shape.setdefault((height - height % _STEP, width - width % _STEP), []).append(number)
@@ -259,8 +260,7 @@ class DistilLearner:
         norm = float(torch.nn.utils.clip_grad_norm_(self.student.parameters(), 5.0))
         if not math.isfinite(norm):
             raise ArtmirrorError(f"the gradient is not finite at step {self.done + 1}; use a lower --learning-rate")
-        along = min(1.0, self.done / self._config.steps)
-        rate = min(1.0, (self.done + 1) / _WARM_UP) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * along)))
+        rate = cosine(self.done, self._config.steps, low=0.01, warm_up=_WARM_UP)
         for group in self._optimizer.param_groups:
             group["lr"] = self._config.peak_learning_rate * rate
         self._optimizer.step()

@@ -40,6 +40,7 @@ from artmirror.train.pairs.base import Pair, middle, to_tensor
 from artmirror.train.pairs.paintings import VIEWS, Painting, drawn, find_paintings, is_held_out, view_of
 from artmirror.train.pairs.photos import Photos
 from artmirror.train.pairs.varied import VariedPairs
+from artmirror.train.schedule import cosine
 
 Loaded = TypeVar("Loaded")
 
@@ -207,13 +208,8 @@ class ManyLearner:
 
     def _rate(self) -> float:
         """Warm up, then half a cosine down to a twenty-fifth."""
-        along = min(1.0, self.done / self._config.steps)
-        low = 0.04
-        return (
-            self._config.peak_learning_rate
-            * min(1.0, (self.done + 1) / _WARM_UP)
-            * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * along)))
-        )
+        factor = cosine(self.done, self._config.steps, low=0.04, warm_up=_WARM_UP)
+        return self._config.peak_learning_rate * factor
 
     @property
     def result(self) -> ManyModel:

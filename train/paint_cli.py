@@ -15,7 +15,7 @@ from rich.console import Console
 from artmirror.runtime.common.command import EXIT_INTERRUPTED, Command, common_options
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.files import check_not_input
-from artmirror.runtime.common.option_types import BytesType
+from artmirror.runtime.common.option_types import BytesType, weighted
 from artmirror.runtime.common.suffixes import PICTURE_SUFFIXES, WRITTEN_PICTURE_SUFFIXES
 from artmirror.train.progress import shown_by, stop_after_step, training_bar
 
@@ -112,7 +112,10 @@ def main(photo: Path, paintings: tuple[str, ...], output: Path | None, debug: bo
     output = output or photo.with_name(f"{photo.stem}-painted.png")
     if output.suffix.lower() not in WRITTEN_PICTURE_SUFFIXES:
         raise click.UsageError(f"the output is {output}; wanted a name in {' '.join(WRITTEN_PICTURE_SUFFIXES)}")
-    named = [_weighted(text) for text in paintings]
+    try:
+        named = [(Path(name), 1.0 if weight is None else weight) for name, weight in map(weighted, paintings)]
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     check_not_input(output, [photo, *(path for path, _ in named)])
     if not output.parent.is_dir():
         raise ArtmirrorError(f"the folder of {output} does not exist; make it or name another with -o")
@@ -133,7 +136,7 @@ class _Work:
         from artmirror.train.checkpoint import load_plain, save_plain, state_path
         from artmirror.train.device import find_device
         from artmirror.train.objective.vgg import load_vgg
-        from artmirror.train.optimisation.gatys import PaintWeights, paint, with_colours_of
+        from artmirror.train.optimisation.gatys import PaintWeights, paint, resized, with_colours_of
         from artmirror.train.pairs.base import read_rgb, to_tensor
 
         options = self.options
@@ -141,7 +144,7 @@ class _Work:
         rgb = read_rgb(self.photo)
         size = _fitted_size(rgb.shape[:2], options["size"])
         whole = to_tensor(rgb)[None]
-        frame = _resized(whole, size).to(device)
+        frame = resized(whole, size).to(device)
         pictures = []
         for path, weight in self.paintings:
             painting = to_tensor(read_rgb(path))[None]
@@ -150,10 +153,10 @@ class _Work:
             pictures.append((painting.to(device), weight))
         mask = None
         if options["mask"] is not None:
-            mask = _resized(to_tensor(read_rgb(options["mask"]))[None].mean(1, keepdim=True), size).to(device)
+            mask = resized(to_tensor(read_rgb(options["mask"]))[None].mean(1, keepdim=True), size).to(device)
         vgg: Path | None = options["vgg"]
         known = vgg is not None and vgg.suffix == ".safetensors"  # normalised already
-        features = load_vgg(vgg, None if known else _resized(whole, (224, 224))).to(device)
+        features = load_vgg(vgg, None if known else resized(whole, (224, 224))).to(device)
         state_file = state_path(self.output.with_suffix(".pt"))
         about: dict[str, Any] = {
             **{key: str(value) for key, value in options.items() if key not in _MACHINE},
@@ -224,6 +227,7 @@ class _Work:
     def _start(self, frame: "Tensor", size: tuple[int, int]) -> "Tensor | None":
         import torch
 
+        from artmirror.train.optimisation.gatys import resized
         from artmirror.train.pairs.base import read_rgb, to_tensor
 
         wanted = self.options["start_from"]
@@ -234,7 +238,7 @@ class _Work:
             return (0.5 + 0.15 * torch.randn(frame.shape, generator=generator)).clamp(0, 1).to(frame)
         path = Path(wanted)
         if path.suffix.lower() in PICTURE_SUFFIXES:
-            return _resized(to_tensor(read_rgb(path))[None], size).to(frame)
+            return resized(to_tensor(read_rgb(path))[None], size).to(frame)
         with tempfile.TemporaryDirectory() as folder:  # the runtime is another room: it paints by file
             painted = Path(folder) / "painted.png"
             command = [sys.executable, "-m", "artmirror.runtime.cli", "--engine", str(path), "--input", str(self.photo)]
@@ -243,24 +247,10 @@ class _Work:
             if done.returncode:
                 told = (done.stderr.strip().splitlines() or ["no reason given"])[-1].removeprefix("Error: ")
                 raise ArtmirrorError(f"{path} cannot paint the start: {told}")
-            return _resized(to_tensor(read_rgb(painted))[None], size).to(frame)
+            return resized(to_tensor(read_rgb(painted))[None], size).to(frame)
 
 
 _MACHINE = {"device", "memory", "preview_every", "resume", "vgg"}
-
-
-def _weighted(text: str) -> tuple[Path, float]:
-    """FILE:0.7 -> FILE and 0.7."""
-    name, colon, number = text.rpartition(":")
-    try:
-        weight = float(number) if colon and name else None
-    except ValueError:
-        weight = None
-    if weight is None:
-        return Path(text), 1.0
-    if not 0 < weight < np.inf:
-        raise click.UsageError(f"got the weight {number} of {name}; wanted a number above 0, as in {name}:0.7")
-    return Path(name), weight
 
 
 def _fitted_size(shape: tuple[int, ...], longer: int) -> tuple[int, int]:
@@ -268,12 +258,6 @@ def _fitted_size(shape: tuple[int, ...], longer: int) -> tuple[int, int]:
     scale = longer / max(shape)
     height, width = (max(64, round(side * scale / 8) * 8) for side in shape)
     return height, width
-
-
-def _resized(picture: "Tensor", size: tuple[int, int]) -> "Tensor":
-    from torch.nn import functional as F
-
-    return F.interpolate(picture, size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
 
 
 def _to_pixels(picture: "Tensor") -> Any:

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.files import check_not_input, file_sha256
 from artmirror.runtime.common.fit import painting_view
-from artmirror.runtime.common.pictures import picture_paths
 from artmirror.runtime.common.style_file import StyleFile, save_style, stored
 from artmirror.train.checkpoint import StyleInfo, check_writable
 from artmirror.train.device import find_device
@@ -26,6 +25,7 @@ from artmirror.train.objective.targets import Target, look
 from artmirror.train.objective.vgg import load_vgg
 from artmirror.train.pairs.base import Pair, own_pictures, read_rgb, to_tensor
 from artmirror.train.pairs.varied import VariedPairs
+from artmirror.train.schedule import cosine
 
 _SIDE, _PAIRS = 160, 2  # pixels of the training frames, and pairs a step
 _CALIBRATION = 24  # photos that the unit of style is measured on
@@ -105,7 +105,6 @@ def tune(
     target_device = find_device(device)
     model, facts = load_many_with_facts(config.base)
     photos = config.photos or own_pictures()
-    picture_paths(photos, below=True)  # says what is wrong with the folder
     pairs = VariedPairs(photos, config.seed, config.steps)
     calibration = calibration_photos(pairs.photos, _CALIBRATION)
     features = load_vgg(config.vgg, calibration[:16]).to(target_device)
@@ -127,7 +126,7 @@ def tune(
         return pairs.of_one_size(index, _SIDE, _PAIRS)
 
     for pair in ahead(load, 0, config.steps):
-        rate = config.learning_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done / config.steps)))
+        rate = config.learning_rate * cosine(done, config.steps, low=0.05)
         for group, share in zip(optimizer.param_groups, (1.0, _CODE_RATE), strict=True):
             group["lr"] = rate * share
         losses = _step(tuner, objective, optimizer, Pair(*(part.to(target_device) for part in pair)), target, config)

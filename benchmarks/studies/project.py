@@ -22,9 +22,8 @@ from artmirror.benchmarks.studies.training_runs import call
 from artmirror.runtime.common.command import Command, common_options
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.files import file_sha256
-from artmirror.runtime.formats.encoder import encoder_path
 from artmirror.runtime.gallery.bundled import many_network
-from artmirror.runtime.gallery.variants import variants
+from artmirror.runtime.gallery.variants import encoder_path, variants
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS = ROOT / "docs" / "measurements" / "bench"

@@ -12,7 +12,7 @@ import numpy as np
 
 from artmirror.runtime.common.command import Command, common_options
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.engines.base import Look, style_length
+from artmirror.runtime.engines.base import Look
 from artmirror.runtime.engines.open import open_engine
 from artmirror.runtime.gallery.palette import Paint, Palette
 from artmirror.runtime.pipeline import Pipeline
@@ -36,7 +36,7 @@ def main(network: Path, switches: int, every: int, source: str, fade_s: float, d
     frames = _WARM_UP + switches * every
     opened = open_source(source, size=None, live=True, max_frames=frames)
     engine = open_engine(network, size=opened.size, device=device)
-    length = style_length(engine.manifest)
+    length = engine.manifest.style_length
     if not length:
         raise ArtmirrorError(f"{network} paints one painting; wanted a network for many")
     rng = np.random.default_rng(0)

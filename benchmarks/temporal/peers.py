@@ -87,7 +87,8 @@ class ArbitraryPeer:
             ArtmirrorError: a file is missing, or they are no such network.
         """
         self._spec, self._size, self._threads = spec, size, threads
-        predict, self._transform, self._library = _open_pair(spec, threads)
+        predict, _ = _open(spec.predict, threads)
+        self._transform, self._library = _open(spec.transform, threads)
         asked = predict.get_inputs()[0]
         inputs = [entry.name for entry in self._transform.get_inputs()]
         if len(inputs) != 2:
@@ -151,23 +152,28 @@ class ArbitraryPeer:
         self._transform = None
 
 
-def _open_pair(spec: ArbitraryPeerSpec, threads: int) -> tuple[Any, Any, str]:
+def _open(path: Path, threads: int) -> tuple[Any, str]:
+    """A session of somebody else's file, and the library with its version."""
     try:
-        import onnxruntime as ort
+        import onnxruntime as ort  # an extra
     except ImportError:
-        raise ArtmirrorError("networks of others need onnxruntime: pip install onnxruntime") from None
+        raise ArtmirrorError(
+            "networks of others run on ONNX Runtime; install it with pip install onnxruntime"
+        ) from None
+
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    options.intra_op_num_threads = threads
     try:
-        pair = [
-            ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-            for path in (spec.predict, spec.transform)
-        ]
+        with path.open("rb"):
+            pass
+        return ort.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        ), f"onnxruntime {ort.__version__}"
+    except OSError as error:
+        raise ArtmirrorError(f"cannot read {path}: {error.strerror}; name an ONNX file") from None
     except Exception as error:  # the library has a dozen exception classes with no common base but this
-        names = f"{spec.predict}, {spec.transform}"
-        raise ArtmirrorError(f"ONNX Runtime cannot open {names}: {str(error).splitlines()[0]}") from None
-    return pair[0], pair[1], f"onnxruntime {ort.__version__}"
+        raise ArtmirrorError(f"ONNX Runtime cannot open {path}: {str(error).splitlines()[0]}") from error
 
 
 class Peer:
@@ -183,26 +189,10 @@ class Peer:
         Raises:
             ArtmirrorError: there is no such file, ONNX Runtime cannot run it, or it is not float NCHW of this size.
         """
-        try:
-            import onnxruntime as ort  # an extra
-        except ImportError:
-            raise ArtmirrorError(
-                "networks of others run on ONNX Runtime; install it with pip install onnxruntime"
-            ) from None
-
         self._spec, self._size, self._threads = spec, size, threads
-        self._library = f"onnxruntime {ort.__version__}"
         self._found_size = size
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = threads
-        try:
-            self._sha256 = file_sha256(spec.path)
-            self._session: Any = ort.InferenceSession(str(spec.path), options, providers=["CPUExecutionProvider"])
-        except OSError as error:
-            raise ArtmirrorError(f"cannot read {spec.path}: {error.strerror}; name an ONNX file") from None
-        except Exception as error:  # the library has a dozen exception classes with no common base but this
-            raise ArtmirrorError(f"ONNX Runtime cannot open {spec.path}: {str(error).splitlines()[0]}") from error
+        self._session, self._library = _open(spec.path, threads)
+        self._sha256 = file_sha256(spec.path)
         self._input = _check_input(spec.path, self._session.get_inputs(), size)
 
     def describe(self) -> PainterInfo:

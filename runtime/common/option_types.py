@@ -1,6 +1,7 @@
 """Values on the command line that click does not know: sizes, cameras, bytes, rates, percentages."""
 
 import re
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,24 @@ _UNIT_BYTES = {
 
 
 _PREFIXES = {"": 1.0, "m": 1e6, "g": 1e9, "t": 1e12}
+
+
+def weighted(text: str) -> tuple[str, float | None]:
+    """NAME:0.7 -> NAME and 0.7; a text without a number behind a colon has no weight.
+
+    Raises:
+        ValueError: the weight is not above 0; the message says what is wanted.
+    """
+    name, colon, number = text.rpartition(":")
+    try:
+        weight = float(number) if colon and name else None
+    except ValueError:
+        weight = None
+    if weight is None:
+        return text, None
+    if not 0 < weight < inf:
+        raise ValueError(f"got the weight {number} of {name}; wanted a number above 0, as in {name}:0.7")
+    return name, weight
 
 
 class SizeType(click.ParamType[tuple[int, int]]):

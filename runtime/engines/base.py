@@ -134,11 +134,6 @@ class Engine(Protocol):
         ...
 
 
-def style_length(manifest: Manifest) -> int:
-    """How many numbers a network takes in `style`; 0 where it takes none."""
-    return 0 if manifest.style is None else manifest.style.length
-
-
 def stylize(engine: Engine, slot: FrameSlot, look: Look = FULL_STYLE) -> None:
     """Stylize one slot and wait for it.
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.latch import Latch
-from artmirror.runtime.engines.base import EngineInfo, Look, style_length
+from artmirror.runtime.engines.base import EngineInfo, Look
 from artmirror.runtime.engines.cuda_device import Device, DeviceBuffer, abandon
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.frame import FrameSlot
@@ -102,7 +102,7 @@ class CudaEngine:
         self.manifest = manifest
         self._device = device
         self._size = size
-        self._mean_style = np.zeros(style_length(manifest), np.float32)
+        self._mean_style = np.zeros(manifest.style_length, np.float32)
         with device:
             streams = (device.stream(), device.stream(), device.stream())
             network = open_network(streams[1])

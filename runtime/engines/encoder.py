@@ -34,7 +34,8 @@ class Encoder:
         try:
             found = np.asarray(self._run(painting_view(bgr)[None]), np.float32)
         except Exception as error:  # libraries have many classes of errors
-            raise ArtmirrorError(f"{self._path} fails: {str(error).splitlines()[0]}; copy it again") from error
+            told = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ArtmirrorError(f"{self._path} fails: {told}; copy it again") from error
         if found.shape != (self.manifest.code_length,) or not np.isfinite(found).all():
             raise ArtmirrorError(f"{self._path} gives no code of {self.manifest.code_length} numbers; copy it again")
         return found
@@ -49,13 +50,9 @@ def _opened(path: Path) -> Any:
     except ImportError:
         pass
     try:
-        import onnxruntime
+        from artmirror.runtime.engines.onnxruntime import compile_encoder as compile_by_onnxruntime
     except ImportError:
         raise ArtmirrorError(
             "a painting's code needs openvino or onnxruntime; install one with pip install openvino"
         ) from None
-    try:
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    except Exception as error:  # see above
-        raise ArtmirrorError(f"ONNX Runtime cannot run {path}: {str(error).splitlines()[0]}") from error
-    return lambda picture: session.run(["code"], {"picture": picture})[0]
+    return compile_by_onnxruntime(path)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.engines.base import EngineInfo, Look, SmallInputs, style_length
+from artmirror.runtime.engines.base import EngineInfo, Look, SmallInputs
 from artmirror.runtime.engines.vulkan_device import VulkanDevice, vulkan_devices
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.formats.ncnn import GRAIN, IN, OUT, STYLE, ncnn_pair, read_ncnn_manifest
@@ -44,7 +44,7 @@ class NcnnEngine:
     def allocate(self, count: int) -> list[FrameSlot]:
         shape = (*self._size, 3)
         slots = [FrameSlot(np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)) for _ in range(count)]
-        self._small |= {slot: SmallInputs(True, style_length(self.manifest)) for slot in slots}
+        self._small |= {slot: SmallInputs(True, self.manifest.style_length) for slot in slots}
         return slots
 
     def submit(self, slot: FrameSlot, look: Look) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime as ort
 
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.engines.base import EngineInfo, Look, SmallInputs, style_length
+from artmirror.runtime.engines.base import EngineInfo, Look, SmallInputs
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.frame import FrameSlot
 
@@ -31,7 +31,7 @@ class OnnxRuntimeEngine:
         slots = []
         for _ in range(count):
             slot = FrameSlot(np.zeros((*self._size, 3), np.uint8), np.zeros((*self._size, 3), np.uint8))
-            small = SmallInputs(self.has_strength, style_length(self.manifest))
+            small = SmallInputs(self.has_strength, self.manifest.style_length)
             binding = self._session.io_binding()
             _bind(binding.bind_input, "frame", slot.frame[None])
             _bind(binding.bind_output, "stylized", slot.stylized[None])
@@ -74,16 +74,29 @@ def open_file(
     path: Path, manifest: Manifest, *, size: tuple[int, int], device: int, full_precision: bool, threads: int | None
 ) -> OnnxRuntimeEngine:
     """Open an ONNX file. See `engines.open_engine`; precision is always the file's own."""
+    session = _session(path, threads)
+    try:
+        check_names(session, manifest)
+    except ValueError as error:
+        raise ArtmirrorError(f"ONNX Runtime cannot run {path}: {error}") from None
+    return OnnxRuntimeEngine(manifest, session, size)
+
+
+def compile_encoder(path: Path) -> Any:
+    """A function from (1, h, w, 3) uint8 BGR to a painting's code; see `engines.encoder`."""
+    session = _session(path, None)
+    return lambda picture: session.run(["code"], {"picture": picture})[0]
+
+
+def _session(path: Path, threads: int | None) -> Any:
     options = ort.SessionOptions()
     options.log_severity_level = 3  # errors only; warnings speak to people who tune graphs
     if threads is not None:
         options.intra_op_num_threads = threads
     try:
-        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        check_names(session, manifest)
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # see wait
         raise ArtmirrorError(f"ONNX Runtime cannot run {path}: {_first_line(error)}") from error
-    return OnnxRuntimeEngine(manifest, session, size)
 
 
 def check_names(session: Any, manifest: Manifest) -> None:
@@ -93,7 +106,7 @@ def check_names(session: Any, manifest: Manifest) -> None:
         ValueError: it has other tensors.
     """
     found = {entry.name: entry.shape for entry in (*session.get_inputs(), *session.get_outputs())}
-    length = style_length(manifest)
+    length = manifest.style_length
     wanted = {"frame", "stylized"} | ({"style"} if length else set())
     if found.keys() - {"strength"} != wanted or (length and found["style"] != [length]):
         more = f" and style, ({length})" if length else ""

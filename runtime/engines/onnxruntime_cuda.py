@@ -8,7 +8,7 @@ import onnxruntime as ort
 
 from artmirror.runtime.common.cache import cache_folder
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.engines.base import EngineInfo, style_length
+from artmirror.runtime.engines.base import EngineInfo
 from artmirror.runtime.engines.cuda import CudaEngine, DeviceSlot
 from artmirror.runtime.engines.cuda_device import Device, DeviceBuffer, explain, open_device
 from artmirror.runtime.formats.manifest import Manifest
@@ -165,7 +165,7 @@ def _open(
                 f"ONNX Runtime {ort.__version__} could not start its {wanted}: {_INSTALL[wanted]}; or use --device cpu"
             )
         style = [list(entry.shape) for entry in session.get_inputs() if entry.name == "style"]
-        length = style_length(manifest)
+        length = manifest.style_length
         if style != ([[length]] if length else []):
             raise ArtmirrorError(f"{path} has no input style of the {length} numbers in its manifest; export it again")
         return OnnxRuntimeNetwork(session, manifest, size, gpu)

@@ -10,7 +10,7 @@ import openvino as ov
 
 from artmirror.runtime.common.cache import cache_folder
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.engines.base import EngineInfo, Look, SmallInputs, style_length
+from artmirror.runtime.engines.base import EngineInfo, Look, SmallInputs
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.frame import FrameSlot
 
@@ -36,7 +36,7 @@ class OpenVinoEngine:
         slots = []
         for _ in range(count):
             slot = FrameSlot(np.zeros((*self._size, 3), np.uint8), np.zeros((*self._size, 3), np.uint8))
-            small = SmallInputs(self.has_strength, style_length(self.manifest))
+            small = SmallInputs(self.has_strength, self.manifest.style_length)
             request = self._compiled.create_infer_request()
             request.set_tensor("frame", ov.Tensor(slot.frame[None], shared_memory=True))
             request.set_tensor("stylized", ov.Tensor(slot.stylized[None], shared_memory=True))
@@ -128,7 +128,7 @@ def read_network(path: Path, manifest: Manifest, size: tuple[int, int]) -> Any:
     try:
         model = shared_core().read_model(path)
         model.reshape({"frame": [1, *size, 3]})
-        _check_shapes(model, size, style_length(manifest))
+        _check_shapes(model, size, manifest.style_length)
     except Exception as error:  # a damaged graph may raise nearly anything, also a message that is not UTF-8
         raise _cannot_run(path, error) from error
     return model

@@ -7,7 +7,7 @@ from typing import Any
 
 from artmirror.runtime.common.cache import cache_file, read_cache, write_cache
 from artmirror.runtime.common.errors import ArtmirrorError, CannotRunHere
-from artmirror.runtime.engines.base import EngineInfo, style_length
+from artmirror.runtime.engines.base import EngineInfo
 from artmirror.runtime.engines.cuda import CudaEngine, DeviceSlot
 from artmirror.runtime.engines.cuda_device import Device, explain, open_device
 from artmirror.runtime.engines.cuda_graph import CudaGraph, GraphRefused
@@ -157,7 +157,7 @@ class TensorRtNetwork:
         }
         if self.has_strength:
             wanted["strength"] = (trt.TensorIOMode.INPUT, trt.DataType.FLOAT)
-        if style_length(self._manifest):
+        if self._manifest.style_length:
             wanted["style"] = (trt.TensorIOMode.INPUT, trt.DataType.FLOAT)
         found = {name: (self._engine.get_tensor_mode(name), self._engine.get_tensor_dtype(name)) for name in names}
         if found != wanted:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.pixels import SMALLEST_SIDE, Pixels
-from artmirror.runtime.engines.base import EngineInfo, Look, SmallInputs, style_length
+from artmirror.runtime.engines.base import EngineInfo, Look, SmallInputs
 from artmirror.runtime.engines.openvino import device_info, first_line, input_names, read_network, shared_core
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.frame import FrameSlot
@@ -120,7 +120,7 @@ class TiledEngine:
         return [FrameSlot(np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)) for _ in range(count)]
 
     def submit(self, slot: FrameSlot, look: Look) -> None:
-        small = SmallInputs(self.has_strength, style_length(self.manifest))
+        small = SmallInputs(self.has_strength, self.manifest.style_length)
         small.set(look)
         self._waiting[slot] = small
 

@@ -54,9 +54,3 @@ def read_encoder_manifest(path: Path) -> EncoderManifest:
     if manifest.graph_sha256 != graph_sha256:
         raise ArtmirrorError(f"{path} is damaged: it does not match the checksum in its manifest; copy it again")
     return manifest
-
-
-def encoder_path(network: Path) -> Path:
-    """Where a network's encoder lies: `any.onnx`, `any-lite.plan` and the like -> `any-encoder.onnx`."""
-    family = network.name.split(".")[0].split("-")[0]
-    return network.with_name(f"{family}-encoder.onnx")

@@ -71,6 +71,11 @@ class Manifest:
     style: StyleInput | None = None  # None: the network paints one painting, its own
     format_version: int = FORMAT_VERSION
 
+    @property
+    def style_length(self) -> int:
+        """How many numbers the network takes in `style`; 0 where it takes none."""
+        return 0 if self.style is None else self.style.length
+
     def to_json(self, plan: Mapping[str, Any] = NO_PLAN) -> str:
         """The manifest as one JSON object.
 

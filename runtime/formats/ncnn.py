@@ -94,7 +94,7 @@ def read_ncnn_manifest(path: Path, size: tuple[int, int] | None = None) -> Manif
         )
     if size is not None:
         try:
-            check_ncnn_graph(param, weights, size, 0 if manifest.style is None else manifest.style.length)
+            check_ncnn_graph(param, weights, size, manifest.style_length)
         except WrongGraph as error:
             raise ArtmirrorError(
                 f"{param_path} was not written by st-export, or is damaged: {error}; "

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.option_types import weighted
 from artmirror.runtime.common.style_file import SUFFIX, StyleFile, Vector, load_style, stored
-from artmirror.runtime.formats.encoder import encoder_path
 from artmirror.runtime.formats.kind import read_any_manifest
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.gallery.bundled import (
@@ -21,7 +21,7 @@ from artmirror.runtime.gallery.bundled import (
     many_network,
 )
 from artmirror.runtime.gallery.palette import Paint
-from artmirror.runtime.gallery.variants import variants
+from artmirror.runtime.gallery.variants import encoder_path, variants
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,10 @@ def choose(engine: Path | None, styles: Sequence[str], paintings: Sequence[Path]
     Raises:
         ArtmirrorError: something is missing or damaged.
     """
-    wanted = [_weighted(text) for text in styles]
+    try:
+        wanted = [weighted(text) for text in styles]
+    except ValueError as error:
+        raise ArtmirrorError(str(error)) from None
     single = len(wanted) == 1 and wanted[0][1] is None and not wanted[0][0].endswith(SUFFIX)
     if engine is None and not paintings and (not wanted or single):
         name = wanted[0][0] if wanted else DEFAULT_STYLE
@@ -119,20 +122,6 @@ def choose(engine: Path | None, styles: Sequence[str], paintings: Sequence[Path]
     ]
     named += _encoded(network, paintings)
     return Choice(network, tuple(named), mixed=any(weight is not None for _, weight in wanted))
-
-
-def _weighted(text: str) -> tuple[str, float | None]:
-    """NAME:0.7 -> NAME and 0.7."""
-    name, colon, number = text.rpartition(":")
-    try:
-        weight = float(number)
-    except ValueError:
-        return text, None
-    if not colon or not name:
-        return text, None
-    if not 0 < weight < np.inf:
-        raise ArtmirrorError(f"got the weight {number} of the style {name}; wanted a number above 0, as in {name}:0.7")
-    return name, weight
 
 
 def _encoded(network: Path, paintings: Sequence[Path]) -> list[Named]:

@@ -26,6 +26,12 @@ def variants(path: Path) -> dict[str, Path]:
     return {quality: variant for quality, variant in paths.items() if variant.is_file()}
 
 
+def encoder_path(network: Path) -> Path:
+    """Where a network for many paintings has its encoder: `any.onnx` and `any-lite.plan` share `any-encoder.onnx`."""
+    full = variant_path(network, FULL)
+    return full.with_name(f"{full.name.removesuffix(suffix_of(full))}-encoder.onnx")
+
+
 def find_variant(path: Path, quality: str) -> Path:
     """The file of a style in one quality, from the path of any of its files.
 

@@ -114,7 +114,7 @@ def paint(
         )
         if should_stop():
             break
-    return _scaled(picture, (photo.shape[2], photo.shape[3])).clamp(0, 1)
+    return resized(picture, (photo.shape[2], photo.shape[3]))
 
 
 def _at_one_size(
@@ -185,6 +185,11 @@ def _mixed(judge: TiledFeatures, paintings: Sequence[tuple[Tensor, float]], shor
         for layer, matrix in judge.grams(_scaled(painting, size)).items():  # type: ignore[arg-type]
             mixed[layer] = mixed.get(layer, torch.zeros_like(matrix)) + matrix * (weight / total)
     return mixed
+
+
+def resized(picture: Tensor, size: tuple[int, int]) -> Tensor:
+    """(1, C, h, w) in [0, 1] at (H, W), in [0, 1]."""
+    return _scaled(picture, size).clamp(0, 1)
 
 
 def _scaled(picture: Tensor, size: tuple[int, int]) -> Tensor:

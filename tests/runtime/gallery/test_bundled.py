@@ -6,11 +6,11 @@ import pytest
 
 from artmirror.runtime.common.files import file_sha256
 from artmirror.runtime.common.style_file import load_style
-from artmirror.runtime.formats.encoder import encoder_path, read_encoder_manifest
+from artmirror.runtime.formats.encoder import read_encoder_manifest
 from artmirror.runtime.formats.manifest import read_manifest
 from artmirror.runtime.gallery.bundled import bundled_style_files, bundled_styles, find_network, many_network
 from artmirror.runtime.gallery.paintings import choose, listed
-from artmirror.runtime.gallery.variants import variants
+from artmirror.runtime.gallery.variants import encoder_path, variants
 from tests.places import ROOT
 
 

@@ -8,10 +8,11 @@ import pytest
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.engines.encoder import Encoder
-from artmirror.runtime.formats.encoder import encoder_path, read_encoder_manifest
+from artmirror.runtime.formats.encoder import read_encoder_manifest
 from artmirror.runtime.formats.manifest import read_manifest
 from artmirror.runtime.gallery.bundled import bundled_styles, find_style
 from artmirror.runtime.gallery.paintings import choose
+from artmirror.runtime.gallery.variants import encoder_path
 from tests.fakes.tiny_many import styles, tiny_many, tiny_model, write_style
 
 NETWORK = tiny_many().with_suffix(".onnx")
@@ -118,3 +119,9 @@ def test_a_network_is_no_encoder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["any.onnx", "any-lite.onnx", "any-nano.plan", "any.ncnn.param"])
 def test_variants_share_an_encoder(name: str) -> None:
     assert encoder_path(Path("folder") / name) == Path("folder/any-encoder.onnx")
+
+
+def test_networks_whose_names_begin_alike_do_not() -> None:
+    """The export of one would write over the encoder of the other."""
+    assert encoder_path(Path("my-any.onnx")) == Path("my-any-encoder.onnx")
+    assert encoder_path(Path("my-other.onnx")) == Path("my-other-encoder.onnx")
