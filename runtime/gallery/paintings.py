@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,7 @@ class Choice:
             paints = [Paint(" + ".join(paint.title for paint in paints), mix)]
         names = {one.style.name for one in self.named}
         for name, path in bundled_style_files().items():
-            style = load_style(path)
+            style = _bundled_style(path)
             if name not in names and style.code_space == manifest.style.code_space:
                 paints.append(Paint(_title(style), _vector(Named(style, str(path)), manifest)))
         if not paints:
@@ -93,6 +94,9 @@ class Choice:
                 f"{self.engine} paints many paintings: name one with --painting PICTURE, or a --style FILE.style"
             )
         return paints
+
+
+_bundled_style = cache(load_style)  # asked for again with each picture of a folder
 
 
 def choose(engine: Path | None, styles: Sequence[str], paintings: Sequence[Path]) -> Choice:
