@@ -28,6 +28,7 @@ class Look:
 
     strength: float = 1.0  # 0 for the camera picture, 1 for the full style
     style: NDArray[np.float32] | None = None  # (S,), of a network for many paintings; None for the mean of all
+    network: int = 0  # which one, where an engine holds several (`engines.switching`)
 
 
 class SmallInputs:

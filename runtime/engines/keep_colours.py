@@ -13,10 +13,14 @@ class KeepColours:
 
     Gatys et al. 2017, "Controlling perceptual factors in neural style transfer", section 5.2: luminance-only transfer.
     A departure: the network is given the frame with its colours, as it was trained.
+
+    Attributes:
+        on: Whether it does; may change between two frames.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.on = True
         self.manifest = engine.manifest
         self.has_strength = engine.has_strength
         self.max_in_flight = engine.max_in_flight
@@ -32,6 +36,8 @@ class KeepColours:
 
     def wait(self, slot: FrameSlot) -> None:
         self._engine.wait(slot)
+        if not self.on:
+            return
         cv2.cvtColor(slot.frame, cv2.COLOR_BGR2YCrCb, dst=self._camera)
         cv2.cvtColor(slot.stylized, cv2.COLOR_BGR2YCrCb, dst=self._painted)
         cv2.mixChannels([self._painted], [self._camera], [0, 0])

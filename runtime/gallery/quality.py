@@ -18,7 +18,7 @@ DEFAULT_TARGET_FPS = 30.0
 # 640x360, took 2.5 ms of a core per frame where that was measured, 8 % of the time at 30 FPS. The rest is for slower
 # cores, larger windows, and machines that have become warm.
 MARGIN = 1.2
-_BUDGET_S = 0.5  # of measuring, for all variants together
+BUDGET_S = 0.5  # of measuring, for all variants together
 _WARM_UP_FRAMES = 3  # the first of a network takes several times as long as the others
 _LEAST_FRAMES = 3  # that are measured, however long they take
 
@@ -62,7 +62,7 @@ def open_best(
         engine = opened.engine
         try:
             depth = 1 if live else engine.max_in_flight
-            measured[quality] = _measure_fps(engine, depth, _BUDGET_S / len(there), clock_s)
+            measured[quality] = measure_fps(engine, depth, BUDGET_S / len(there), clock_s)
         except BaseException:
             engine.close()
             raise
@@ -72,7 +72,9 @@ def open_best(
     raise AssertionError("the last one was taken")
 
 
-def _measure_fps(engine: Engine, depth: int, duration_s: float, clock_s: Callable[[], float]) -> float:
+def measure_fps(
+    engine: Engine, depth: int, duration_s: float, clock_s: Callable[[], float] = time.perf_counter
+) -> float:
     """Frames per second of the engine alone with `depth` of them in flight.
 
     By the median frame: a show runs for weeks, and a hiccup of the machine while it starts says nothing of them.

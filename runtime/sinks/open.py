@@ -1,4 +1,4 @@
-"""One string, one sink: `window:`, `null:`, `pipe:`, a video, a picture or a folder of pictures."""
+"""One string, one sink: `window:`, `null:`, `pipe:`, `camera:`, a stream, a video, a picture, a folder of pictures."""
 
 import os
 import sys
@@ -10,6 +10,15 @@ from artmirror.runtime.sinks.base import Sink, SinkFormat
 
 RAW_PIPE = "pipe:raw"
 PIPES = ("-", "pipe:", "/dev/stdout", RAW_PIPE)  # names of our standard output
+
+
+STREAMS = ("rtsp", "rtsps", "udp", "srt", "tcp", "rtmp", "rtmps", "whip+http", "whip+https")  # before ://
+
+
+def is_stream(uri: str) -> bool:
+    """Whether a sink's name is a stream's."""
+    scheme, separator, _ = uri.partition("://")
+    return bool(separator and scheme in STREAMS) or uri.endswith(".m3u8")
 
 
 def display_available() -> bool:
@@ -24,16 +33,19 @@ def display_available() -> bool:
 def is_one_file_a_frame(uri: str) -> bool:
     """Whether each frame becomes a file of its own there, or nothing, so that frames may have several sizes."""
     suffix = Path(uri).suffix.lower()
-    return uri == "null:" or not (uri in PIPES or uri == "window:" or suffix in WRITTEN_VIDEO_SUFFIXES)
+    if uri in PIPES or uri == "window:" or uri.startswith("camera:") or is_stream(uri):
+        return False
+    return suffix not in WRITTEN_VIDEO_SUFFIXES
 
 
 def open_sink(uri: str, format: SinkFormat) -> Sink:
     """Open what `uri` names, ready for frames of `format`.
 
     Args:
-        uri: `window:`, `null:`, `pipe:` (Matroska), `pipe:raw` (pixels), the path of a video (.mp4 .mkv .mov .webm
-            .avi), the path of a picture, or a folder (one that exists, or one whose name ends in `/` and whose parent
-            exists).
+        uri: `window:`, `null:`, `pipe:` (Matroska), `pipe:raw` (pixels), `camera:` (one that other programs see), a
+            stream (`rtsp://`, `udp://`, `whip+https://`, ..., or a path ending in .m3u8), the path of a video (.mp4
+            .mkv .mov .webm .avi), the path of a picture, or a folder (one that exists, or one whose name ends in `/`
+            and whose parent exists).
         format: What is known of the frames before the first.
 
     Raises:
@@ -54,6 +66,14 @@ def open_sink(uri: str, format: SinkFormat) -> Sink:
         from artmirror.runtime.sinks.pipe import FilmPipe, RawPipe
 
         return RawPipe(format) if uri == RAW_PIPE else FilmPipe(format)
+    if uri.startswith("camera:"):
+        from artmirror.runtime.sinks.virtual_camera import VirtualCameraSink
+
+        return VirtualCameraSink(uri, format)
+    if is_stream(uri):
+        from artmirror.runtime.sinks.stream import StreamSink
+
+        return StreamSink(uri, format)
     path = Path(uri).expanduser()
     suffix = path.suffix.lower()
     is_folder = uri.endswith(("/", os.sep)) or (uri != "" and path.is_dir())
@@ -68,6 +88,7 @@ def open_sink(uri: str, format: SinkFormat) -> Sink:
     if suffix in WRITTEN_PICTURE_SUFFIXES:
         return PictureSink(path, format)
     raise ArtmirrorError(
-        f"{uri or 'an empty name'} names no sink: window:, null:, pipe:, a video ({' '.join(WRITTEN_VIDEO_SUFFIXES)}), "
-        f"a picture ({' '.join(WRITTEN_PICTURE_SUFFIXES)}) or a folder (with / at its end) is wanted"
+        f"{uri or 'an empty name'} names no sink: window:, null:, pipe:, camera:, a stream (rtsp://..., udp://..., "
+        f"NAME.m3u8), a video ({' '.join(WRITTEN_VIDEO_SUFFIXES)}), a picture ({' '.join(WRITTEN_PICTURE_SUFFIXES)}) "
+        "or a folder (with / at its end) is wanted"
     )

@@ -127,9 +127,13 @@ class CameraSource:
         for _ in range(_FAILED_READS):
             if self._capture is None or self._latch.closed.is_set():
                 return None
-            done, picture = self._capture.read(into)
+            try:
+                done, picture = self._capture.read(into)
+            except cv2.error as error:  # a driver that fails, or a frame that is damaged: as a lost one
+                _log.warning("camera %d: %s", self._number, error.err or error)
+                continue
             if done and picture is not None and picture.size:
-                return picture
+                return cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR) if picture.ndim == 2 else picture
         return None
 
     def _connect(self) -> bool:

@@ -1,0 +1,178 @@
+"""The stage: every network of the show, compiled before it begins and kept, and the hand that changes the scene."""
+
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from artmirror.runtime.common.pixels import Size
+from artmirror.runtime.engines.base import Engine, Look
+from artmirror.runtime.engines.keep_colours import KeepColours
+from artmirror.runtime.engines.open import open_for_show
+from artmirror.runtime.engines.switching import SwitchingEngine
+from artmirror.runtime.gallery.palette import Palette
+from artmirror.runtime.gallery.quality import BUDGET_S, MARGIN, measure_fps
+from artmirror.runtime.show.scenes import Programme, Scene
+from artmirror.runtime.show.settings import Look as LookSettings
+
+_log = logging.getLogger("artmirror.show")
+
+
+class Stage:
+    """Scenes and networks of one size. `look` is for the thread that submits; all else may come from any thread.
+
+    Args:
+        open_network: Opens one network for frames of `size`.
+        around: Engines that go around it, such as a mask; the innermost first.
+
+    Raises:
+        ArtmirrorError: a network cannot be opened.
+    """
+
+    def __init__(
+        self,
+        programme: Programme,
+        settings: LookSettings,
+        size: Size,
+        *,
+        open_network: Callable[[Path], Engine] | None = None,
+        around: Callable[[Engine], Engine] = lambda engine: engine,
+        report: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.programme, self._settings, self._size = programme, settings, size
+        self._open_network = open_network or self._open_here
+        self._around = around
+        self._levels = programme.qualities
+        self._level = self._lowest_asked = 0
+        self._scene = 0
+        self.scenes = list(programme.scenes)
+        self.revision = 0  # of the list of scenes
+        self._engine: Engine | None = None
+        self._colours: KeepColours | None = None
+        paints = [scene.paints[level] for level in self._levels for scene in self.scenes]  # the first is shown first
+        self.palette = Palette(paints, settings.strength, fade_s=settings.crossfade)
+        self.open(report)
+
+    @property
+    def engine(self) -> Engine:
+        """What the pipeline paints with."""
+        assert self._engine is not None
+        return self._engine
+
+    @property
+    def scene(self) -> Scene:
+        """The one that is shown, or faded to."""
+        return self.scenes[self._scene]
+
+    @property
+    def scene_index(self) -> int:
+        """Its place in the playlist, from 0."""
+        return self._scene
+
+    @property
+    def quality(self) -> str:
+        """full, lite or nano."""
+        return self._levels[self._level]
+
+    @property
+    def can_be_lighter(self) -> bool:
+        """Whether there is a lighter quality than the present one."""
+        return self._level + 1 < len(self._levels)
+
+    @property
+    def can_be_better(self) -> bool:
+        """Whether there is a better quality that held the frame rate when the show began."""
+        return self._level > self._lowest_asked
+
+    def open(self, report: Callable[[str], None] = lambda line: None) -> None:
+        """Compile all networks; once more after a failure.
+
+        Raises:
+            ArtmirrorError: one cannot be opened.
+        """
+        self.close()
+        with ExitStack() as opened:
+            engines = []
+            for number, path in enumerate(self.programme.networks, 1):
+                report(f"{path.stem}: network {number} of {len(self.programme.networks)}")
+                engine = self._open_network(path)
+                opened.callback(engine.close)
+                engines.append(engine)
+            if self._settings.quality == "auto" and len(self._levels) > 1:
+                self._level = self._lowest_asked = max(self._level, self._measured(engines, report))
+            opened.pop_all()
+        self._colours = KeepColours(engines[0] if len(engines) == 1 else SwitchingEngine(engines))
+        self._colours.on = self._settings.keep_colours
+        self._engine = self._around(self._colours)
+        self._apply()
+
+    def look(self) -> Look:
+        """Of the next frame."""
+        return self.palette.look()
+
+    def show(self, index: int) -> None:
+        """Fade to a scene of the playlist; behind the last comes the first."""
+        self._scene = index % len(self.scenes)
+        self._apply()
+
+    def add(self, scene: Scene) -> None:
+        """One more scene, of networks that are there."""
+        self.scenes.append(scene)
+        self.revision += 1
+
+    def lighter(self) -> bool:
+        """Go down to the next quality; False where there is none."""
+        return self._step(1)
+
+    def better(self) -> bool:
+        """Go up again; False where there is no better one that held the frame rate at the start."""
+        return self.can_be_better and self._step(-1)
+
+    def adjust(self, settings: LookSettings) -> None:
+        """Take over what can change while it runs."""
+        self._settings = settings
+        self.palette.fade_s = settings.crossfade
+        self.palette.set_strength(settings.strength)
+        self.keep_colours = settings.keep_colours
+
+    @property
+    def keep_colours(self) -> bool:
+        """Whether the camera's colours stay."""
+        return self._colours is not None and self._colours.on
+
+    @keep_colours.setter
+    def keep_colours(self, on: bool) -> None:
+        if self._colours is not None:
+            self._colours.on = on
+
+    def close(self) -> None:
+        """Free all networks; never raises."""
+        if self._engine is not None:
+            self._engine.close()
+
+    def _step(self, by: int) -> bool:
+        if not 0 <= self._level + by < len(self._levels):
+            return False
+        self._level += by
+        _log.warning("quality is %s now", self.quality)
+        self._apply()
+        return True
+
+    def _apply(self) -> None:
+        self.palette.show(self.scene.paints[self.quality])
+
+    def _open_here(self, path: Path) -> Engine:
+        opened = open_for_show(
+            path, size=self._size, device=self._settings.device or None, threads=self._settings.threads or None
+        )
+        return opened.engine
+
+    def _measured(self, engines: list[Engine], report: Callable[[str], None]) -> int:
+        """The best level whose network holds the target here."""
+        first = self.scenes[0]
+        for level, quality in enumerate(self._levels):
+            fps = measure_fps(engines[first.paints[quality].network], 1, BUDGET_S / len(self._levels))
+            report(f"quality {quality}: {fps:.0f} FPS measured, target {self._settings.target_fps:g}")
+            if fps >= self._settings.target_fps * MARGIN:
+                return level
+        return len(self._levels) - 1
