@@ -107,7 +107,7 @@ def qr_card(address: str, lines: list[str], side: int) -> Patch:
     scale = max(1, side // modules.shape[0])
     code = np.kron(255 * (1 - modules), np.ones((scale, scale), np.uint8)).astype(np.uint8)
     width = code.shape[1]
-    size = max(10, width // 14)
+    size = max(12, width // 11)
     height = code.shape[0] + int(size * 1.6 * len(lines)) + (size if lines else 0)
     card = Image.new("RGBA", (width, height), (255, 255, 255, 255))
     card.paste(Image.fromarray(code), (0, 0))

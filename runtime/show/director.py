@@ -231,7 +231,7 @@ class Director:
                 self._set_photo(PhotoStep.FAILED)
                 return
             scene = self.stage.scene
-            paint = next(iter(scene.paints.values()))  # the best quality comes first
+            paint = scene.best
             strength = self.stage.palette.strength
             self.booth.begin(picture, Look(strength, paint.style, paint.network), scene.title)
             self._set_photo(PhotoStep.PAINTING)

@@ -336,7 +336,7 @@ def _open_booth(
     asked = settings.camera.size or settings.look.size
     turned = settings.camera.size is not None and settings.camera.rotation in (90, 270)
     size = Size(asked.width, asked.height) if turned else asked
-    best = sorted({next(iter(scene.paints.values())).network for scene in programme.scenes})
+    best = sorted({scene.best.network for scene in programme.scenes})
     with ExitStack() as opened:
         engines: dict[int, Engine] = {}
         for network in best:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
+from artmirror.runtime.common.pictures import decode_picture
 from artmirror.runtime.common.pixels import Pixels, Size
 from artmirror.runtime.show import cards
 from artmirror.runtime.show.canvas import Canvas, Overlay
@@ -56,6 +57,7 @@ class Presenter:
         self._canvas = Canvas(screen.size, settings.screen.rotation, settings.screen.fit)
         self._kept: dict[str, tuple[object, Overlay]] = {}
         self._white: Pixels | None = None
+        self._decoded: tuple[str, Pixels] | None = None  # the photo that is shown
         self.link_shown: str = ""  # an address for the attendant, as a QR code
 
     def present(self, picture: Pixels | None, view: View, scene: Scene, problem: str = "") -> bool:
@@ -75,9 +77,12 @@ class Presenter:
         elif view.phase is Phase.NO_CAMERA:
             picture = None
             overlays += self._painting(scene, problem)
-        if view.photo is not None and picture is not None:
+        if view.photo is None:
+            self._decoded = None
+        elif picture is not None:
+            picture = self._photo_picture(view.photo)
             overlays.append(self._photo(view.photo))
-        elif view.photo_step is PhotoStep.FAILED and picture is not None:
+        if view.photo_step is PhotoStep.FAILED and picture is not None:
             overlays.append(self._message("photo", ["The photo did not work.", "Please try once more."]))
         if view.countdown:
             overlays.append(self._countdown(view.countdown))
@@ -142,6 +147,11 @@ class Presenter:
             return Overlay(cards.qr_card(address, lines, round(self._side() * 0.5)), "bottom-right")
 
         return self._patch("photo", photo.key, make)
+
+    def _photo_picture(self, photo: Photo) -> Pixels:
+        if self._decoded is None or self._decoded[0] != photo.key:
+            self._decoded = (photo.key, decode_picture(np.frombuffer(photo.jpeg, np.uint8), "the photo"))
+        return self._decoded[1]
 
     def _countdown(self, number: int) -> Overlay:
         return self._patch(

@@ -33,6 +33,7 @@ from artmirror.runtime.show.api import (
     state_of,
 )
 from artmirror.runtime.show.guard import COOKIE, Guard, is_token
+from artmirror.runtime.show.health import open_files, thread_count
 from artmirror.runtime.show.performance import Opened
 from artmirror.runtime.show.photo import Photo
 from artmirror.runtime.show.settings import Remote as RemoteSettings
@@ -332,6 +333,9 @@ class _Figures:
         yield _gauge("artmirror_latency_seconds", "From the camera to the screen.", state.latency_ms / 1000)
         yield _gauge("artmirror_camera_ok", "Whether the camera is well.", float(state.camera_is_well))
         yield _gauge("artmirror_memory_bytes", "Resident memory.", state.memory_mb * 1e6)
+        yield _gauge("artmirror_open_files", "File descriptors.", open_files())
+        yield _gauge("artmirror_threads", "Threads.", thread_count())
+        yield _gauge("artmirror_longest_gap_seconds", "Longest time without a new picture.", counters.longest_gap_s)
         if state.temperature_c is not None:
             yield _gauge("artmirror_temperature_celsius", "The hottest place in the machine.", state.temperature_c)
         dropped = CounterMetricFamily("artmirror_output_dropped", "Pictures an output left out.", labels=["output"])

@@ -36,7 +36,16 @@ class Scene:
     year: str
     picture: Pixels | None  # (h, w, 3) uint8 BGR, small
     seconds: float
-    paints: dict[str, Paint]  # quality -> how the network of that quality paints it
+    paints: dict[str, Paint]  # quality -> how the network of that quality paints it; the best first
+
+    def paint(self, quality: str) -> Paint:
+        """In a quality, or in the best one where it has no other."""
+        return self.paints.get(quality, self.best)
+
+    @property
+    def best(self) -> Paint:
+        """In the best quality."""
+        return next(iter(self.paints.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +57,8 @@ class Programme:
 
     @property
     def qualities(self) -> list[str]:
-        """Those that every scene has, the best first."""
-        return [quality for quality in QUALITIES if all(quality in scene.paints for scene in self.scenes)]
+        """Those that some scene has, the best first."""
+        return [quality for quality in QUALITIES if any(quality in scene.paints for scene in self.scenes)]
 
 
 def read_programme(settings: Settings, folder: Path) -> Programme:

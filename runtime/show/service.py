@@ -27,6 +27,8 @@ ExecStart="{python}" -m artmirror.runtime.show.cli "{show}"
 WorkingDirectory={folder}
 Restart=always
 RestartSec=1
+# What a stop ends with.
+SuccessExitStatus=130
 # READY is told with the first picture on the screen; a cold start compiles networks before it.
 TimeoutStartSec=180
 # WATCHDOG=1 is told only when a picture reached the screen.

@@ -49,7 +49,7 @@ class Stage:
         self.revision = 0  # of the list of scenes
         self._engine: Engine | None = None
         self._colours: KeepColours | None = None
-        paints = [scene.paints[level] for level in self._levels for scene in self.scenes]  # the first is shown first
+        paints = [scene.paint(level) for level in self._levels for scene in self.scenes]  # the first is shown first
         self.palette = Palette(paints, settings.strength, fade_s=settings.crossfade)
         self.open(report)
 
@@ -159,7 +159,7 @@ class Stage:
         return True
 
     def _apply(self) -> None:
-        self.palette.show(self.scene.paints[self.quality])
+        self.palette.show(self.scene.paint(self.quality))
 
     def _open_here(self, path: Path) -> Engine:
         opened = open_for_show(
@@ -171,7 +171,7 @@ class Stage:
         """The best level whose network holds the target here."""
         first = self.scenes[0]
         for level, quality in enumerate(self._levels):
-            fps = measure_fps(engines[first.paints[quality].network], 1, BUDGET_S / len(self._levels))
+            fps = measure_fps(engines[first.paint(quality).network], 1, BUDGET_S / len(self._levels))
             report(f"quality {quality}: {fps:.0f} FPS measured, target {self._settings.target_fps:g}")
             if fps >= self._settings.target_fps * MARGIN:
                 return level
