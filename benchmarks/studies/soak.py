@@ -114,7 +114,7 @@ def soak(minutes: float, *, quality: str, networks: str, report: Callable[[str],
     from websockets.sync.client import connect  # of the extra `show`
 
     with tempfile.TemporaryDirectory() as folder:
-        port = _free_port()
+        port = free_port()
         show = Path(folder) / "soak.toml"
         show.write_text(_SHOW.format(quality=quality, networks=networks, port=port))
         environment = {**os.environ, "XDG_STATE_HOME": folder, "SDL_VIDEODRIVER": "dummy"}
@@ -223,7 +223,8 @@ def _wait_for(client: _Client, process: "subprocess.Popen[bytes]", log: Path) ->
     raise ArtmirrorError(f"the show did not begin: {log.read_text()[-1500:]}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of this machine that nobody uses."""
     import socket
 
     with socket.socket() as probe:

@@ -5,4 +5,7 @@ settings -> scenes -> stage ------+
 camera (watched) --> pipeline --> delivery --> screen, outputs, preview
                         ^             |
                     director <--- keys, remote, OSC, MIDI, clock, presence
+
+One more setting: a field in `settings.py`, with words in `example.toml`. One more way to reach in: a `Door` of
+`show.py`. One more thing on the screen: a patch in `cards.py`, which `presenter.py` lays.
 """

@@ -75,15 +75,15 @@ class _Reader:
         try:
             source = owner.open_one(self.uri)
             self.source = source
-            slots = [FrameSlot(np.zeros((*source.size, 3), np.uint8), np.zeros((1, 1, 3), np.uint8)) for _ in range(2)]
+            slot = owner.borrow(source.size)
             self.last_s = owner.clock_s()
-            while self._wanted and source.read(slots[0]):
+            while self._wanted and source.read(slot):
                 self.frames += 1
                 self.last_s = owner.clock_s()
                 if not self._wanted:
                     break
-                if owner.publish(self, slots[0]):
-                    slots.reverse()  # the other one is with the owner until the next picture
+                slot = owner.publish(self, slot)
+            owner.give_back(slot)
         except ArtmirrorError as error:
             self.error = error.message
         except Exception as error:  # a driver may raise anything; the show goes on
@@ -136,6 +136,7 @@ class WatchedSource:
         self._at = 0
         self._changed = threading.Condition()
         self._newest: _Newest | None = None
+        self._spare: list[FrameSlot] = []  # used again: memory that each reader makes and leaves would add up
         self._taken = 0
         self._closed = False
         self._state = CameraState.STARTING
@@ -218,22 +219,38 @@ class WatchedSource:
             picture = np.asarray(cv2.rotate(picture, _TURNS[self._rotation]), np.uint8)
         place(picture, self._mirror, out)
 
-    def publish(self, reader: _Reader, slot: FrameSlot) -> bool:
-        """Take a picture over, where it is a good one; then its slot stays here until the next one."""
+    def borrow(self, size: tuple[int, int]) -> FrameSlot:
+        """A slot to read into."""
+        with self._changed:
+            while self._spare:
+                slot = self._spare.pop()
+                if slot.frame.shape[:2] == size:
+                    return slot
+        return FrameSlot(np.zeros((*size, 3), np.uint8), np.zeros((1, 1, 3), np.uint8))
+
+    def give_back(self, slot: FrameSlot) -> None:
+        """A slot that nobody reads into any more."""
+        with self._changed:
+            self._spare.append(slot)
+
+    def publish(self, reader: _Reader, slot: FrameSlot) -> FrameSlot:
+        """Take a picture over, where it is a good one, and give the slot for the next one."""
         now_s = self.clock_s()
         with self._changed:
             if reader is not self._reader:
-                return False
+                return slot
             if self._watches(reader.uri) and not self._is_good(slot.frame, now_s):
-                return False
+                return slot
             self._state = CameraState.OK
             self._failures = 0
             self._last_good_s = now_s
-            number = self._newest.number + 1 if self._newest else 1
-            self._newest = _Newest(slot, number)
+            before, number = (self._newest.slot, self._newest.number) if self._newest else (None, 0)
+            self._newest = _Newest(slot, number + 1)
             self._changed.notify_all()
         self._look_at(slot.frame)
-        return True
+        if before is None or before.frame.shape != slot.frame.shape:
+            return self.borrow((slot.frame.shape[0], slot.frame.shape[1]))
+        return before
 
     def rest(self, on: bool) -> None:
         """Give no pictures on, or go on."""

@@ -1,7 +1,10 @@
 """`st-show`: a museum's mirror from one file."""
 
+import ctypes
 import logging
+import os
 import sys
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -75,9 +78,11 @@ def _run(path: Path, *, debug: bool) -> None:
     from artmirror.runtime.show.settings import Settings
     from artmirror.runtime.show.show import Door, Show
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s" if "JOURNAL_STREAM" in _environment() else _FORMAT)
+    logging.basicConfig(level=logging.INFO, format="%(message)s" if "JOURNAL_STREAM" in os.environ else _FORMAT)
     logging.getLogger("artmirror").setLevel(logging.DEBUG if debug else logging.INFO)
+    _spare_memory()
     kept = KeptFile(kept_path(path))
+    kept.save()  # --link finds the same token from now on
     remote: list[RemoteDoor] = []
 
     def open_screen(settings: Settings) -> Screen:
@@ -113,13 +118,14 @@ def _run(path: Path, *, debug: bool) -> None:
         sys.exit(EXIT_INTERRUPTED)
 
 
+def _spare_memory() -> None:
+    """Keep glibc from giving each of many threads a heap of its own, which grows for hours; elsewhere nothing."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
+
+
+_M_ARENA_MAX = -8  # of malloc.h
 _FORMAT = "%(asctime)s %(message)s"
-
-
-def _environment() -> set[str]:
-    import os
-
-    return set(os.environ)
 
 
 def _init(path: Path) -> None:

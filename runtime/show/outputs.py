@@ -117,6 +117,13 @@ class Output:
                 _log.warning("output %s: %s", self.name, error.message)
 
 
+def _free_name(path: Path) -> Path:
+    """The recording's name with the time of now: never over an older one."""
+    stem = f"{path.stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    names = (path.with_name(f"{stem}{number}{path.suffix}") for number in ("", *(f"-{n}" for n in range(2, 10_000))))
+    return next(name for name in names if not name.exists())
+
+
 def open_output(settings: OutputSettings, size: Size, folder: Path) -> Output:
     """Begin an output as the show's file names it.
 
@@ -138,8 +145,8 @@ def open_output(settings: OutputSettings, size: Size, folder: Path) -> Output:
         if "://" in uri or uri in ("null:",) or uri.startswith("camera:"):
             return open_sink(uri, format)
         path = folder / Path(uri).expanduser()
-        if is_film:  # never over an older one
-            path = path.with_name(f"{path.stem}-{datetime.now():%Y%m%d-%H%M%S}{path.suffix}")
+        if is_film:
+            path = _free_name(path)
         return open_sink(f"{path}/" if uri.endswith("/") else str(path), format)
 
     return Output(uri, size, settings.rate, opened, settings.segment)

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from fractions import Fraction
+from functools import cache
 from random import Random
 
 import cv2
@@ -51,8 +52,7 @@ class RehearsalSource(SyntheticSource):
         self._failure = ""
         self._next_s = clock_s() + self._chance.uniform(*_EVERY_S)
         self._ends_s = 0.0
-        noise = np.random.default_rng(1)
-        self._noise = [noise.integers(0, 5, (*own, 3), np.uint8) for _ in range(_NOISE_FRAMES)]
+        self._noise = _noise(own)
         self._woken = threading.Event()
 
     def read(self, slot: FrameSlot) -> bool:
@@ -100,6 +100,13 @@ class RehearsalSource(SyntheticSource):
             raise ArtmirrorError("the rehearsal's camera was unplugged")
         elif self._failure == "raises":
             raise cv2.error("the rehearsal's driver failed")
+
+
+@cache
+def _noise(size: tuple[int, int]) -> list[Pixels]:
+    """What a sensor adds, made once: the camera is opened again and again."""
+    generator = np.random.default_rng(1)
+    return [generator.integers(0, 5, (*size, 3), np.uint8) for _ in range(_NOISE_FRAMES)]
 
 
 def _put(picture: Pixels, slot: FrameSlot) -> None:

@@ -12,6 +12,7 @@ import pytest
 from artmirror.runtime.engines import onnxruntime_cuda as engine_onnxruntime_cuda
 from artmirror.runtime.engines.base import FULL_STYLE, Engine, Look, stylize
 from artmirror.runtime.engines.open import open_engine
+from artmirror.runtime.engines.switching import SwitchingEngine
 from artmirror.runtime.gallery.bundled import find_style
 from tests.fakes import cuda as fake_cuda
 from tests.fakes.engine import FakeEngine
@@ -33,6 +34,8 @@ def open_backend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     def open_named(name: str, size: tuple[int, int]) -> Any:
         if name == "fake":
             return FakeEngine(size)
+        if name == "switching":
+            return SwitchingEngine([FakeEngine(size), FakeEngine(size)])
         if name.startswith("gpu-"):
             need_gpu()
             if name == "gpu-tensorrt":
@@ -58,7 +61,7 @@ def open_backend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     return open_named
 
 
-@pytest.fixture(params=["fake", *ON_CPU, *ON_NCNN, *SIMULATED, *ON_GPU])
+@pytest.fixture(params=["fake", "switching", *ON_CPU, *ON_NCNN, *SIMULATED, *ON_GPU])
 def engine(request: pytest.FixtureRequest, open_backend: Any) -> Iterator[Engine]:
     opened = open_backend(request.param, SIZE)
     yield opened

@@ -95,3 +95,36 @@ def test_looks_allocate_nothing_that_stays() -> None:
     tracemalloc.stop()
     assert peak - before < 4000  # a vector of the style alone has 5504 bytes
     assert after - before < 2000
+
+
+def test_between_two_networks_the_paint_goes_off_and_comes_back() -> None:
+    clock = Clock()
+    styles = Palette([Paint("a", np.ones(6, np.float32)), Paint("b", None, 1)], 0.8, fade_s=1.0, clock_s=clock)
+    assert (styles.look().network, styles.look().strength) == (0, 0.8)
+    styles.turn(1)
+    styles.look()
+    told = []
+    for _ in range(40):
+        clock.now_s += 0.05
+        look = styles.look()
+        told.append((look.network, round(look.strength, 3), look.style is None))
+    assert [network for network, _, _ in told] == sorted(network for network, _, _ in told)  # changes once
+    change = next(place for place, (network, _, _) in enumerate(told) if network == 1)
+    assert told[change - 1][1] <= 0.1
+    assert told[change][1] <= 0.1  # nobody sees the change
+    assert all(is_none == (network == 1) for network, _, is_none in told)
+    assert told[-1][:2] == (1, 0.8)
+
+
+def test_back_in_the_middle_of_a_change_of_networks() -> None:
+    clock = Clock()
+    paints = [Paint("a", None), Paint("b", None, 1)]
+    styles = Palette(paints, fade_s=1.0, clock_s=clock)
+    styles.show(paints[1])
+    styles.look()
+    clock.now_s += 0.25
+    assert styles.look().strength == pytest.approx(0.5)
+    styles.show(paints[0])
+    assert styles.look().strength == pytest.approx(0.5)  # goes on from there
+    clock.now_s += 1.0
+    assert (styles.look().network, styles.look().strength) == (0, 1.0)
