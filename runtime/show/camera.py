@@ -241,8 +241,10 @@ class WatchedSource:
                 return slot
             if self._watches(reader.uri) and not self._is_good(slot.frame, now_s):
                 return slot
+            if self._state is not CameraState.OK:
+                _log.info("%s is well", label_of(reader.uri))
             self._state = CameraState.OK
-            self._failures = 0
+            self._failures, self.problem = 0, ""
             self._last_good_s = now_s
             before, number = (self._newest.slot, self._newest.number) if self._newest else (None, 0)
             self._newest = _Newest(slot, number + 1)
@@ -341,12 +343,18 @@ class WatchedSource:
             self._next_try_s = now_s
             return
         if why:
+            if why != self.problem:  # else it is the same again and again
+                _log.warning("%s: %s; looking for it", label_of(reader.uri), why)
             self.problem = why
-            _log.warning("%s: %s; looking for it", label_of(reader.uri), why)
             self._next_try_s = now_s + _BACK_OFF_S[min(self._failures, len(_BACK_OFF_S) - 1)]
             self._failures += 1
             if len(self._uris) > 1 and self._failures >= 3:  # another one may be there
                 self._at = (self._at + 1) % len(self._uris)
+
+
+def is_camera(uri: str) -> bool:
+    """Whether a source is a camera or a stream, and no file."""
+    return uri.isdecimal() or uri.startswith(("camera:", "rehearsal:", "synthetic:")) or "://" in uri
 
 
 def label_of(uri: str) -> str:

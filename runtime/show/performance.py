@@ -13,7 +13,7 @@ from artmirror.runtime.engines.base import Engine
 from artmirror.runtime.engines.open import open_for_show
 from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.pipeline import Pipeline
-from artmirror.runtime.show.camera import WatchedSource
+from artmirror.runtime.show.camera import WatchedSource, is_camera
 from artmirror.runtime.show.director import Director, Phase, View
 from artmirror.runtime.show.health import Counters, FrameRate, QualityKeeper
 from artmirror.runtime.show.kept import KeptFile
@@ -110,7 +110,7 @@ class Performance:
                 presence.look_at(picture)
                 self._camera_rate.add()
 
-            self._source = open_camera(settings, look_at)
+            self._source = open_camera(settings, folder, look_at)
             opened.callback(self._source.close)
             self._director = Director(settings, self._stage, self._source, presence, booth)
             outputs = []
@@ -308,8 +308,8 @@ class _Lent:
         self._source.wake()
 
 
-def open_camera(settings: Settings, look_at: Callable[[Pixels], None]) -> WatchedSource:
-    """The show's camera as its file names it."""
+def open_camera(settings: Settings, folder: Path, look_at: Callable[[Pixels], None]) -> WatchedSource:
+    """The show's camera as its file, which lies in `folder`, names it."""
     camera, size = settings.camera, settings.look.size
     asked = camera.size or size
     if camera.size is None and camera.rotation in (90, 270):
@@ -318,13 +318,16 @@ def open_camera(settings: Settings, look_at: Callable[[Pixels], None]) -> Watche
     def open_one(uri: str) -> Source:
         if uri.startswith(PREFIX):
             return RehearsalSource(uri, asked)
-        return open_source(uri, size=asked, live=True)
-
-    def watches(uri: str) -> bool:
-        return uri.isdecimal() or uri.startswith(("camera:", PREFIX)) or "://" in uri
+        return open_source(uri if is_camera(uri) else str(folder / uri), size=asked, live=True)
 
     return WatchedSource(
-        camera.sources, open_one, size, rotation=camera.rotation, mirror=camera.mirror, watches=watches, look_at=look_at
+        camera.sources,
+        open_one,
+        size,
+        rotation=camera.rotation,
+        mirror=camera.mirror,
+        watches=is_camera,
+        look_at=look_at,
     )
 
 

@@ -143,7 +143,7 @@ class Presenter:
         def make() -> Overlay:
             if not address:
                 return self._message("photo without a page", ["Your picture is there."])
-            lines = ["Scan it to take your picture home.", f"It is deleted after {minutes} minutes."]
+            lines = ["Scan to take it home.", f"Gone after {minutes} minutes."]
             return Overlay(cards.qr_card(address, lines, round(self._side() * 0.5)), "bottom-right")
 
         return self._patch("photo", photo.key, make)
