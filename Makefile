@@ -68,6 +68,7 @@ $(SAMPLE): | .venv/.made
 	@command -v xvfb-run >/dev/null || sh .ci/debian-packages xvfb xauth || true
 	@command -v weston >/dev/null || sh .ci/debian-packages weston || true
 	@command -v chromium >/dev/null || sh .ci/debian-packages chromium || true
+	@$(BIN)/python -m artmirror.export.web.library || true
 	@touch $@ .venv/.runtime
 
 .venv/.docs: pyproject.toml constraints.txt | .venv/.made

@@ -19,6 +19,7 @@ from artmirror.runtime.common.files import check_not_input
 from artmirror.runtime.common.option_types import SizeType
 from artmirror.runtime.engines.cuda_device import current_gpu
 from artmirror.runtime.formats.ncnn import PARAM_SUFFIX, ncnn_pair
+from artmirror.runtime.gallery.bundled import find_style
 from artmirror.runtime.gallery.variants import encoder_path
 
 if TYPE_CHECKING:  # imports torch, which takes seconds that --help should not
@@ -46,10 +47,11 @@ def main() -> None:
         "st-export --target sm86 starry.onnx",
         "st-export any.pt",
         "st-export --style mine.style any.pt",
+        "st-export --web starry wave mine.onnx -o site/",
         "st-export inspect starry.plan",
     ),
 )
-@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.argument("checkpoints", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="CHECKPOINT")
 @cloup.option_group(
     "Used first",
     cloup.option(
@@ -90,10 +92,23 @@ def main() -> None:
         "--verbose", is_flag=True, help="Print the precision of every node, and why; and TensorRT's messages."
     ),
 )
+@cloup.option_group(
+    "A page for browsers",
+    cloup.option(
+        "--web", is_flag=True, help="A folder with a page that paints a camera in the browser, of one style or more."
+    ),
+    cloup.option(
+        "--web-library",
+        type=click.Path(path_type=Path, exists=True),
+        metavar="PLACE",
+        help="onnxruntime-web as npm packs it, or its folder.  [default: fetched, once]",
+    ),
+    cloup.option("--webgpu/--no-webgpu", default=True, help="Bring what paints on GPUs too, 7 MB more."),
+)
 @plan_options
 @common_options("st-export")
 def export(
-    checkpoint: Path,
+    checkpoints: tuple[Path, ...],
     output: Path | None,
     fp16: bool,
     int8: bool,
@@ -105,6 +120,9 @@ def export(
     plan: bool | None,
     trt_library: str | None,
     verbose: bool,
+    web: bool,
+    web_library: Path | None,
+    webgpu: bool,
     debug: bool,
     **options: Any,
 ) -> None:
@@ -123,9 +141,24 @@ def export(
     With --ncnn, two files for ncnn are written, which runs on any GPU with a Vulkan driver and on processors; --fp16
     stores their weights in FP16.
 
+    With --web -o FOLDER, a static page for any web server is written. It takes .onnx files and names of bundled styles,
+    and paints the lightest variant beside each where a browser has no WebGPU.
+
     st-export inspect FILE tells what is in an ONNX or a plan.
     """
     wanted = build_options(**options)
+    if web:
+        if fp16 or int8 or photos or style or ncnn or plan:
+            raise click.UsageError(
+                "--web takes files as they are: leave out --fp16, --int8, --photos, --style, --ncnn and --plan"
+            )
+        _export_web(checkpoints, output, web_library, webgpu)
+        return
+    if web_library:
+        raise click.UsageError("--web-library goes with --web")
+    if len(checkpoints) > 1:
+        raise click.UsageError(f"got {len(checkpoints)} files; wanted one CHECKPOINT, several only with --web")
+    (checkpoint,) = checkpoints
     from_onnx = checkpoint.suffix == ".onnx"
     if int8 != (photos is not None):
         raise click.UsageError("--int8 and --photos FOLDER go together: INT8 takes its ranges from photos")
@@ -276,6 +309,27 @@ def _export_ncnn(
     click.echo(
         f"{output} and {pairs[1][1].name}: {trained.info.title or trained.info.name}, {trained.preset}, weights in "
         f"{manifest.precision}, {size_mb:.2f} MB, any size from 64x64. Next: st-run --engine {output} --camera 0"
+    )
+
+
+def _export_web(styles: tuple[Path, ...], output: Path | None, library: Path | None, webgpu: bool) -> None:
+    if output is None:
+        raise click.UsageError("--web writes a folder: name it with -o FOLDER")
+    from artmirror.export.web.library import read_provider
+    from artmirror.export.web.site import build_site
+
+    found = []
+    for style in styles:
+        path = style if style.exists() or style.suffix else find_style(style.name)
+        if path.suffix != ".onnx":
+            raise click.UsageError(f"{path} is no .onnx, which --web wants: export it first with st-export {path}")
+        found.append(path)
+    names = ("wasm", "webgpu") if webgpu else ("wasm",)
+    site = build_site(found, output, [read_provider(name, library) for name in names])
+    most = ", ".join(f"{size / 1e6:.1f} MB with {name}" for name, size in site.most_bytes.items())
+    click.echo(
+        f"{output}: {', '.join(site.styles)}; {site.folder_bytes / 1e6:.1f} MB; a visitor loads at most {most}. "
+        f"Next: python -m http.server -d {output}, and open http://localhost:8000"
     )
 
 

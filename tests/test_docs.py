@@ -16,6 +16,7 @@ from artmirror.benchmarks.cli import main as st_bench
 from artmirror.export.cli import main as st_export
 from artmirror.runtime.cli import main as st_run
 from artmirror.runtime.common.command import Command
+from artmirror.runtime.show.cli import main as st_show
 from artmirror.train.cli import main as st_train
 from artmirror.train.data_cli import main as st_data
 from artmirror.train.paint_cli import main as st_paint
@@ -31,6 +32,7 @@ COMMANDS: dict[str, click.Command] = {
     "st-export": st_export,
     "st-paint": st_paint,
     "st-run": st_run,
+    "st-show": st_show,
     "st-bench": st_bench,
 }
 TEXTS = [*PAGES, *MEASURED, ROOT / "train" / "styles" / "README.md", ROOT / "benchmarks" / "networks" / "README.md"]
@@ -98,6 +100,7 @@ def test_options_named_in_the_text_exist(page: Path) -> None:
     known = {option for parameter in parameters for option in (*parameter.opts, *parameter.secondary_opts)}
     known |= {"--help", "--version"}
     known |= set(get_args_parser()._option_string_actions)  # torchrun's
+    known |= {"--now", "--user"}  # systemctl's
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", page.read_text("utf-8")))
     assert named <= known, named - known
 

@@ -5,12 +5,10 @@ The network is MediaPipe's selfie segmentation (Apache-2.0), which OpenCV runs. 
 """
 
 import hashlib
-import io
 import logging
 import tarfile
 import threading
 import time
-import urllib.request
 from pathlib import Path
 
 import cv2
@@ -19,16 +17,16 @@ from numpy.typing import NDArray
 
 from artmirror.runtime.common.cache import cache_folder, write_cache
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.npm import npm_archive
 from artmirror.runtime.common.pixels import Pixels
 from artmirror.runtime.engines.base import Engine, EngineInfo, Look
 from artmirror.runtime.frame import FrameSlot
 
 _log = logging.getLogger("artmirror.show")
 
-_ADDRESS = "https://registry.npmjs.org/@mediapipe/selfie_segmentation/-/selfie_segmentation-0.1.1675465747.tgz"
+_PACKAGE, _VERSION = "@mediapipe/selfie_segmentation", "0.1.1675465747"
 _MEMBER = "package/selfie_segmentation_landscape.tflite"
 _SHA256 = "4aafe6223bb8dac6fac8ca8ed56852870a33051ef3f6238822d282a109962894"
-_LARGEST_BYTES = 20_000_000
 _INPUT = (256, 144)  # (w, h)
 _PERIOD_S = 0.1
 _SMOOTH = 0.6  # of the new mask; the rest is the one before
@@ -48,16 +46,15 @@ def download_model() -> Path:
     Raises:
         ArtmirrorError: there is no connection, or it is another file than expected.
     """
+    archive = npm_archive(_PACKAGE, _VERSION)
     try:
-        with urllib.request.urlopen(_ADDRESS, timeout=60) as answer:
-            archive = answer.read(_LARGEST_BYTES)
-        with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        with tarfile.open(archive) as files:
             member = files.extractfile(_MEMBER)
-            content = member.read(_LARGEST_BYTES) if member is not None else b""
+            content = member.read() if member is not None else b""
     except (OSError, tarfile.TarError, KeyError) as error:
-        raise ArtmirrorError(f"cannot download {_ADDRESS}: {error}; try again with a connection") from None
+        raise ArtmirrorError(f"{archive} is damaged: {error}; remove it and try again") from None
     if hashlib.sha256(content).hexdigest() != _SHA256:
-        raise ArtmirrorError(f"{_ADDRESS} holds another file than expected: nothing is kept")
+        raise ArtmirrorError(f"{archive} holds another file than expected: remove it and try again")
     if not write_cache(model_path(), content):
         raise ArtmirrorError(f"cannot write {model_path()}: make room, or check its permissions")
     return model_path()

@@ -251,12 +251,11 @@ def test_a_model_that_is_missing_or_another_one_is_told(tmp_path: Path, monkeypa
     (tmp_path / "bad.tflite").write_bytes(b"nothing")
     with pytest.raises(ArtmirrorError, match="damaged"):
         PersonMask(tmp_path / "bad.tflite")
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w:gz") as files:
+    with tarfile.open(tmp_path / "other.tgz", mode="w:gz") as files:
         member = tarfile.TarInfo(mask_module._MEMBER)
         member.size = 3
         files.addfile(member, io.BytesIO(b"abc"))
-    monkeypatch.setattr(mask_module.urllib.request, "urlopen", lambda *a, **k: io.BytesIO(archive.getvalue()))
+    monkeypatch.setattr(mask_module, "npm_archive", lambda package, version: tmp_path / "other.tgz")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(ArtmirrorError, match="another file than expected"):
         download_model()
