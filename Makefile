@@ -28,6 +28,7 @@ test: .venv/.test
 	$(BIN)/pytest -q -n 2 --dist loadscope --durations=10
 
 docs: .venv/.docs
+	$(BIN)/python -m artmirror.export.web.library docs/demo/library
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "Look at build/site/index.html"
 

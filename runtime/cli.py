@@ -1,9 +1,7 @@
-"""`st-run`: a source, an engine, sinks. Options become objects, handed to one pipeline."""
+"""`st-run`: a source, an engine, sinks."""
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,29 +9,26 @@ import click
 import cloup
 
 from artmirror.runtime.common.command import EXIT_INTERRUPTED, Command, StopOnSignals, common_options
-from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.option_types import BytesType, CameraType, SizeType
-from artmirror.runtime.common.progress import show_frames, show_share
 from artmirror.runtime.engines.devices import list_devices
-from artmirror.runtime.engines.open import BACKENDS, Opened, open_for_show
+from artmirror.runtime.engines.open import BACKENDS
 from artmirror.runtime.gallery.bundled import DEFAULT_STYLE, styles_folder
-from artmirror.runtime.gallery.paintings import Choice, choose, listed
-from artmirror.runtime.gallery.palette import Palette
-from artmirror.runtime.gallery.quality import AUTO, DEFAULT_TARGET_FPS, MARGIN, open_best
-from artmirror.runtime.gallery.variants import FULL, QUALITIES, find_variant, quality_of
-from artmirror.runtime.pipeline import Pipeline
-from artmirror.runtime.run_statistics import free_memory_bytes, peak_rss_bytes
-from artmirror.runtime.sinks.base import Sink, SinkFormat
-from artmirror.runtime.sinks.open import PIPES, display_available, is_one_file_a_frame, open_sink
-from artmirror.runtime.sources.open import open_source, open_sources
+from artmirror.runtime.gallery.paintings import choose, listed
+from artmirror.runtime.gallery.quality import AUTO, DEFAULT_TARGET_FPS, MARGIN
+from artmirror.runtime.gallery.variants import QUALITIES, quality_of
+from artmirror.runtime.run import RunOptions, run
+from artmirror.runtime.run_statistics import peak_rss_bytes
+from artmirror.runtime.sinks.open import PIPES, display_available
 
 if TYPE_CHECKING:
     from artmirror.runtime.engines.base import EngineInfo
     from artmirror.runtime.run_statistics import RunStatistics
-    from artmirror.runtime.sources.base import Source
 
 
-_MEMORY_FOR_PICTURES = 2_000_000_000  # bytes
+_AS_THEY_ARE = (  # options that a run takes as the command line has them
+    *("strength", "keep_colours", "size", "mirror", "live", "max_frames", "quality", "target_fps"),
+    *("backend", "device", "threads", "memory", "rebuild"),
+)
 
 
 def _list_devices(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -202,31 +197,21 @@ def main(**options: Any) -> None:
     previous painting, + and - change the strength.
     """
     source_uri, output_uris = _check_usage(options)
-    choice_of_style = choose(options["engine"], options["styles"], options["paintings"])
-    named = choice_of_style.engine
-    with ExitStack() as stack, StopOnSignals() as signals:
-        choice = {name: options[name] for name in ("size", "mirror", "live", "max_frames")}
-        choice["most_pixels"] = options["max_megapixels"] and options["max_megapixels"] * 1_000_000
-        # Each picture keeps its size where it becomes a file of its own.
-        parted = all(is_one_file_a_frame(uri) for uri in output_uris)
-        parts = open_sources(source_uri, **choice) if parted else iter([open_source(source_uri, **choice)])
-        show = _Show(output_uris, options, signals, choice_of_style)
-        for source in _until_failure(parts, show):
-            stack.enter_context(closing(source))
-            opened = show.engines.get(source.size) or _open(named, source, options)
-            if source.size not in show.engines:
-                stack.enter_context(closing(opened.engine))
-                show.engines[source.size] = opened
-            if options["strength"] != 1 and not opened.engine.has_strength:
-                raise ArtmirrorError(f"{opened.path} has no strength input; leave out --strength, or export it again")
-            show.run(source, opened)
-        info = opened.engine.describe()
-    statistics, failure = show.statistics, show.failure
-    assert statistics is not None
+    most = options["max_megapixels"]
+    asked = RunOptions(
+        choice=choose(options["engine"], options["styles"], options["paintings"]),
+        input_uri=source_uri,
+        output_uris=tuple(output_uris),
+        named_engine=options["engine"] is not None,
+        most_pixels=most and most * 1_000_000,
+        **{name: options[name] for name in _AS_THEY_ARE},
+    )
+    with StopOnSignals() as signals:
+        outcome = run(asked, stop=lambda: signals.asked, tell=lambda line: click.echo(line, err=True))
     # What goes into a pipe must be the film alone.
-    _report(statistics, opened.path, info, options, err=any(uri in PIPES for uri in output_uris))
-    if failure is not None:
-        raise failure
+    _report(outcome.statistics, outcome.path, outcome.info, options, err=any(uri in PIPES for uri in output_uris))
+    if outcome.failure is not None:
+        raise outcome.failure
     if signals.asked:
         sys.exit(EXIT_INTERRUPTED)
 
@@ -256,105 +241,6 @@ def _place(uri: str) -> str:
     if uri in PIPES:
         return PIPES[0]
     return uri if uri in ("null:", "window:") else str(Path(uri).expanduser().resolve())
-
-
-def _open(named: Path, source: "Source", options: dict[str, Any]) -> Opened:
-    """The named engine file, or the variant of its style that `--quality` asks for."""
-
-    def open_file(path: Path) -> Opened:
-        choice = {name: options[name] for name in ("backend", "device", "threads", "rebuild")}
-        return open_for_show(path, size=source.size, memory=options["memory"] or _memory_for(source), **choice)
-
-    quality = options["quality"] or _default_quality(named, source, options)
-    if quality != AUTO:
-        return open_file(find_variant(named, quality))
-    rate = source.rate if source.live else None
-    target_fps = options["target_fps"] or min(DEFAULT_TARGET_FPS, float(rate or DEFAULT_TARGET_FPS))
-    picked = open_best(named, open_file, target_fps=target_fps, live=source.live)
-    click.echo(picked.reason, err=True)
-    return picked.opened
-
-
-def _memory_for(source: "Source") -> int:
-    """What a network may take: of what is free a quarter, and for single pictures, which have time, not much."""
-    free = free_memory_bytes()
-    share = _MEMORY_FOR_PICTURES if free is None else free // 4
-    return min(share, _MEMORY_FOR_PICTURES) if source.rate is None else share
-
-
-def _default_quality(named: Path, source: "Source", options: dict[str, Any]) -> str:
-    """What was named; else a camera does not wait, while a file has time."""
-    if options["target_fps"]:
-        return AUTO
-    if options["engine"] or quality_of(named) != FULL:
-        return quality_of(named)
-    return AUTO if source.live else FULL
-
-
-class _Show:
-    """One run of the command: a source into the sinks, or several after each other, for pictures of several sizes."""
-
-    def __init__(self, output_uris: list[str], options: dict[str, Any], signals: StopOnSignals, choice: Choice) -> None:
-        self.engines: dict[tuple[int, int], Opened] = {}
-        self.statistics: RunStatistics | None = None
-        self.failure: ArtmirrorError | None = None
-        self._output_uris, self._options, self.signals, self._choice = output_uris, options, signals, choice
-        self._sinks: list[Sink] = []
-
-    def run(self, source: "Source", opened: Opened) -> None:
-        """Paint what the source gives."""
-        engine = opened.engine
-        if self._options["keep_colours"]:
-            from artmirror.runtime.engines.keep_colours import KeepColours  # on use: it loads OpenCV
-
-            engine = KeepColours(engine)
-        palette = Palette(self._choice.paints(engine.manifest), self._options["strength"])
-        title = palette.title
-        before = self.statistics
-        try:
-            if before is None:
-                controls = palette if engine.has_strength or len(palette.titles) > 1 else None
-                format = SinkFormat(
-                    source.size, source.rate, source.frame_count, source.tracks, title, source.files, controls
-                )
-                for uri in self._output_uris:
-                    self._sinks.append(open_sink(uri, format))
-            first_id = 0 if before is None else before.frames_in
-            pipeline = Pipeline(source, engine, self._sinks, look=palette.look, first_id=first_id)
-        except ArtmirrorError:
-            for sink in self._sinks:
-                sink.discard()
-            raise
-        info = engine.describe()  # after the first run, which tells what the engine settled on
-        height, width = info.size
-        facts = ", ".join(filter(None, (info.library, info.device, info.precision, info.note)))
-        if before is None or opened.tiled is not None:
-            click.echo(f"{title} at {width}x{height} on {info.backend} ({facts}): {opened.reason}", err=True)
-        with show_frames(source.frame_count) as observe, _show_share(source, opened) as observe_share:
-            if opened.tiled is not None:
-                opened.tiled.observe = observe_share
-            statistics = pipeline.run(should_stop=lambda: self.signals.asked, observe=observe)
-        self.statistics = statistics if before is None else before.followed_by(statistics)
-        self.failure = self.failure or pipeline.failure
-
-
-def _until_failure(sources: "Iterator[Source]", show: _Show) -> "Iterator[Source]":
-    """The sources, as long as nobody stops; what cannot be opened after the first is a failure at the end."""
-    while not show.signals.asked:
-        try:
-            source = next(sources, None)
-        except ArtmirrorError as error:
-            if show.statistics is None:
-                raise
-            show.failure = show.failure or error
-            return
-        if source is None:
-            return
-        yield source
-
-
-def _show_share(source: "Source", opened: Opened) -> AbstractContextManager[Callable[[float], None]]:
-    return show_share(opened.tiled is not None and source.frame_count == 1)
 
 
 def _report(

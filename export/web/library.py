@@ -5,11 +5,13 @@ They are fetched when a site is made, not kept with the package: 40 MB for one r
 
 import gzip
 import hashlib
+import sys
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.files import cannot_write, write_whole
 from artmirror.runtime.common.npm import archive_name, npm_archive
 
 PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
@@ -109,5 +111,25 @@ def _read(source: Path, name: str) -> bytes:
     raise ArtmirrorError(f"{source} holds no {name}; wanted {ARCHIVE} or the folder that it holds{without}")
 
 
-if __name__ == "__main__":  # fetches it ahead, as `make test` does
-    npm_archive(PACKAGE, VERSION)
+def put_library(folder: Path) -> None:
+    """Write the library's files into the folder `library` of a site that has none.
+
+    Raises:
+        ArtmirrorError: they cannot be had, or not be written.
+    """
+    content = {"LICENSE.txt": licence()}
+    for name in _PROVIDERS:
+        content |= read_provider(name, None).files
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in content.items():
+            write_whole(folder / name, data)
+    except OSError as error:
+        raise cannot_write(folder, error) from None
+
+
+if __name__ == "__main__":  # fetches it ahead, as `make test` does, or puts it into a site, as `make docs` does
+    if sys.argv[1:]:
+        put_library(Path(sys.argv[1]))
+    else:
+        npm_archive(PACKAGE, VERSION)

@@ -190,8 +190,8 @@ async function useSample() {
       const turn = (performance.now() - began) / 9000;
       const width = picture.naturalWidth * (0.8 + 0.18 * Math.cos(turn * 2.1));
       const height = (width * 9) / 16;
-      const left = (picture.naturalWidth - width) * (0.5 + 0.5 * Math.sin(turn * 1.3));
-      const top = (picture.naturalHeight - height) * (0.28 + 0.25 * Math.sin(turn));
+      const left = (picture.naturalWidth - width) * (0.5 + 0.4 * Math.sin(turn * 1.3));
+      const top = (picture.naturalHeight - height) * (0.12 + 0.12 * Math.sin(turn));
       return [left, top, width, height];
     },
   });

@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -31,6 +32,7 @@ class KeptFile:
         except (OSError, ValueError):
             self.values = Kept(secrets.token_urlsafe(_TOKEN_BYTES))
         self._written = ""
+        self._writer: threading.Thread | None = None
 
     def save(self) -> bool:
         """Write it where something changed; False where the disk takes nothing, which the show survives."""
@@ -45,6 +47,12 @@ class KeptFile:
             return False
         self._written = text
         return True
+
+    def save_beside(self) -> None:
+        """Write it in a thread of its own: on a busy disk it takes seconds, and the picture must not wait."""
+        if self._writer is None or not self._writer.is_alive():
+            self._writer = threading.Thread(target=self.save, name="kept", daemon=True)
+            self._writer.start()
 
 
 def kept_path(show: Path) -> Path:
