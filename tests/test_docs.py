@@ -14,6 +14,7 @@ from torch.distributed.run import get_args_parser
 
 from artmirror.benchmarks.cli import main as st_bench
 from artmirror.export.cli import main as st_export
+from artmirror.runtime.batch.cli import main as st_batch
 from artmirror.runtime.cli import main as st_run
 from artmirror.runtime.common.command import Command
 from artmirror.runtime.show.cli import main as st_show
@@ -31,6 +32,7 @@ COMMANDS: dict[str, click.Command] = {
     "st-train": st_train,
     "st-export": st_export,
     "st-paint": st_paint,
+    "st-batch": st_batch,
     "st-run": st_run,
     "st-show": st_show,
     "st-bench": st_bench,
@@ -100,7 +102,7 @@ def test_options_named_in_the_text_exist(page: Path) -> None:
     known = {option for parameter in parameters for option in (*parameter.opts, *parameter.secondary_opts)}
     known |= {"--help", "--version"}
     known |= set(get_args_parser()._option_string_actions)  # torchrun's
-    known |= {"--now", "--user"}  # systemctl's
+    known |= {"--now", "--user", "--ntasks"}  # systemctl's and srun's
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", page.read_text("utf-8")))
     assert named <= known, named - known
 

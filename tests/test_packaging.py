@@ -16,7 +16,7 @@ import pytest
 from tests.places import ROOT
 
 ROOMS = ("train", "export", "runtime", "benchmarks")
-COMMANDS = ("st-data", "st-train", "st-paint", "st-export", "st-run", "st-show", "st-bench")
+COMMANDS = ("st-data", "st-train", "st-paint", "st-export", "st-run", "st-show", "st-batch", "st-bench")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 

@@ -26,6 +26,7 @@ class RayRunner:
 
     def __init__(self, settings: BatchSettings, address: str, *, gpus: float = 0.0) -> None:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is reported to anybody
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # else whoever reaches the port runs programs there
         try:
             import ray
         except ImportError:

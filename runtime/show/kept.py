@@ -36,7 +36,7 @@ class KeptFile:
 
     def save(self) -> bool:
         """Write it where something changed; False where the disk takes nothing, which the show survives."""
-        text = json.dumps(asdict(self.values))
+        text = self._text()
         if text == self._written:
             return True
         try:
@@ -48,9 +48,12 @@ class KeptFile:
         self._written = text
         return True
 
+    def _text(self) -> str:
+        return json.dumps(asdict(self.values))
+
     def save_beside(self) -> None:
         """Write it in a thread of its own: on a busy disk it takes seconds, and the picture must not wait."""
-        if self._writer is None or not self._writer.is_alive():
+        if self._text() != self._written and (self._writer is None or not self._writer.is_alive()):
             self._writer = threading.Thread(target=self.save, name="kept", daemon=True)
             self._writer.start()
 

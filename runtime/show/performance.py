@@ -234,10 +234,8 @@ class Performance:
                 self._stage.better()
         else:
             self._quality.rest()
-        told = (self._stage.scene.key, director.held)
-        if told != (self._kept.values.scene, self._kept.values.held):
-            self._kept.values.scene, self._kept.values.held = told
-            self._kept.save_beside()
+        self._kept.values.scene, self._kept.values.held = self._stage.scene.key, director.held
+        self._kept.save_beside()
 
     def _recover(self, failure: ArtmirrorError) -> None:
         """Open the engine again; a lighter one where it fails again and again."""

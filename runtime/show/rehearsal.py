@@ -34,7 +34,13 @@ class RehearsalSource(SyntheticSource):
     """
 
     def __init__(
-        self, uri: str, size: tuple[int, int], *, seed: int | None = None, clock_s: Callable[[], float] = time.monotonic
+        self,
+        uri: str,
+        size: tuple[int, int],
+        *,
+        seed: int | None = None,
+        clock_s: Callable[[], float] = time.monotonic,
+        stall: Callable[[float], object] = time.sleep,
     ) -> None:
         match = _URI.fullmatch(uri)
         if match is None:
@@ -48,7 +54,7 @@ class RehearsalSource(SyntheticSource):
         self.size = size
         self._inner = FrameSlot(np.zeros((*own, 3), np.uint8), np.zeros((1, 1, 3), np.uint8))
         self._own = own
-        self._clock_s = clock_s
+        self._clock_s, self._stall = clock_s, stall
         self._failure = ""
         self._next_s = clock_s() + self._chance.uniform(*_EVERY_S)
         self._ends_s = 0.0
@@ -94,7 +100,7 @@ class RehearsalSource(SyntheticSource):
         self._failure = self._chance.choice(("stall", "dies", "frozen", "black", "small", "raises"))
         self._ends_s = now_s + self._chance.uniform(2, 6)
         if self._failure == "stall":
-            time.sleep(self._ends_s - now_s)  # as a driver does: closing it changes nothing
+            self._stall(self._ends_s - now_s)  # as a driver does: closing it changes nothing
         elif self._failure == "dies":
             self._next_s = now_s
             raise ArtmirrorError("the rehearsal's camera was unplugged")

@@ -358,8 +358,10 @@ def test_paintings_are_trained_one_by_one_and_go_on(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.slow
-def test_a_ray_cluster_loses_a_node_and_no_file(tmp_path: Path) -> None:
+def test_a_ray_cluster_loses_a_node_and_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two nodes; one is killed in the middle. All outputs are there, and those of a single process."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "a-token-for-this-test-alone")
     pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
