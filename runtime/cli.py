@@ -126,7 +126,8 @@ def _list_styles(ctx: click.Context, param: click.Parameter, value: bool) -> Non
         "--quality",
         type=click.Choice([*QUALITIES, AUTO]),
         help="Variant of the style, such as starry-lite.onnx beside starry.onnx.  auto: the best that holds the "
-        "target FPS here.  [default: auto for a camera or a stream, full for files; an --engine FILE as it is]",
+        "target FPS here, in INT8 where only that does.  [default: auto for a camera or a stream, full for files; an "
+        "--engine FILE as it is]",
     ),
     cloup.option("--max-frames", type=click.IntRange(1), metavar="N", help="Stop after N frames of the source."),
 )

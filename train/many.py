@@ -352,6 +352,14 @@ def encoder_path(checkpoint: Path) -> Path:
     return checkpoint.with_name(f"{checkpoint.stem}-encoder{checkpoint.suffix}")
 
 
+def _encoder_of(checkpoint: Path) -> Path:
+    """The encoder of a checkpoint: its own, or for `any-lite.pt` that of `any.pt`, which it shares."""
+    own = encoder_path(checkpoint)
+    full, _, body = checkpoint.stem.rpartition("-")
+    shared = encoder_path(checkpoint.with_name(f"{full}{checkpoint.suffix}"))
+    return shared if not own.is_file() and f"any-{body}" in MANY_PRESETS and shared.is_file() else own
+
+
 def save_many(path: Path, model: ManyModel, training: dict[str, Any], steps: int) -> None:
     """Write a many-painting checkpoint and its encoder, in half precision: each under 2 MB.
 
@@ -400,7 +408,7 @@ def load_many(path: Path) -> ManyModel:
 
 def load_many_with_facts(path: Path) -> tuple[ManyModel, ManyFacts]:
     """As `load_many`, with what the file says of itself."""
-    found, encoder = load_plain(path, MANY_KIND), load_plain(encoder_path(path), MANY_KIND)
+    found, encoder = load_plain(path, MANY_KIND), load_plain(_encoder_of(path), MANY_KIND)
     try:
         config = NetworkConfig.from_dict(found["training"]["network"])
         size = fitted(encoder["encoder"], PictureEncoderSize) if "encoder" in encoder else None

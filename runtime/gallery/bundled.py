@@ -6,7 +6,7 @@ from pathlib import Path
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.formats.manifest import Manifest, read_manifest
-from artmirror.runtime.gallery.variants import FULL, quality_of, variants
+from artmirror.runtime.gallery.variants import FULL, int8_twin, is_int8_twin, quality_of, variants
 
 DEFAULT_STYLE = "starry"
 
@@ -45,6 +45,7 @@ def find_network(name: str) -> Path:
         ArtmirrorError: there is none of that name.
     """
     many = {path.stem: path for path in variants(many_network()).values()}
+    many |= {twin.stem: twin for twin in map(int8_twin, list(many.values())) if twin is not None}
     return many[name] if name in many else find_style(name)
 
 
@@ -53,9 +54,13 @@ def styles_folder() -> Path:
     return Path(str(files("artmirror.runtime"))) / "styles"
 
 
+def _networks() -> list[Path]:
+    return [path for path in sorted(styles_folder().glob("*.onnx")) if not is_int8_twin(path)]
+
+
 def bundled_styles() -> dict[str, Path]:
     """Name -> ONNX file of every bundled style in full quality, sorted by name."""
-    return {path.stem: path for path in sorted(styles_folder().glob("*.onnx")) if quality_of(path) == FULL}
+    return {path.stem: path for path in _networks() if quality_of(path) == FULL}
 
 
 def bundled_manifests() -> list[Manifest]:
@@ -71,6 +76,7 @@ def find_style(name: str) -> Path:
     """
     styles = bundled_styles()
     known = {path.stem: path for style in styles.values() for path in (style, *variants(style).values())}
+    known |= {twin.stem: twin for twin in map(int8_twin, list(known.values())) if twin is not None}
     if name not in known:
         raise _unknown(name, sorted({*styles, *bundled_style_files()}))
     return known[name]

@@ -22,7 +22,7 @@ from artmirror.runtime.gallery.bundled import (
     many_network,
 )
 from artmirror.runtime.gallery.palette import Paint
-from artmirror.runtime.gallery.variants import encoder_path, variants
+from artmirror.runtime.gallery.variants import encoder_path, int8_twin, variants
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +49,21 @@ def listed() -> list[Listed]:
     """All bundled styles, sorted by name: those with a network of their own, and those of the network for many."""
     found = {
         manifest.name: Listed(
-            manifest.name, manifest.title, manifest.artist, manifest.year, tuple(variants(find_style(manifest.name)))
+            manifest.name, manifest.title, manifest.artist, manifest.year, _qualities(find_style(manifest.name))
         )
         for manifest in bundled_manifests()
     }
-    qualities = tuple(variants(many_network()))
+    qualities = _qualities(many_network())
     for name, path in bundled_style_files().items():
         style = load_style(path)
         found.setdefault(name, Listed(name, style.title, style.artist, style.year, qualities))
     return [found[name] for name in sorted(found)]
+
+
+def _qualities(path: Path) -> tuple[str, ...]:
+    """What there is of a network; `int8` where some of it is there in INT8 too."""
+    there = variants(path)
+    return (*there, *(("int8",) if any(map(int8_twin, there.values())) else ()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from artmirror.runtime.common.pixels import SMALLEST_SIDE
 from artmirror.runtime.engines.base import FULL_STYLE, Engine, stylize
 from artmirror.runtime.engines.open import Opened
-from artmirror.runtime.gallery.variants import quality_of, variants
+from artmirror.runtime.gallery.variants import int8_twin, is_int8_twin, quality_of, variants
 
 AUTO = "auto"
 DEFAULT_TARGET_FPS = 30.0
@@ -19,6 +19,7 @@ DEFAULT_TARGET_FPS = 30.0
 # cores, larger windows, and machines that have become warm.
 MARGIN = 1.2
 BUDGET_S = 0.5  # of measuring, for all variants together
+INT8_BACKENDS = ("openvino",)  # that are faster with it
 _WARM_UP_FRAMES = 3  # the first of a network takes several times as long as the others
 _LEAST_FRAMES = 3  # that are measured, however long they take
 
@@ -41,7 +42,8 @@ def open_best(
 ) -> Picked:
     """Open the variants of a style from the best down, until one is faster than the target by `MARGIN`.
 
-    Where none is, the lightest is taken. Where there is one variant, nothing is measured. Those not taken are closed.
+    One that is too slow is tried in INT8, where there is such a file and a processor computes. Where none is fast
+    enough, the lightest is taken. Where there is one file, nothing is measured. Those not taken are closed.
 
     Args:
         path: Of any of the style's files.
@@ -53,23 +55,34 @@ def open_best(
         ArtmirrorError: one of the files that had to be tried cannot be opened or fails.
     """
     there = variants(path) or {quality_of(path): path}  # opening tells what is wrong with it
-    if len(there) == 1:
-        ((quality, only),) = there.items()
+    files: dict[str, Path] = {}  # by what people call them, in the order in which they are tried
+    for quality, path_there in there.items():
+        files[quality] = path_there
+        twin = int8_twin(path_there)
+        if twin is not None:
+            files[f"{quality} int8"] = twin
+    if len(files) == 1:
+        ((quality, only),) = files.items()
         return Picked(open_file(only), f"quality {quality}: the only one there is of this style")
     measured: dict[str, float] = {}  # frames per second
-    for quality, variant in there.items():
-        opened = open_file(variant)
+    opened: Opened | None = None
+    for name, file in files.items():
+        if opened is not None:
+            if is_int8_twin(file) and opened.engine.describe().backend not in INT8_BACKENDS:
+                continue
+            opened.engine.close()
+        opened = open_file(file)
         engine = opened.engine
         try:
             depth = 1 if live else engine.max_in_flight
-            measured[quality] = measure_fps(engine, depth, BUDGET_S / len(there), clock_s)
+            measured[name] = measure_fps(engine, depth, BUDGET_S / len(files), clock_s)
         except BaseException:
             engine.close()
             raise
-        if measured[quality] >= target_fps * MARGIN or len(measured) == len(there):
-            return Picked(opened, _reason(measured, target_fps, engine.describe().size))
-        engine.close()
-    raise AssertionError("the last one was taken")
+        if measured[name] >= target_fps * MARGIN:
+            break
+    assert opened is not None
+    return Picked(opened, _reason(measured, target_fps, opened.engine.describe().size))
 
 
 def measure_fps(

@@ -11,7 +11,8 @@ from artmirror.runtime.engines.keep_colours import KeepColours
 from artmirror.runtime.engines.open import open_for_show
 from artmirror.runtime.engines.switching import SwitchingEngine
 from artmirror.runtime.gallery.palette import Palette
-from artmirror.runtime.gallery.quality import BUDGET_S, MARGIN, measure_fps
+from artmirror.runtime.gallery.quality import BUDGET_S, INT8_BACKENDS, MARGIN, measure_fps
+from artmirror.runtime.gallery.variants import int8_twin
 from artmirror.runtime.show.scenes import Programme, Scene
 from artmirror.runtime.show.settings import Look as LookSettings
 
@@ -98,8 +99,10 @@ class Stage:
                 engine = self._open_network(path)
                 opened.callback(engine.close)
                 engines.append(engine)
-            if self._settings.quality == "auto" and len(self._levels) > 1:
-                self._level = self._lowest_asked = max(self._level, self._measured(engines, report))
+            # Where there is nothing lighter, nothing is measured.
+            is_choice = len(self._levels) > 1 or any(map(int8_twin, self.programme.networks))
+            if self._settings.quality == "auto" and is_choice:
+                self._level = self._lowest_asked = max(self._level, self._measured(engines, opened, report))
             opened.pop_all()
         self._colours = KeepColours(engines[0] if len(engines) == 1 else SwitchingEngine(engines))
         self._colours.on = self._settings.keep_colours
@@ -167,12 +170,32 @@ class Stage:
         )
         return opened.engine
 
-    def _measured(self, engines: list[Engine], report: Callable[[str], None]) -> int:
-        """The best level whose network holds the target here."""
-        first = self.scenes[0]
+    def _measured(self, engines: list[Engine], opened: ExitStack, report: Callable[[str], None]) -> int:
+        """The best level that holds the target here; its networks are changed for those in INT8 where only they do."""
         for level, quality in enumerate(self._levels):
-            fps = measure_fps(engines[first.paint(quality).network], 1, BUDGET_S / len(self._levels))
-            report(f"quality {quality}: {fps:.0f} FPS measured, target {self._settings.target_fps:g}")
-            if fps >= self._settings.target_fps * MARGIN:
+            network = self.scenes[0].paint(quality).network
+            if self._holds(engines[network], quality, report):
+                return level
+            if self._twins(engines, quality, network, opened) and self._holds(
+                engines[network], f"{quality} int8", report
+            ):
                 return level
         return len(self._levels) - 1
+
+    def _holds(self, engine: Engine, name: str, report: Callable[[str], None]) -> bool:
+        fps = measure_fps(engine, 1, BUDGET_S / len(self._levels))
+        report(f"quality {name}: {fps:.0f} FPS measured, target {self._settings.target_fps:g}")
+        return fps >= self._settings.target_fps * MARGIN
+
+    def _twins(self, engines: list[Engine], quality: str, network: int, opened: ExitStack) -> bool:
+        """Put those in INT8 in the place of a level's networks; False where the first has none."""
+        networks = {scene.paint(quality).network for scene in self.scenes}
+        files = {number: int8_twin(self.programme.networks[number]) for number in networks}
+        if files[network] is None or engines[network].describe().backend not in INT8_BACKENDS:
+            return False
+        for number, file in files.items():
+            if file is not None:
+                engines[number].close()
+                engines[number] = self._open_network(file)
+                opened.callback(engines[number].close)
+        return True

@@ -170,6 +170,16 @@ class TestRun:
         for name, value in one.state_dict().items():
             torch.testing.assert_close(value, other.state_dict()[name], rtol=1e-2, atol=1e-3)
 
+    def test_a_lighter_body_finds_the_encoder_of_the_whole_one(self, config: ManyConfig, tmp_path: Path) -> None:
+        train_many(config, tmp_path / "any.pt")
+        (tmp_path / "any-lite.pt").write_bytes((tmp_path / "any.pt").read_bytes())
+        one, other = load_many(tmp_path / "any.pt"), load_many(tmp_path / "any-lite.pt")
+        for name, value in one.encoder.state_dict().items():
+            assert torch.equal(value, other.encoder.state_dict()[name])
+        (tmp_path / "mine-lite.pt").write_bytes((tmp_path / "any.pt").read_bytes())
+        with pytest.raises(ArtmirrorError, match="mine-lite-encoder"):
+            load_many(tmp_path / "mine-lite.pt")
+
     def test_it_begins_with_a_single_style_or_another_checkpoint(
         self, config: ManyConfig, checkpoint: Checkpoint, tmp_path: Path
     ) -> None:

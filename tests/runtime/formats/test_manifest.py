@@ -41,7 +41,8 @@ def test_bundled_files_are_small_and_complete() -> None:
         path.stem: path for path in (ROOT / "train" / "styles").glob("*.pt") if path.stem.split("-")[0] != "any"
     }
     files = {path.stem: path for style in bundled_styles().values() for path in variants(style).values()}
-    assert set(files) == {path.stem for path in styles_folder().glob("*.onnx")}  # no lighter one without a full one
+    there = {path.stem for path in styles_folder().glob("*.onnx")}
+    assert set(files) == {name for name in there if not name.endswith("-int8")}  # no lighter one without a full one
     assert set(checkpoints) == set(files)
     for name, path in files.items():
         assert path.stat().st_size < 1_200_000

@@ -1,19 +1,35 @@
 """Which variant of a style is taken: by name, by what is there, and by the speed of engines whose speed is known."""
 
 import json
+from dataclasses import replace
 from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
 
-from artmirror.runtime import cli
+from artmirror.runtime import run as run_module
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.engines.open import Opened
+from artmirror.runtime.formats.manifest import read_manifest
 from artmirror.runtime.gallery import bundled as gallery
-from artmirror.runtime.gallery.bundled import bundled_styles, find_style
+from artmirror.runtime.gallery.bundled import (
+    bundled_styles,
+    find_network,
+    find_style,
+    paintings_folder,
+    styles_folder,
+)
 from artmirror.runtime.gallery.quality import open_best
-from artmirror.runtime.gallery.variants import QUALITIES, find_variant, quality_of, variant_path, variants
+from artmirror.runtime.gallery.variants import (
+    QUALITIES,
+    find_variant,
+    int8_twin,
+    is_int8_twin,
+    quality_of,
+    variant_path,
+    variants,
+)
 from tests.fakes.engine import FakeEngine
 from tests.runtime.test_run_cli import one_line_of, run
 
@@ -157,8 +173,8 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
     """The one bundled style, and what `st-run` opens."""
     shelf = Shelf(tmp_path, full=21, lite=62, nano=130)
     monkeypatch.setattr(gallery, "styles_folder", lambda: tmp_path)
-    monkeypatch.setattr(cli, "open_for_show", shelf.open)
-    monkeypatch.setattr(cli, "open_best", partial(open_best, clock_s=lambda: shelf.now_s))
+    monkeypatch.setattr(run_module, "open_for_show", shelf.open)
+    monkeypatch.setattr(run_module, "open_best", partial(open_best, clock_s=lambda: shelf.now_s))
     return shelf
 
 
@@ -234,3 +250,84 @@ def test_real_networks_are_measured(tmp_path: Path) -> None:
         assert json.loads(stdout.splitlines()[-1])["quality"] == quality
         assert err.startswith(f"quality {quality}: ")
         assert ("not reached" in err) == (quality == "nano")
+
+
+class TestInt8:
+    """Twins in INT8, between a quality and the next lighter one."""
+
+    @staticmethod
+    def pick(
+        folder: Path, fps: dict[str, float], backend: str = "openvino", target_fps: float = 30
+    ) -> tuple[str, str, list[str]]:
+        opened: list[str] = []
+        now_s = [0.0]
+        for name in fps:
+            (folder / f"{name}.onnx").touch()
+
+        def open_file(path: Path) -> Opened:
+            opened.append(path.stem)
+
+            def delay_s() -> float:
+                now_s[0] += 1 / fps[path.stem]
+                return 0.0
+
+            engine = FakeEngine(SIZE, delay_s=delay_s)
+            engine.describe = lambda: replace(FakeEngine.describe(engine), backend=backend)  # type: ignore[method-assign]
+            return Opened(engine, path, "fake")
+
+        picked = open_best(
+            folder / "starry.onnx", open_file, target_fps=target_fps, live=True, clock_s=lambda: now_s[0]
+        )
+        return picked.opened.path.stem, picked.reason, opened
+
+    def test_a_quality_that_is_too_slow_is_tried_in_int8_before_a_lighter_one(self, tmp_path: Path) -> None:
+        fps = {"starry": 20.0, "starry-int8": 40.0, "starry-lite": 90.0}
+        taken, reason, opened = self.pick(tmp_path, fps)
+        assert taken == "starry-int8"
+        assert opened == ["starry", "starry-int8"]
+        assert reason == "quality full int8: 40 FPS measured, full 20; target 30 and a margin of 20%"
+        assert quality_of(tmp_path / f"{taken}.onnx") == "full"
+
+    def test_a_fast_one_is_taken_as_it_is(self, tmp_path: Path) -> None:
+        assert self.pick(tmp_path, {"starry": 50.0, "starry-int8": 90.0})[0] == "starry"
+
+    def test_where_none_is_fast_enough_the_lightest_in_int8_is_taken(self, tmp_path: Path) -> None:
+        fps = {"starry": 2.0, "starry-int8": 4.0, "starry-nano": 9.0, "starry-nano-int8": 15.0}
+        taken, reason, opened = self.pick(tmp_path, fps)
+        assert taken == "starry-nano-int8"
+        assert len(opened) == 4
+        assert "not reached" in reason
+
+    def test_another_back_end_gets_none(self, tmp_path: Path) -> None:
+        fps = {"starry": 20.0, "starry-int8": 90.0, "starry-lite": 50.0, "starry-lite-int8": 99.0}
+        taken, _, opened = self.pick(tmp_path, fps, backend="ncnn")
+        assert taken == "starry-lite"
+        assert opened == ["starry", "starry-lite"]
+
+    def test_one_style_with_a_twin_is_measured(self, tmp_path: Path) -> None:
+        assert self.pick(tmp_path, {"starry": 20.0, "starry-int8": 50.0})[0] == "starry-int8"
+
+    @pytest.mark.parametrize(
+        ("name", "quality", "twin"),
+        [("starry.onnx", "full", False), ("starry-int8.onnx", "full", True), ("starry-lite-int8.onnx", "lite", True)],
+    )
+    def test_names(self, name: str, quality: str, twin: bool, tmp_path: Path) -> None:
+        (tmp_path / "starry-lite-int8.onnx").touch()
+        assert quality_of(tmp_path / name) == quality
+        assert is_int8_twin(tmp_path / name) is twin
+        assert int8_twin(tmp_path / "starry-lite.onnx") == tmp_path / "starry-lite-int8.onnx"
+        assert int8_twin(tmp_path / "starry-lite-int8.onnx") is None
+        assert int8_twin(tmp_path / "starry.onnx") is None
+
+
+def test_every_bundled_twin_is_the_same_network_in_int8() -> None:
+    twins = sorted(path for folder in (styles_folder(), paintings_folder()) for path in folder.glob("*-int8.onnx"))
+    assert len(twins) >= 12
+    for twin in twins:
+        other = twin.with_name(twin.name.replace("-int8", ""))
+        found, wanted = read_manifest(twin), read_manifest(other)
+        assert found.precision == "int8"
+        assert found.checkpoint_sha256 == wanted.checkpoint_sha256
+        assert twin.stat().st_size < 600_000
+        assert find_network(twin.stem) == twin
+    assert not [name for name in bundled_styles() if "int8" in name]
