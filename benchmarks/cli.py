@@ -4,7 +4,7 @@ import click
 
 from artmirror.benchmarks.compare.cli import compare
 from artmirror.benchmarks.gpu.cli import gpu
-from artmirror.benchmarks.predict.cli import predict
+from artmirror.benchmarks.predict.cli import capacity, predict
 from artmirror.benchmarks.report.cli import report
 from artmirror.benchmarks.speed.cli import speed
 from artmirror.benchmarks.speed.training import training
@@ -18,7 +18,7 @@ def main() -> None:
     """The commands; the first is meant where none is named."""
 
 
-for command in (speed, temporal, compare, report, predict, flow, training, gpu):
+for command in (speed, temporal, compare, report, predict, capacity, flow, training, gpu):
     main.add_command(command)
 
 

@@ -19,7 +19,7 @@ from artmirror.runtime.common.files import check_not_input
 from artmirror.runtime.common.option_types import SizeType
 from artmirror.runtime.engines.cuda_device import current_gpu
 from artmirror.runtime.formats.ncnn import PARAM_SUFFIX, ncnn_pair
-from artmirror.runtime.gallery.bundled import find_style
+from artmirror.runtime.gallery.bundled import find_network
 from artmirror.runtime.gallery.variants import encoder_path
 
 if TYPE_CHECKING:  # imports torch, which takes seconds that --help should not
@@ -48,6 +48,7 @@ def main() -> None:
         "st-export any.pt",
         "st-export --style mine.style any.pt",
         "st-export --web starry wave mine.onnx -o site/",
+        "st-export --triton models/ starry wave",
         "st-export inspect starry.plan",
     ),
 )
@@ -105,6 +106,16 @@ def main() -> None:
     ),
     cloup.option("--webgpu/--no-webgpu", default=True, help="Bring what paints on GPUs too, 7 MB more."),
 )
+@cloup.option_group(
+    "A server for many streams",
+    cloup.option(
+        "--triton",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="FOLDER",
+        help="Add .onnx files, or bundled styles, to a model repository of NVIDIA Triton.",
+    ),
+    cloup.option("--instances", type=click.IntRange(1), default=1, help="Of each model on each GPU, for --triton."),
+)
 @plan_options
 @common_options("st-export")
 def export(
@@ -123,6 +134,8 @@ def export(
     web: bool,
     web_library: Path | None,
     webgpu: bool,
+    triton: Path | None,
+    instances: int,
     debug: bool,
     **options: Any,
 ) -> None:
@@ -144,9 +157,16 @@ def export(
     With --web -o FOLDER, a static page for any web server is written. It takes .onnx files and names of bundled styles,
     and paints the lightest variant beside each where a browser has no WebGPU.
 
+    With --triton FOLDER, .onnx files are added to a model repository of NVIDIA Triton.
+
     st-export inspect FILE tells what is in an ONNX or a plan.
     """
     wanted = build_options(**options)
+    if web and triton:
+        raise click.UsageError("--web and --triton make different folders: name one of them")
+    if triton:
+        _export_triton(checkpoints, triton, instances)
+        return
     if web:
         if fp16 or int8 or photos or style or ncnn or plan:
             raise click.UsageError(
@@ -157,7 +177,9 @@ def export(
     if web_library:
         raise click.UsageError("--web-library goes with --web")
     if len(checkpoints) > 1:
-        raise click.UsageError(f"got {len(checkpoints)} files; wanted one CHECKPOINT, several only with --web")
+        raise click.UsageError(
+            f"got {len(checkpoints)} files; wanted one CHECKPOINT, several only with --web and --triton"
+        )
     (checkpoint,) = checkpoints
     from_onnx = checkpoint.suffix == ".onnx"
     if int8 != (photos is not None):
@@ -312,18 +334,32 @@ def _export_ncnn(
     )
 
 
+def _exported(styles: tuple[Path, ...], option: str) -> list[Path]:
+    """Files of st-export, or bundled networks by name."""
+    found = []
+    for style in styles:
+        path = style if style.exists() or style.suffix else find_network(style.name)
+        if path.suffix != ".onnx":
+            raise click.UsageError(f"{path} is no .onnx, which {option} wants: export it first with st-export {path}")
+        found.append(path)
+    return found
+
+
+def _export_triton(styles: tuple[Path, ...], repository: Path, instances: int) -> None:
+    from artmirror.export.triton import write_model_repository
+
+    for one in write_model_repository(_exported(styles, "--triton"), repository, instances=instances):
+        click.echo(f"{one.folder}: model {one.name}")
+    click.echo(f"Next: tritonserver --model-repository={repository.resolve()}")
+
+
 def _export_web(styles: tuple[Path, ...], output: Path | None, library: Path | None, webgpu: bool) -> None:
     if output is None:
         raise click.UsageError("--web writes a folder: name it with -o FOLDER")
     from artmirror.export.web.library import read_provider
     from artmirror.export.web.site import build_site
 
-    found = []
-    for style in styles:
-        path = style if style.exists() or style.suffix else find_style(style.name)
-        if path.suffix != ".onnx":
-            raise click.UsageError(f"{path} is no .onnx, which --web wants: export it first with st-export {path}")
-        found.append(path)
+    found = _exported(styles, "--web")
     names = ("wasm", "webgpu") if webgpu else ("wasm",)
     site = build_site(found, output, [read_provider(name, library) for name in names])
     most = ", ".join(f"{size / 1e6:.1f} MB with {name}" for name, size in site.most_bytes.items())

@@ -102,7 +102,7 @@ def test_options_named_in_the_text_exist(page: Path) -> None:
     known = {option for parameter in parameters for option in (*parameter.opts, *parameter.secondary_opts)}
     known |= {"--help", "--version"}
     known |= set(get_args_parser()._option_string_actions)  # torchrun's
-    known |= {"--now", "--user", "--ntasks"}  # systemctl's and srun's
+    known |= {"--now", "--user", "--ntasks", "--model-repository"}  # of systemctl, srun, tritonserver
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", page.read_text("utf-8")))
     assert named <= known, named - known
 

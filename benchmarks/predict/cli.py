@@ -69,6 +69,56 @@ def predict(**options: Any) -> None:
         _show_prediction(path, options)
 
 
+@cloup.command(
+    cls=Command,
+    examples=(
+        "st-bench capacity --streams 1000",
+        "st-bench capacity starry-lite --streams 1000 --gpu rtx3060 --price 0.35",
+        "st-bench capacity --streams 20 --measured-fps 49",
+    ),
+)
+@click.argument("engine", default=DEFAULT_STYLE, metavar="[ENGINE]")
+@cloup.option("--streams", type=click.IntRange(1), default=1000, help="How many are wanted.")
+@cloup.option("--fps", type=click.FloatRange(1), default=30.0, help="Frames a second of each.")
+@cloup.option("--size", type=SizeType(), default="640x360", help="Size of the frames.")
+@cloup.option("--precision", type=click.Choice(_PRECISIONS), default="fp16", help="In which values are stored.")
+@cloup.option("--gpu", "gpus", multiple=True, metavar="NAME", help="A card of st-bench predict.  [default: all]")
+@cloup.option("--measured-fps", type=click.FloatRange(0, min_open=True), help="Of a machine of yours, by st-bench.")
+@cloup.option("--price", type=click.FloatRange(0), help="Of one device for an hour, in your money.")
+@cloup.option("--megabit", type=click.FloatRange(0, min_open=True), default=3.0, help="A second of each video stream.")
+@common_options("st-bench capacity")
+def capacity(**options: Any) -> None:
+    """Tell how many live streams a device carries, and how many devices a number of streams needs.
+
+    ENGINE is an .onnx written by st-export or the name of a bundled style. Frames a second of cards are predicted, as
+    by st-bench predict: no card of the table was measured. Decoding and encoding are not counted.
+    """
+    from artmirror.benchmarks.arguments import engine_path
+    from artmirror.benchmarks.predict.capacity import BUSY, capacity_grid, network_bits_per_s
+    from artmirror.benchmarks.predict.capacity import capacity as capacity_of
+    from artmirror.benchmarks.predict.cards import CARDS, find_card
+    from artmirror.benchmarks.predict.roofline import CARD, frame_s
+
+    precision, size = options["precision"], options["size"]
+    asked = {name: options[name] for name in ("streams", "size")}
+    asked |= {"stream_fps": options["fps"], "price_per_hour": options["price"]}
+    path = engine_path(options["engine"])
+    if options["measured_fps"]:
+        rows = [capacity_of("measured", options["measured_fps"], over_bus=False, **asked)]
+    else:
+        passes = next(iter(_passes_of_file(path, size, precision).values()))
+        cards = [find_card(name) for name in options["gpus"]] or CARDS
+        rows = [capacity_of(card.key, 1 / frame_s(passes, card.roofs(precision), CARD), **asked) for card in cards]
+    title = f"{path.stem} {size[1]}x{size[0]}, {options['streams']} streams of {options['fps']:g} FPS"
+    _print(capacity_grid(title, rows))
+    bits = network_bits_per_s(options["streams"], options["megabit"])
+    _say(
+        f"{BUSY:.0%} of a device's time is planned with; raw frames cross the bus to a card and back.",
+        f"The network carries {bits / 1e9:.2f} Gbit/s in and as much out, at {options['megabit']:g} Mbit/s a stream.",
+        *(() if options["measured_fps"] else ("FPS are predicted, not measured.",)),
+    )
+
+
 def _show_prediction(path: Path, options: dict[str, Any]) -> None:
     from artmirror.benchmarks.predict.cards import CARDS, find_card
     from artmirror.benchmarks.predict.roofline import CARD, Roofs, pass_times

@@ -46,9 +46,10 @@ def variants(path: Path) -> dict[str, Path]:
 
 
 def encoder_path(network: Path) -> Path:
-    """Where a network for many paintings has its encoder: `any.onnx` and `any-lite.plan` share `any-encoder.onnx`."""
-    full = variant_path(network, FULL)
-    return full.with_name(f"{full.name.removesuffix(suffix_of(full))}-encoder.onnx")
+    """Where a network for many paintings has its encoder: `any.onnx`, `any-lite.plan` and twins share one."""
+    stem = network.name.removesuffix(suffix_of(network)).removesuffix(_INT8)
+    full = variant_path(network.with_name(f"{stem}.onnx"), FULL)
+    return full.with_name(f"{full.stem}-encoder.onnx")
 
 
 def find_variant(path: Path, quality: str) -> Path:

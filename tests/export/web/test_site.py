@@ -115,7 +115,7 @@ def test_a_site_is_replaced_and_another_folder_is_not(tmp_path: Path) -> None:
         (["--web", "--fp16", "starry", "-o", "x"], "leave out --fp16"),
         (["--web", "mine.pt", "-o", "x"], "export it first"),
         (["--web", "stary", "-o", "x"], "did you mean starry"),
-        (["a.pt", "b.pt"], "several only with --web"),
+        (["a.pt", "b.pt"], "several only with --web and --triton"),
     ],
 )
 def test_mistakes_get_one_line(

@@ -328,6 +328,6 @@ def test_every_bundled_twin_is_the_same_network_in_int8() -> None:
         found, wanted = read_manifest(twin), read_manifest(other)
         assert found.precision == "int8"
         assert found.checkpoint_sha256 == wanted.checkpoint_sha256
-        assert twin.stat().st_size < 600_000
+        assert twin.stat().st_size < 1_100_000
         assert find_network(twin.stem) == twin
     assert not [name for name in bundled_styles() if "int8" in name]
