@@ -1,10 +1,8 @@
 """`st-show`: a museum's mirror from one file."""
 
-import ctypes
 import logging
 import os
 import sys
-from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -72,6 +70,7 @@ def main(**options: Any) -> None:
 
 def _run(path: Path, *, debug: bool) -> None:
     from artmirror.runtime.show.controllers import MidiDoor, OscDoor
+    from artmirror.runtime.show.health import limit_heaps
     from artmirror.runtime.show.kept import KeptFile, kept_path
     from artmirror.runtime.show.presenter import Screen
     from artmirror.runtime.show.remote import RemoteDoor
@@ -80,7 +79,7 @@ def _run(path: Path, *, debug: bool) -> None:
 
     logging.basicConfig(level=logging.INFO, format="%(message)s" if "JOURNAL_STREAM" in os.environ else _FORMAT)
     logging.getLogger("artmirror").setLevel(logging.DEBUG if debug else logging.INFO)
-    _spare_memory()
+    limit_heaps()
     kept = KeptFile(kept_path(path))
     kept.save()  # --link finds the same token from now on
     remote: list[RemoteDoor] = []
@@ -118,13 +117,6 @@ def _run(path: Path, *, debug: bool) -> None:
         sys.exit(EXIT_INTERRUPTED)
 
 
-def _spare_memory() -> None:
-    """Keep glibc from giving each of many threads a heap of its own, which grows for hours; elsewhere nothing."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
-
-
-_M_ARENA_MAX = -8  # of malloc.h
 _FORMAT = "%(asctime)s %(message)s"
 
 

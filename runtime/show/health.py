@@ -1,10 +1,12 @@
 """How the show does: frames on the screen, memory, heat; and when a lighter quality is due."""
 
+import ctypes
 import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +14,7 @@ _WINDOW_S = 5.0  # that the frame rate is the mean of
 _SLOW = 0.9  # of the rate that could be: below it the show is too slow
 _DOWN_S = 60.0  # of too slow, until a lighter quality is taken
 _UP_S = 600.0  # of fast enough, until the better one is tried again; doubles with each try that failed
+_M_ARENA_MAX = -8  # of malloc.h
 _FAILED_S = 180.0  # a step up that ends in a step down within so long failed
 
 
@@ -94,6 +97,18 @@ class Counters:
     latency_ms: float = 0.0  # of the last frames, smoothed
     settings_problem: str = ""
     longest_gap_s: float = 0.0  # between two pictures on the screen
+
+
+def limit_heaps() -> None:
+    """Keep glibc from giving each of many threads a heap of its own, which grows for hours; elsewhere nothing."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
+
+
+def give_memory_back() -> None:
+    """Give pages that are free in glibc's heaps back to the system: for months they would only add up."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def memory_bytes() -> int:

@@ -15,7 +15,7 @@ from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.pipeline import Pipeline
 from artmirror.runtime.show.camera import WatchedSource, is_camera
 from artmirror.runtime.show.director import Director, Phase, View
-from artmirror.runtime.show.health import Counters, FrameRate, QualityKeeper
+from artmirror.runtime.show.health import Counters, FrameRate, QualityKeeper, give_memory_back
 from artmirror.runtime.show.kept import KeptFile
 from artmirror.runtime.show.outputs import Output, open_output
 from artmirror.runtime.show.photo import Photo, PhotoBooth, PhotoStore
@@ -36,6 +36,7 @@ _log = logging.getLogger("artmirror.show")
 _STILL_S = 0.1  # between two pictures of a screen on which nothing moves
 _HOUSE_S = 1.0  # between two rounds of looking after things
 _NOTIFY_S = 2.0
+_TRIM_S = 60.0
 _HUNG_S = 20.0  # without a painted picture while the camera is well
 _BACK_OFF_S = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
 _SOON_S = 60.0  # an engine that fails twice within it is too heavy, or broken
@@ -92,6 +93,7 @@ class Performance:
         self.link: Callable[[], str] = lambda: ""  # the remote's address with its token
         self._first_picture = False
         self._notified_s = self._house_s = self._presented_s = self._painted_s = 0.0
+        self._trimmed_s = time.monotonic()
         self._failures_s: list[float] = []
         size = settings.look.size
         with ExitStack() as opened:
@@ -201,6 +203,9 @@ class Performance:
         if now_s - self._house_s >= _HOUSE_S:
             self._house_s = now_s
             self._look_after(view)
+        if now_s - self._trimmed_s >= _TRIM_S:
+            self._trimmed_s = now_s
+            give_memory_back()
         return self._ends()
 
     def _ends(self) -> bool:

@@ -116,7 +116,9 @@ def test_a_network_is_no_encoder(tmp_path: Path) -> None:
         Encoder(cut)
 
 
-@pytest.mark.parametrize("name", ["any.onnx", "any-lite.onnx", "any-nano.plan", "any.ncnn.param", "any-int8.onnx", "any-lite-int8.onnx"])
+@pytest.mark.parametrize(
+    "name", ["any.onnx", "any-lite.onnx", "any-nano.plan", "any.ncnn.param", "any-int8.onnx", "any-lite-int8.onnx"]
+)
 def test_variants_share_an_encoder(name: str) -> None:
     assert encoder_path(Path("folder") / name) == Path("folder/any-encoder.onnx")
 
