@@ -101,8 +101,12 @@ def open_file(
         properties["INFERENCE_PRECISION_HINT"] = "f32"
     if threads is not None:
         properties["INFERENCE_NUM_THREADS"] = threads
+    model = read_network(path, manifest, size)
     try:
-        compiled = core.compile_model(read_network(path, manifest, size), _DEVICE, properties)
+        try:
+            compiled = core.compile_model(model, _DEVICE, properties)
+        except RuntimeError:  # bf16 that the processor promises and oneDNN may not use, as with ONEDNN_MAX_CPU_ISA
+            compiled = core.compile_model(model, _DEVICE, {**properties, "INFERENCE_PRECISION_HINT": "f32"})
     except RuntimeError as error:
         raise _cannot_run(path, error) from error
     return OpenVinoEngine(manifest, compiled, size)
