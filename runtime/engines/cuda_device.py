@@ -7,6 +7,7 @@ in whichever thread runs the block and translates CUDA's errors on the way out.
 
 import ctypes
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -90,6 +91,9 @@ class Device:
             self.name = str(found.name())
             self.compute_capability: tuple[int, int] = tuple(found.compute_capability())
             self._context = found.retain_primary_context()
+            # pycuda would detach it at the end of the process, of which the driver complains; and page-locked memory
+            # under a source that hangs would be gone.
+            abandon(self._context)
         except self._driver.Error as error:
             raise explain(str(error), self.name) from error
         self.driver = f"{version // 1000}.{version % 1000 // 10}"
@@ -109,6 +113,8 @@ class Device:
             self._context.pop()
         except self._driver.Error as second:
             error = error or second
+            with suppress(self._driver.Error):
+                self._context.detach()  # else pycuda ends the process when it finds the context still on its stack
         if isinstance(error, self._driver.Error):
             self.lost = self.lost or "out of memory" not in str(error)
             raise explain(str(error), self.name) from error

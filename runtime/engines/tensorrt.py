@@ -122,6 +122,7 @@ class TensorRtNetwork:
         self._context = self._runtime_cache = None
         self._engine = None
         self._runtime = None
+        self._stream = None  # freed by whoever closes, with the context: in another thread pycuda leaks it
 
     def _execute(self, places: DeviceSlot) -> None:
         context = self._context

@@ -60,8 +60,12 @@ class FakeCuda(ModuleType):
         self.computing.set()
         self.memory: dict[int, np.ndarray] = {}  # address -> bytes
         self.page_locked: dict[int, int] = {}  # address -> size
-        self.streams: dict[int, FakeStream] = {}  # handle -> stream
+        self.streams: weakref.WeakValueDictionary[int, FakeStream] = weakref.WeakValueDictionary()  # by handle
+        self.stream_numbers = itertools.count()
         self.current = threading.local()
+        self.contexts: list[weakref.ref[FakeContext]] = []
+        self.pop_error = ""
+        self.freed_without_context: list[str] = []  # which pycuda leaks
         self.addresses = itertools.count(0x7000_0000_0000, 0x1_0000_0000)
         self.devices, self.name, self.capability = devices, name, capability
         owner = self
@@ -102,7 +106,7 @@ class FakeCuda(ModuleType):
     def Stream(self, flags: int) -> "FakeStream":
         self.call("cuStreamCreate")
         assert flags == 1, "a stream that the default stream holds up"
-        stream = FakeStream(self, len(self.streams))
+        stream = FakeStream(self, next(self.stream_numbers))
         self.streams[stream.handle] = stream
         return stream
 
@@ -150,6 +154,8 @@ class FakeCuda(ModuleType):
 class FakeContext:
     def __init__(self, owner: FakeCuda) -> None:
         self._owner = owner
+        self.detached = 0
+        owner.contexts.append(weakref.ref(self))
 
     def push(self) -> None:
         self._owner.current.stack = [*getattr(self._owner.current, "stack", []), self]
@@ -158,7 +164,13 @@ class FakeContext:
         stack = getattr(self._owner.current, "stack", [])
         assert stack
         assert stack[-1] is self
+        if self._owner.pop_error:  # the context stays on pycuda's stack
+            raise self._owner.LogicError(f"cuCtxPopCurrent failed: {self._owner.pop_error}")
         self._owner.current.stack = stack[:-1]
+
+    def detach(self) -> None:
+        self.detached += 1
+        self._owner.current.stack = [one for one in self._owner.current.stack if one is not self]
 
 
 class FakeAllocation:
@@ -183,9 +195,14 @@ class FakeStream:
         self.handle = 0x1000 + number
         self.captured: list[Work] | None = None
         self._work: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self._freed, self._current = owner.freed_without_context, owner.current
         weakref.finalize(self, self._work.put, None)
         arguments = (number, self._work, weakref.ref(owner))
         threading.Thread(target=_serve, args=arguments, daemon=True, name=f"stream {number}").start()
+
+    def __del__(self) -> None:
+        if not getattr(self._current, "stack", None):
+            self._freed.append(f"stream {self.number}")
 
     def put(self, what: str, work: Callable[[], None]) -> None:
         if self.captured is not None:

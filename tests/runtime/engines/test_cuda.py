@@ -1,5 +1,6 @@
 """GPU back ends on a simulated GPU: order, overlap, memory, failures and teardown; and slots on a real one."""
 
+import gc
 import itertools
 import sys
 import threading
@@ -218,6 +219,43 @@ def test_a_device_that_disappears_ends_the_run_in_one_line(
     engine.close()  # nothing is freed on a lost device, and nothing raised
     engine.close()
     assert bench.cuda.memory
+
+
+def test_the_context_outlives_whoever_retained_it(bench: Bench) -> None:
+    """pycuda detaches a context that is freed, of which the driver complains at the end of each process."""
+    device = cuda.Device(0)
+    left = bench.cuda.contexts[-1]
+    del device
+    gc.collect()
+    assert left() is not None
+
+
+def test_a_context_that_cannot_be_popped_is_detached_and_told(bench: Bench) -> None:
+    """pycuda ends the process with status 134 where it finds it on its stack."""
+    device = cuda.Device(0)
+    context = bench.cuda.contexts[-1]()
+    assert context is not None
+    bench.cuda.pop_error = "unspecified launch failure"
+    with pytest.raises(ArtmirrorError, match="failed or was lost"), device:
+        pass
+    assert device.lost
+    assert context.detached == 1
+    assert bench.cuda.current.stack == []
+
+
+def test_streams_are_freed_with_their_context(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Also where the engine is opened, run and closed by three threads, and somebody still holds it."""
+    bench = Bench(monkeypatch, tmp_path)
+    engine = bench.open()
+    stylize(engine, engine.allocate(1)[0])
+    closer = threading.Thread(target=engine.close)
+    closer.start()
+    closer.join()
+    gc.collect()
+    assert bench.cuda.freed_without_context == []
+    del engine
+    gc.collect()
+    assert bench.cuda.freed_without_context == []
 
 
 def test_a_device_that_disappears_before_close(bench: Bench) -> None:
