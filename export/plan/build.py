@@ -70,6 +70,13 @@ def plan_obstacle(
             else f"for one elsewhere, {INSTALL['tensorrt_rtx']} and add --target"
         )
         return f"there is no GPU here to build a plan for; {way}"
+    if CURRENT in targets and gpu is not None and library.targets:
+        mine = "sm{}{}".format(*gpu.compute_capability)
+        if mine not in library.targets:  # a data-centre card: TensorRT for RTX has no kernels for it
+            return (
+                f"{library.name} builds for {', '.join(library.targets)}, and {gpu.name} is {mine}; "
+                f"{INSTALL['tensorrt']}, which builds for it"
+            )
     return None
 
 

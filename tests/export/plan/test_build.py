@@ -239,6 +239,10 @@ def test_no_gpu_and_no_target_is_one_line(rtx: Library, onnx_files: dict[str, Pa
         build(onnx_files["fp16"], tmp_path / "x.plan", rtx, BuildOptions(one(64, 96)))
     assert plan_obstacle(rtx, None, ("current", "sm86"))
     assert plan_obstacle(rtx, None, ("sm86",)) is None
+    # TensorRT for RTX has no kernels for data-centre cards; another TensorRT has.
+    assert "NVIDIA H200 is sm90; pip install tensorrt" in str(plan_obstacle(rtx, H200, ("current",)))
+    assert plan_obstacle(rtx, Gpu("GeForce RTX 3060", (8, 6)), ("current",)) is None
+    assert plan_obstacle(rtx, H200, ("sm86",)) is None
     assert "pip install tensorrt or pip install tensorrt-rtx-cu13" in str(plan_obstacle(None, H200, ("current",)))
     assert plan_obstacle(None, H200, ("sm86",), "tensorrt") == "tensorrt is not installed; pip install tensorrt"
 
