@@ -101,6 +101,7 @@ def open_file(
         properties["INFERENCE_PRECISION_HINT"] = "f32"
     if threads is not None:
         properties["INFERENCE_NUM_THREADS"] = threads
+        properties["ENABLE_CPU_PINNING"] = False  # two processes of one thread each would be put on the same core
     model = read_network(path, manifest, size)
     try:
         try:
