@@ -14,6 +14,7 @@ EXAMPLES = {
     "compare": "st-bench compare yesterday.json",
     "report": "st-bench report record.json",
     "predict": "st-bench predict starry",
+    "capacity": "st-bench capacity starry-lite",
     "flow": "st-bench flow sintel/",
     "training": "st-bench training --painting",
     "gpu": "st-bench gpu starry.pt",
