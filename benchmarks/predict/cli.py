@@ -78,14 +78,22 @@ def predict(**options: Any) -> None:
     ),
 )
 @click.argument("engine", default=DEFAULT_STYLE, metavar="[ENGINE]")
-@cloup.option("--streams", type=click.IntRange(1), default=1000, help="How many are wanted.")
-@cloup.option("--fps", type=click.FloatRange(1), default=30.0, help="Frames a second of each.")
-@cloup.option("--size", type=SizeType(), default="640x360", help="Size of the frames.")
-@cloup.option("--precision", type=click.Choice(_PRECISIONS), default="fp16", help="In which values are stored.")
-@cloup.option("--gpu", "gpus", multiple=True, metavar="NAME", help="A card of st-bench predict.  [default: all]")
-@cloup.option("--measured-fps", type=click.FloatRange(0, min_open=True), help="Of a machine of yours, by st-bench.")
-@cloup.option("--price", type=click.FloatRange(0), help="Of one device for an hour, in your money.")
-@cloup.option("--megabit", type=click.FloatRange(0, min_open=True), default=3.0, help="A second of each video stream.")
+@cloup.option_group(
+    "Used first",
+    cloup.option("--streams", type=click.IntRange(1), default=1000, help="How many are wanted."),
+    cloup.option("--fps", type=click.FloatRange(1), default=30.0, help="Frames a second of each."),
+    cloup.option("--size", type=SizeType(), default="640x360", help="Size of the frames."),
+    cloup.option("--gpu", "gpus", multiple=True, metavar="NAME", help="A card of st-bench predict.  [default: all]"),
+    cloup.option("--measured-fps", type=click.FloatRange(0, min_open=True), help="Of a machine of yours, by st-bench."),
+)
+@cloup.option_group(
+    "Finer points",
+    cloup.option("--precision", type=click.Choice(_PRECISIONS), default="fp16", help="In which values are stored."),
+    cloup.option("--price", type=click.FloatRange(0), help="Of one device for an hour, in your money."),
+    cloup.option(
+        "--megabit", type=click.FloatRange(0, min_open=True), default=3.0, help="A second of each video stream."
+    ),
+)
 @common_options("st-bench capacity")
 def capacity(**options: Any) -> None:
     """Tell how many live streams a device carries, and how many devices a number of streams needs.
