@@ -92,7 +92,7 @@ def encoder_of(trained: Trained) -> onnx.ModelProto:
         )
     picture = torch.zeros((1, 262, 325, 3), dtype=torch.uint8)
     height, width = (torch.export.Dim(name, min=SMALLEST_PAINTING, max=16384) for name in ("height", "width"))
-    model = _exported(PictureFilter(encoder), (picture,), ["picture"], "code", ({1: height, 2: width},))
+    model = _exported(PictureFilter(encoder), (picture,), ["picture"], ["code"], ({1: height, 2: width},))
     halve_weights(model.graph)
     onnx.checker.check_model(model, full_check=True)
     manifest = EncoderManifest(
@@ -131,18 +131,27 @@ def save_onnx(model: onnx.ModelProto, path: Path) -> None:
 def _trace(video_filter: VideoFilter) -> onnx.ModelProto:
     # The exporter specialises sizes that look like constants, so the example's are unlike any in the network.
     frame = torch.zeros((1, 3 * SMALLEST_SIDE + 6, 4 * SMALLEST_SIDE + 10, 3), dtype=torch.uint8)
-    given: tuple[torch.Tensor, ...] = (frame, torch.ones(1))
+    given: tuple[torch.Tensor | None, ...] = (frame, torch.ones(1))
     names = ["frame", "strength"]
     if video_filter.style_length:
         given, names = (*given, torch.zeros(video_filter.style_length)), [*names, "style"]
     height = torch.export.Dim("height", min=SMALLEST_SIDE, max=16384)
     width = torch.export.Dim("width", min=SMALLEST_SIDE, max=16384)
-    sizes = ({1: height, 2: width}, *(None for _ in names[1:]))
-    return _exported(video_filter, given, names, "stylized", sizes)
+    sizes: tuple[Any, ...] = ({1: height, 2: width}, *(None for _ in names[1:]))
+    if not video_filter.has_memory:
+        return _exported(video_filter, given, names, ["stylized"], sizes)
+    if not video_filter.style_length:
+        given, sizes = (*given, None), (*sizes, None)
+    given, sizes = (*given, frame, frame[..., :1]), (*sizes, {1: height, 2: width}, {1: height, 2: width})
+    return _exported(video_filter, given, [*names, "previous", "mask"], ["stylized", "painted"], sizes)
 
 
 def _exported(
-    module: torch.nn.Module, given: tuple[torch.Tensor, ...], names: list[str], output: str, sizes: tuple[Any, ...]
+    module: torch.nn.Module,
+    given: tuple[torch.Tensor | None, ...],
+    names: list[str],
+    outputs: list[str],
+    sizes: tuple[Any, ...],
 ) -> onnx.ModelProto:
     # The exporter talks of operators of packages that are not installed; none is used here.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -152,7 +161,7 @@ def _exported(
             module,
             given,
             input_names=names,
-            output_names=[output],
+            output_names=outputs,
             dynamic_shapes=sizes,
             opset_version=OPSET,
             dynamo=True,

@@ -30,25 +30,47 @@ class VideoFilter(nn.Module):
         """How many numbers `style` has; 0 where the network paints one painting."""
         return self.painter.style_length if isinstance(self.painter, ManyStyle) else 0
 
-    def forward(self, frame: Tensor, strength: Tensor, style: Tensor | None = None) -> Tensor:
+    @property
+    def has_memory(self) -> bool:
+        """Whether the network takes its own last picture, and gives it for the next frame."""
+        return self.painter.config.memory
+
+    def forward(
+        self,
+        frame: Tensor,
+        strength: Tensor,
+        style: Tensor | None = None,
+        previous: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, Tensor]:
         """Paint one picture.
 
         Args:
             frame: (1, H, W, 3) uint8 BGR.
             strength: (1,) float32, 0 for the camera picture, 1 for the full style.
             style: (S,) float32, where the network paints many: see `ManyStyle.affines_of`.
+            previous: (1, H, W, 3) uint8 BGR, `painted` of the frame before, brought onto this one, where the network
+                has a memory.
+            mask: (1, H, W, 1) uint8, how far that is to be trusted, 255 for fully; 0 everywhere where there is none.
 
         Returns:
-            (1, H, W, 3) uint8 BGR.
+            (1, H, W, 3) uint8 BGR; of a network with memory this and `painted`, the same at full strength.
         """
         # TensorRT takes uint8 only right at a cast. Blending in this order too leaves the two transpositions beside the
         # network, where OpenVINO makes its own change of layout of them.
         picture = frame.float()
-        rgb = picture.permute(0, 3, 1, 2) / 255
+        given: tuple[Tensor, ...] = (picture.permute(0, 3, 1, 2) / 255,)
         if isinstance(self.painter, ManyStyle):
             assert style is not None
-            painted = self.painter(rgb, self.painter.affines_of(style[None]))
-        else:
-            painted = self.painter(rgb)
-        blend = picture + strength * (painted.permute(0, 2, 3, 1) * 255 - picture)
-        return torch.round(blend).clamp(0, 255).to(torch.uint8)
+            given = (*given, self.painter.affines_of(style[None]))
+        if self.has_memory:
+            assert previous is not None
+            assert mask is not None
+            given = (*given, *(picture.float().permute(0, 3, 1, 2) / 255 for picture in (previous, mask)))
+        painted = self.painter(*given).permute(0, 2, 3, 1) * 255
+        stylized = _to_bytes(picture + strength * (painted - picture))
+        return (stylized, _to_bytes(painted)) if self.has_memory else stylized
+
+
+def _to_bytes(picture: Tensor) -> Tensor:
+    return torch.round(picture).clamp(0, 255).to(torch.uint8)

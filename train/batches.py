@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import cv2
 from torch.utils.data import DataLoader, Dataset
@@ -10,14 +11,13 @@ from torch.utils.data import DataLoader, Dataset
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.config import TrainConfig
 from artmirror.train.distributed import Group
-from artmirror.train.pairs.base import Pair
 
 
 def batches(
-    pairs: Dataset[Pair], config: TrainConfig, group: Group, *, workers: int, done: int
-) -> Generator[Pair, None, None]:
-    """This process's share of every step's pairs, from the step after `done` to the last: step s has the pairs
-    s * config.pairs onwards, and each process takes a stretch of them. Close it to end the workers.
+    pairs: Dataset[Any], config: TrainConfig, group: Group, *, workers: int, done: int
+) -> Generator[Any, None, None]:
+    """This process's share of every step's pairs or sequences, from the step after `done` to the last: step s has
+    those from s * config.pairs onwards, and each process takes a stretch of them. Close it to end the workers.
 
     Raises:
         ArtmirrorError: a picture cannot be read, or a worker died.
@@ -37,8 +37,7 @@ def batches(
         loaded = iter(loader)
     failure = None
     try:
-        for batch in loaded:
-            yield Pair(*batch)
+        yield from loaded
     except ArtmirrorError as error:  # a worker's comes wrapped in its traceback
         failure = ArtmirrorError(error.message.rpartition("ArtmirrorError: ")[2].strip())
     except RuntimeError as error:

@@ -165,6 +165,21 @@ _OPTIONAL_PATHS = ("photos_path", "clips_path", "flow_weights_path", "vgg_path")
     ),
 )
 @cloup.option_group(
+    "Memory from frame to frame",
+    cloup.option(
+        "--memory",
+        is_flag=True,
+        help="Give the network its own last picture: what stands still is not painted anew. "
+        "Goes with --start-from a network without.",
+    ),
+    cloup.option(
+        "--frames",
+        type=click.IntRange(2, 16),
+        default=_DEFAULTS.frames,
+        help="Frames of a sequence; --pairs is then the count of sequences a step.",
+    ),
+)
+@cloup.option_group(
     "Clips with real motion",
     cloup.option(
         "--clips",
@@ -324,7 +339,9 @@ def _configured(options: dict[str, Any]) -> tuple[TrainConfig, dict[str, str], P
         gaps=options["gaps"],
         flow=options["flow"],
         preset=options["preset"],
-        network=parse_network(options["preset"], options["network_changes"]),
+        network=parse_network(
+            options["preset"], (*options["network_changes"], *(["memory=true"] if options["memory"] else []))
+        ),
         weights=LossWeights(
             content=options["content_weight"],
             style=options["style_weight"],
@@ -334,6 +351,7 @@ def _configured(options: dict[str, Any]) -> tuple[TrainConfig, dict[str, str], P
         motion=MotionConfig(noise_std=options["noise"]),
         steps=options["steps"],
         pairs=options["pairs"],
+        frames=options["frames"],
         crop=options["crop"],
         painting_size=options["painting_size"],
         peak_learning_rate=options["learning_rate"],

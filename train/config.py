@@ -76,6 +76,7 @@ class NetworkConfig:
     fold: int = 1  # 2 or 4: the stem steps over so many pixels at once, the head gives them back
     output: Output = "tanh"  # what brings the head's values into [0, 1]; linear ones are cut off at show time
     grain: float = 1.5 / 255  # standard deviation of the fixed grain that is added to the frame, in [0, 1]
+    memory: bool = False  # takes its own last picture, brought onto this frame, and where to trust it
 
     def __post_init__(self) -> None:
         _check_choices(self)
@@ -146,8 +147,11 @@ def parse_network(preset: str, changes: Iterable[str]) -> NetworkConfig:
             raise ArtmirrorError(f"a network has no {key!r}; it has {', '.join(values)}: write --network KEY=VALUE")
         kind = type(values[key])
         try:
-            values[key] = tuple(map(int, text.split(","))) if kind is tuple else kind(text)
-        except ValueError:
+            if kind is bool:
+                values[key] = {"true": True, "false": False}[text.lower()]
+            else:
+                values[key] = tuple(map(int, text.split(","))) if kind is tuple else kind(text)
+        except (ValueError, KeyError):
             raise ArtmirrorError(f"{key} of a network is {text!r}; wanted a value like {values[key]}") from None
     return NetworkConfig(**values)
 
@@ -196,7 +200,8 @@ class TrainConfig:
     weights: LossWeights = field(default_factory=LossWeights)
     motion: MotionConfig = field(default_factory=MotionConfig)
     steps: int = 4000
-    pairs: int = 4  # pairs of frames a step
+    pairs: int = 4  # pairs of frames a step; of a network with memory sequences
+    frames: int = 4  # of a sequence, where the network has a memory
     crop: int = 192  # side of the square frames, pixels
     painting_size: int = 384  # the painting's short side, pixels
     peak_learning_rate: float = 3e-3
@@ -223,6 +228,10 @@ class TrainConfig:
             raise ArtmirrorError(
                 f"decay of the average {self.ema_decay}; wanted 0 for none, or below 1, for instance 0.99"
             )
+        if not 2 <= self.frames <= 16:
+            raise ArtmirrorError(f"{self.frames} frames of a sequence; wanted 2 to 16")
+        if self.network.memory and self.photos_path is None:
+            raise ArtmirrorError("a network with memory learns from photos that move; name a folder with --photos")
         if self.photos_path is None and self.clips_path is None:
             raise ArtmirrorError("nothing to train on; name a folder of photos with --photos or a dataset with --clips")
         if not 0 <= self.clip_share <= 1:

@@ -13,7 +13,9 @@ from artmirror.train.config import TrainConfig
 from artmirror.train.distributed import Group
 from artmirror.train.networks.stylizer import Stylizer
 from artmirror.train.objective.losses import Objective
+from artmirror.train.objective.warp import recall, spread
 from artmirror.train.pairs.base import Pair
+from artmirror.train.pairs.sequences import FrameSequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +54,19 @@ class Learner:
         )
         self._scaler = torch.amp.GradScaler(group.device.type, enabled=config.precision == "fp16")
 
-    def step(self, pair: Pair) -> Step:
-        """Learn from a batch of pairs on the CPU; every process brings its own."""
-        first, second, flow, visible = (
-            tensor.to(self._group.device, non_blocking=True, memory_format=torch.channels_last) for tensor in pair
-        )
-        # Paint both frames of every pair in one pass.
+    def step(self, batch: Pair | FrameSequence) -> Step:
+        """Learn from a batch on the CPU; every process brings its own."""
+        share = self._temporal_share()
         with self._autocast():
-            painted_first, painted_second = self._model(torch.cat([first, second])).chunk(2)
-            terms = self._objective(first, painted_first, painted_second, flow, visible, self._temporal_share())
+            terms = self._of_sequence(batch, share) if isinstance(batch, FrameSequence) else self._of_pair(batch, share)
 
         # Find the gradient; with several processes this is where theirs are averaged.
         self._optimizer.zero_grad(set_to_none=True)
-        self._scaler.scale(terms["total"]).backward()
+        self._scaler.scale(terms["total"]).backward()  # type: ignore[no-untyped-call]
         self._scaler.unscale_(self._optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._config.gradient_clip)
         # Fetched in one piece: the only time in a step that the CPU waits for a GPU.
-        *values, gradient_norm = self._group.mean(torch.stack([*terms.values(), norm.to(first.device)]).tolist())
+        *values, gradient_norm = self._group.mean(torch.stack([*terms.values(), norm.to(self._group.device)]).tolist())
         # With fp16 an overflowing gradient is the scaler's daily business: it skips the step and scales down.
         finite = all(map(math.isfinite, values)) and (self._scaler.is_enabled() or math.isfinite(gradient_norm))
         step = Step(
@@ -83,6 +81,42 @@ class Learner:
             if self._average is not None:
                 self._average.update_parameters(self._network)
         return step
+
+    def _of_pair(self, pair: Pair, share: float) -> dict[str, Tensor]:
+        first, second, flow, visible = (self._moved(tensor) for tensor in pair)
+        # Paint both frames of every pair in one pass.
+        painted_first, painted_second = self._model(torch.cat([first, second])).chunk(2)
+        terms: dict[str, Tensor] = self._objective(first, painted_first, painted_second, flow, visible, share)
+        return terms
+
+    def _of_sequence(self, sequence: FrameSequence, share: float) -> dict[str, Tensor]:
+        """Paint frame after frame, each with the picture before it in mind, as at show time.
+
+        First and last pictures are judged by their look, neighbours and the two ends by what moved. The gradient goes
+        through all frames: what is remembered shall be worth remembering.
+        """
+        frames = [self._moved(frame) for frame in sequence.frames.unbind(1)]
+        flows, visibles, found, masks = (
+            [self._moved(tensor) for tensor in tensors.unbind(1)]
+            for tensors in (sequence.flow, sequence.visible, sequence.found_flow, sequence.mask)
+        )
+        painted = [self._model(frames[0])]
+        for frame, flow, mask in zip(frames[1:], found, masks, strict=True):
+            painted.append(self._model(frame, recall(painted[-1], flow), spread(mask, frame.shape[2:])))
+        last, long_visible = self._moved(sequence.long_flow), self._moved(sequence.long_visible)
+        terms: dict[str, Tensor] = self._objective(
+            torch.cat([frames[0], frames[-1]]),
+            torch.cat([*painted[1:], painted[-1]]),
+            torch.cat([*painted[:-1], painted[0]]),
+            torch.cat([*flows, last]),
+            torch.cat([*visibles, long_visible]),
+            share,
+            painted=torch.cat([painted[0], painted[-1]]),
+        )
+        return terms
+
+    def _moved(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self._group.device, non_blocking=True, memory_format=torch.channels_last)
 
     def _temporal_share(self) -> float:
         """Of the temporal weight, at this step: a network that may not move from the start learns no strokes."""

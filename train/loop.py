@@ -19,6 +19,7 @@ from artmirror.train.objective.losses import Objective
 from artmirror.train.objective.vgg import load_vgg, published_weights
 from artmirror.train.pairs.base import PairStream, read_painting
 from artmirror.train.pairs.mixture import training_pairs
+from artmirror.train.pairs.sequences import MovedSequences
 from artmirror.train.run_files import Progress, RunFiles, load_start
 
 PREVIEW_PHOTOS = 4
@@ -91,7 +92,7 @@ def train(
             if group.first:
                 stack.enter_context(claimed(options.output))
         with group.together():
-            pairs = training_pairs(config)
+            pairs = training_material(config)
             objective = _objective(config, pairs, group)
             weights, origin = (None, None) if start_from is None else load_start(start_from, config)
             loaded = files.load() if resume and group.first else None
@@ -152,6 +153,18 @@ def train(
     return Outcome(progress.done, progress.done == config.steps, progress.losses)
 
 
+def training_material(config: TrainConfig) -> PairStream | MovedSequences:
+    """What a configuration trains on: sequences where the network has a memory, else pairs.
+
+    Raises:
+        ArtmirrorError: there are no photos or no usable clips where it says.
+    """
+    if config.network.memory:
+        assert config.photos_path is not None  # the configuration says so
+        return MovedSequences(Path(config.photos_path), config)
+    return training_pairs(config)
+
+
 def _check(config: TrainConfig, files: RunFiles, group: Group) -> None:
     if config.precision == "fp16" and group.device.type != "cuda":
         raise ArtmirrorError("fp16 training needs a CUDA GPU; use --precision bf16 or fp32 on a CPU")
@@ -164,7 +177,7 @@ def _check(config: TrainConfig, files: RunFiles, group: Group) -> None:
         published_weights()
 
 
-def _objective(config: TrainConfig, pairs: PairStream, group: Group) -> Objective:
+def _objective(config: TrainConfig, pairs: PairStream | MovedSequences, group: Group) -> Objective:
     vgg_path = None if config.vgg_path is None else Path(config.vgg_path)
     photos = pairs.calibration_photos()
     features = load_vgg(vgg_path, photos)

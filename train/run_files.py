@@ -104,16 +104,19 @@ class RunFiles:
 def load_start(path: Path, config: TrainConfig) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Weights to begin with from another checkpoint, and its name and SHA-256.
 
-    Its network may differ in what has no weights: padding, grain, output.
+    Its network may differ in what has no weights: padding, grain, output; and it may be one without a memory.
 
     Raises:
         ArtmirrorError: it is missing, damaged or holds weights of other names or shapes.
     """
     checkpoint = load_checkpoint(path)
-    if _shapes(checkpoint.weights) != _shapes(Stylizer(config.network).state_dict()):
+    fresh = Stylizer(config.network).state_dict()
+    # A network without memory lends one with memory all it has: the memory itself begins with nothing.
+    begun = {name: value for name, value in fresh.items() if name.startswith("memory.")}
+    weights = {**begun, **checkpoint.weights}
+    if _shapes(weights) != _shapes(fresh):
         raise ArtmirrorError(f"{path} holds {checkpoint.network}; wanted {config.network}: choose the same preset")
-    sha256 = file_sha256(path)
-    return dict(checkpoint.weights), {"name": path.name, "sha256": sha256}
+    return weights, {"name": path.name, "sha256": file_sha256(path)}
 
 
 def _shapes(weights: Mapping[str, Tensor]) -> dict[str, torch.Size]:

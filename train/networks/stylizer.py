@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -44,8 +45,9 @@ class ConvBlock(nn.Module):
         self.norm = _norm(config, outputs)
         self.relu = relu
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.norm(self.conv(x))
+    def forward(self, x: Tensor, added: Tensor | None = None) -> Tensor:
+        x = self.conv(x)
+        x = self.norm(x if added is None else x + added)
         return F.relu(x) if self.relu else x
 
 
@@ -117,6 +119,42 @@ class SubPixelConv(nn.Module):
         return out
 
 
+class Memory(nn.Module):
+    """What a network does with its own last picture, brought onto this frame (Ruder et al. 2018, section 4).
+
+    A departure from that paper, whose network takes the picture at full size beside the frame: here it enters at half
+    size or less, where it costs next to nothing, and a gate of its own, a fourth channel of the head, mixes it into
+    what is painted. So what the network keeps is kept pixel by pixel. Where nothing may be trusted, the network paints
+    exactly as without a memory.
+
+    Args:
+        step: Pixels from one place of the layer that it enters to the next.
+        width: Channels of that layer.
+        head: The network's last convolution.
+    """
+
+    def __init__(self, config: NetworkConfig, step: int, width: int, head: nn.Conv2d) -> None:
+        super().__init__()
+        self.enter = _folded_conv(config, 3, width, step, bias=False)
+        nn.init.zeros_(self.entering().weight)
+        self.gate_weight = nn.Parameter(torch.zeros_like(head.weight[: head.out_channels // 3]))
+        self.gate_bias = nn.Parameter(torch.zeros(head.out_channels // 3))
+
+    def entering(self) -> nn.Conv2d:
+        """The convolution that takes the last picture."""
+        return cast(nn.Conv2d, self.enter[1])
+
+    def seen(self, recalled: Tensor, trust: Tensor) -> Tensor:  # (B, 3, H, W) and (B, 1, H, W), both in [0, 1]
+        """What is added to the layer that the frame enters too."""
+        out: Tensor = self.enter((recalled - 0.5) * trust)
+        return out
+
+    def beside(self, head: nn.Conv2d, x: Tensor) -> Tensor:
+        """The last convolution with the gate as one more channel."""
+        weight, bias = torch.cat([head.weight, self.gate_weight]), torch.cat([cast(Tensor, head.bias), self.gate_bias])
+        return cast(Tensor, head._conv_forward(x, weight, bias))  # pads as the head does
+
+
 class Stylizer(nn.Module):
     """Huang et al. 2017, section 3.1, in the sizes of a `NetworkConfig`.
 
@@ -140,33 +178,83 @@ class Stylizer(nn.Module):
         self.blocks = nn.Sequential(*(ResidualBlock(inside, widths[-1]) for _ in range(config.blocks)))
         self.up = nn.Sequential(*(UpsamplingBlock(config, narrow, wide) for wide, narrow in reversed(sizes)))
         self.head = _head(config, widths[0])
+        if config.memory:
+            self.memory = Memory(config, max(config.fold, 2), widths[1 if config.fold == 1 else 0], self.last_conv())
+
+    def last_conv(self) -> nn.Conv2d:
+        """The convolution that gives the colours."""
+        *_, last = (layer for layer in self.head.modules() if isinstance(layer, nn.Conv2d))
+        return last
 
     def colour_parameters(self) -> list[tuple[Tensor, int]]:
         """Views of the parameters that red, green and blue enter or leave by, and the axis that they lie on."""
         first, *_ = (layer for layer in self.stem.modules() if isinstance(layer, nn.Conv2d))
-        *_, last = (layer for layer in self.head.modules() if isinstance(layer, nn.Conv2d))
+        last = self.last_conv()
         assert last.bias is not None
-        return [(first.weight, 1), (last.weight.view(3, -1), 0), (last.bias.view(3, -1), 0)]
+        recalled = [(self.memory.entering().weight, 1)] if self.config.memory else []
+        return [(first.weight, 1), *recalled, (last.weight.view(3, -1), 0), (last.bias.view(3, -1), 0)]
 
-    def forward(self, rgb: Tensor) -> Tensor:  # (B, 3, H, W) float RGB in [0, 1]
-        """Paint a batch of frames; returns the same shape and range, float32."""
-        x = self.up(self.blocks(self.down(self.stem(self.grain(rgb)))))
-        x = self.head(x)[:, :, : rgb.shape[2], : rgb.shape[3]]
-        shade: Tensor = x.float()  # bf16 has too few levels for 8-bit pictures
+    def forward(self, rgb: Tensor, recalled: Tensor | None = None, trust: Tensor | None = None) -> Tensor:
+        """Paint a batch of frames.
+
+        Args:
+            rgb: (B, 3, H, W) float RGB in [0, 1].
+            recalled: Of a network with memory its last pictures, brought onto these frames: same shape and range.
+            trust: (B, 1, H, W) float in [0, 1], how far each pixel of them holds.
+
+        Returns:
+            Same shape and range, float32.
+        """
+        if recalled is None or trust is None:
+            shade = self.head(self.up(self.blocks(self.down(self.stem(self.grain(rgb))))))
+            return self._shown(shade[:, :, : rgb.shape[2], : rgb.shape[3]])
+        x = self.up(self.blocks(self._entered(rgb, recalled, trust)))
+        out = self._headed(x)[:, :, : rgb.shape[2], : rgb.shape[3]]
+        painted = self._shown(out[:, :3])
+        kept = torch.sigmoid(out[:, 3:].float()) * trust
+        return painted + kept * (recalled - painted)  # (B, 3, H, W) float32 RGB in [0, 1]
+
+    def _shown(self, shade: Tensor) -> Tensor:
+        shade = shade.float()  # bf16 has too few levels for 8-bit pictures
         if self.config.output == "tanh":  # the paper's
             shade = torch.tanh(shade)
         elif not self.training:  # in training the losses see, and pull back, what is out of range
             shade = shade.clamp(-1, 1)
         return 0.5 * shade + 0.5  # (B, 3, H, W) float32 RGB in [0, 1]
 
+    def _entered(self, rgb: Tensor, recalled: Tensor, trust: Tensor) -> Tensor:
+        """Down to a quarter size, with the memory added before the first normalisation at half size or less."""
+        seen = self.memory.seen(recalled, trust)
+        conv, norm, relu = self.stem
+        x = conv(self.grain(rgb))
+        if self.config.fold > 1:
+            return cast(Tensor, self.down(relu(norm(x + seen))))
+        first, second = self.down
+        return cast(Tensor, second(first(relu(norm(x)), seen)))
+
+    def _headed(self, x: Tensor) -> Tensor:
+        """The head, with the memory's gate as a fourth channel."""
+        if self.config.fold == 1:
+            return self.memory.beside(self.last_conv(), x)
+        last = self.head
+        if self.config.fold == 4:
+            x = cast(nn.Sequential, self.head)[:2](x)
+            last = cast(nn.Sequential, self.head)[2]
+        assert isinstance(last, SubPixelConv)
+        return cast(Tensor, last.unfold(self.memory.beside(last.conv, x)))
+
 
 def _stem_conv(config: NetworkConfig, outputs: int) -> nn.Module:
     if config.fold == 1:
         return _padded_conv(config, 3, outputs, kernel=config.end_kernel)
+    return _folded_conv(config, 3, outputs, config.fold)
+
+
+def _folded_conv(config: NetworkConfig, inputs: int, outputs: int, fold: int, *, bias: bool = True) -> nn.Sequential:
     # Half a square more on every side, and at the right and bottom so that a broken last square is taken too.
-    near, far = config.fold // 2, config.fold // 2 + config.fold - 1
+    near, far = fold // 2, fold // 2 + fold - 1
     pad = {"reflect": nn.ReflectionPad2d, "replicate": nn.ReplicationPad2d, "zeros": nn.ZeroPad2d}[config.padding]
-    return nn.Sequential(pad((near, far, near, far)), nn.Conv2d(3, outputs, 2 * config.fold, config.fold))
+    return nn.Sequential(pad((near, far, near, far)), nn.Conv2d(inputs, outputs, 2 * fold, fold, bias=bias))
 
 
 def _head(config: NetworkConfig, inputs: int) -> nn.Module:

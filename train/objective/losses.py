@@ -106,28 +106,38 @@ class Objective(nn.Module):
         self.temporal = TemporalLoss()
 
     def forward(
-        self, frames: Tensor, first: Tensor, second: Tensor, flow: Tensor, visible: Tensor, temporal_share: float = 1.0
+        self,
+        frames: Tensor,
+        first: Tensor,
+        second: Tensor,
+        flow: Tensor,
+        visible: Tensor,
+        temporal_share: float = 1.0,
+        *,
+        painted: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Judge painted pairs.
 
         Args:
-            frames: (B, 3, H, W) float32 RGB in [0, 1], the first frame of each pair.
-            first: The painted first frames, same shape.
+            frames: (N, 3, H, W) float32 RGB in [0, 1], those whose paintings are judged by their look.
+            first: The painted first frames of all pairs, (B, 3, H, W).
             second: The painted second frames, same shape.
             flow: (B, 2, H, W) float32 pixels, from the first to the second frame.
             visible: (B, 1, H, W) float32, 1 where the flow holds.
             temporal_share: Of the temporal term's weight.
+            painted: What `frames` became; None: they are the first frames of the pairs.
 
         Returns:
             Unweighted terms by name, and their weighted sum as `total`. A style of 1 is an unpainted photo's.
         """
         with torch.no_grad():
             wanted = self.features(frames)
-        found = self.features(first)
+        painted = first if painted is None else painted
+        found = self.features(painted)
         terms = {
             "content": self.content(found, wanted),
             "style": self.style(found) / self.style_unit,
-            "total_variation": self.total_variation(first),
+            "total_variation": self.total_variation(painted),
             "temporal": self.temporal(first, second, flow, visible),
         }
         factors = {**asdict(self.weights), "temporal": self.weights.temporal * temporal_share}

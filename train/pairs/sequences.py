@@ -1,0 +1,170 @@
+"""Sequences for networks with a memory: a photo that moves along a smooth path, things before it, cuts."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.flow import inside, warp_image
+from artmirror.runtime.common.motion import FrameMotion
+from artmirror.train.config import TrainConfig
+from artmirror.train.pairs.base import resized, to_tensor
+from artmirror.train.pairs.photos import MovedPhotos
+from artmirror.train.pairs.random_flow import random_flow
+
+_STILL, _SLOW = 0.2, 0.4  # shares of the sequences in which the camera stands still, and moves less than a third
+_THING, _CUT = 0.5, 0.1  # shares in which something passes before the photo, and in which another scene begins
+
+
+class FrameSequence(NamedTuple):
+    """Some frames after each other; batched by the loader along a leading B. K is their count."""
+
+    frames: Tensor  # (K, 3, S, S) float32 RGB in [0, 1]
+    flow: Tensor  # (K - 1, 2, S, S) float32 pixels, exact, from each frame to the one before it
+    visible: Tensor  # (K - 1, 1, S, S) float32, 1 where the frame before it shows the same
+    long_flow: Tensor  # (2, S, S) float32 pixels, exact, from the last frame to the first
+    long_visible: Tensor  # (1, S, S) float32
+    found_flow: Tensor  # (K - 1, 2, s, s) float32 pixels of the frame, as it is found at show time; s = S / 4
+    mask: Tensor  # (K - 1, 1, s, s) float32, as it is found at show time
+
+
+class MovedSequences(Dataset[FrameSequence]):
+    """Photos that move along a smooth path. Sequence `i` depends on the configuration, the photos and `i` alone.
+
+    The flow that the losses take is exact. What the network is given is found by `FrameMotion` on the noisy frames, as
+    at show time: so it learns how far that can be trusted.
+
+    Raises:
+        ArtmirrorError: the folder does not exist or holds no photos.
+    """
+
+    def __init__(self, folder: Path, config: TrainConfig) -> None:
+        self.config = config
+        self._moved = MovedPhotos(folder, config)
+
+    def __len__(self) -> int:
+        return self.config.steps * self.config.pairs
+
+    def calibration_photos(self, count: int = 16) -> Tensor:
+        """Some pictures as (count, 3, S, S) float32 RGB in [0, 1], the same for every seed."""
+        return self._moved.calibration_photos(count)
+
+    def __getitem__(self, index: int) -> FrameSequence:
+        config = self.config
+        rng = np.random.default_rng((config.seed, index))
+        count, side = config.frames, config.crop
+        scene = _Scene(self._moved, side, count, rng)
+        cut = int(rng.integers(1, count)) if rng.random() < _CUT else count
+        after = _Scene(self._moved, side, count, rng) if cut < count else scene
+        noise_std = rng.uniform(0, config.motion.noise_std)
+
+        motion = FrameMotion((side, side))
+        frames, flows, visibles, found, masks = [], [], [], [], []
+        for number in range(count):
+            shown = scene if number < cut else after
+            noise = rng.normal(0, 255 * noise_std, (side, side, 3)).astype(np.float32)
+            frame = np.clip(shown.frame(number) + noise, 0, 255).astype(np.uint8)
+            frames.append(to_tensor(frame))
+            motion.follow(np.ascontiguousarray(frame[..., ::-1]))
+            if number:
+                flow, visible = shown.flow(number, number - 1)
+                flows.append(flow)
+                visibles.append(visible & (number != cut))
+                found.append(motion.flow.copy())
+                masks.append(motion.mask.copy())
+        long_flow, long_visible = after.flow(count - 1, 0)
+        return FrameSequence(
+            torch.stack(frames),
+            _planes(np.stack(flows)),
+            _planes(np.stack(visibles)[..., None]),
+            _planes(long_flow[None])[0],
+            _planes((long_visible & (cut == count))[None, ..., None])[0],
+            _planes(np.stack(found)),
+            _planes(np.stack(masks)[..., None]),
+        )
+
+
+class _Scene:
+    """A photo whose every pixel goes its own straight way, and perhaps a piece of another photo that passes before it.
+
+    Frame k shows at x what the photo has at x + k field(x).
+    """
+
+    def __init__(self, photos: MovedPhotos, side: int, count: int, rng: np.random.Generator) -> None:
+        self._side = side
+        self._rgb = self._photo(photos, rng)
+        self._left = rng.uniform(0, self._rgb.shape[1] - side)
+        self._top = rng.uniform(0, self._rgb.shape[0] - side)
+        self._field = _field(photos, side, rng)
+        self._thing: NDArray[np.uint8] | None = None
+        if rng.random() < _THING:
+            self._thing = self._photo(photos, rng)[:side, :side]
+            self._shape = _blob(side, rng)
+            self._way = rng.uniform(-0.06, 0.06, 2).astype(np.float32) * side  # pixels a frame
+            self._middle = (count - 1) / 2
+
+    def _photo(self, photos: MovedPhotos, rng: np.random.Generator) -> NDArray[np.uint8]:
+        path, rgb = photos.photos.read(int(rng.integers(len(photos.photos))))
+        try:
+            return resized(rgb, round(self._side * rng.uniform(1.0, 1.5)))
+        except cv2.error:
+            raise ArtmirrorError(f"{path} cannot be cropped; is it a very long strip? Take it out") from None
+
+    def frame(self, number: int) -> NDArray[np.float32]:
+        """(S, S, 3) RGB in [0, 255]."""
+        y, x = np.mgrid[: self._side, : self._side].astype(np.float32)
+        at_x, at_y = (number * self._field[..., 0] + x + self._left), (number * self._field[..., 1] + y + self._top)
+        ground = cv2.remap(self._rgb, at_x, at_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+        if self._thing is None:
+            return np.asarray(ground, np.float32)
+        shape, thing = (self._shifted(picture, number) for picture in (self._shape, self._thing.astype(np.float32)))
+        return np.asarray(ground + shape[..., None] * (thing - ground), np.float32)
+
+    def flow(self, start: int, end: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """From frame `start` to frame `end`, (S, S, 2) pixels, and where both show the same, (S, S)."""
+        ground = start * self._field
+        for _ in range(6):  # start field(x) = g + end field(x + g): the field is smooth, so this soon stands still
+            ground = start * self._field - end * warp_image(self._field, ground)
+        visible = inside(ground)
+        if self._thing is None:
+            return ground, visible
+        before, here = self._shifted(self._shape, end), self._shifted(self._shape, start)
+        visible &= (warp_image(before, ground) < 0.02) & (here < 0.02)
+        of_thing = np.broadcast_to((end - start) * self._way, ground.shape)
+        thing = here > 0.98
+        flow = np.where(thing[..., None], of_thing, ground).astype(np.float32)
+        return flow, np.where(thing, inside(flow), visible)
+
+    def _shifted(self, picture: NDArray[np.float32], number: int) -> NDArray[np.float32]:
+        x, y = (number - self._middle) * self._way
+        matrix = np.array([[1, 0, x], [0, 1, y]], np.float32)
+        size = (self._side, self._side)
+        return np.asarray(cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR), np.float32)
+
+
+def _field(photos: MovedPhotos, side: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    drawn = rng.random()
+    if drawn < _STILL:
+        return np.zeros((side, side, 2), np.float32)
+    share = rng.uniform(0.02, 0.33) if drawn < _STILL + _SLOW else rng.uniform(0.33, 1)
+    return random_flow(side, photos.config.motion, rng) * np.float32(share)
+
+
+def _blob(side: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """A round thing with a soft edge: (S, S) in [0, 1]."""
+    y, x = np.mgrid[:side, :side].astype(np.float32) / side
+    angle = np.arctan2(y - 0.5, x - 0.5)
+    radius = rng.uniform(0.1, 0.3)
+    edge = radius * (1 + sum(rng.uniform(0, 0.3) * np.sin(k * angle + rng.uniform(0, 6.3)) for k in (1, 2, 3)))
+    return np.asarray(np.clip((edge - np.hypot(x - 0.5, y - 0.5)) * side / 1.5 + 0.5, 0, 1), np.float32)
+
+
+def _planes(arrays: NDArray[np.generic]) -> Tensor:  # (..., S, S, C)
+    """(..., C, S, S) float32."""
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(arrays, -1, -3))).float()
