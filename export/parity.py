@@ -14,6 +14,7 @@ from artmirror.runtime.common.pictures import picture_paths, read_picture
 from artmirror.runtime.common.pixels import SMALLEST_SIDE, Pixels, decibels
 from artmirror.runtime.common.style_file import Vector
 from artmirror.runtime.engines.base import Look, stylize
+from artmirror.runtime.engines.memory import Memory
 from artmirror.runtime.engines.open import open_engine
 from artmirror.runtime.engines.vulkan_device import vulkan_devices
 from artmirror.runtime.formats.kind import EngineKind, kind_of
@@ -90,10 +91,12 @@ def check_parity(
             )
             name = f"{backend} {device} {engine.describe().precision}"
             slot = engine.allocate(1)[0]
-            for strength in (1.0, 0.5):
+            memory = Memory(engine.describe().size) if video_filter.has_memory else None
+            for strength in (1.0, 0.5):  # the second of a network with memory with the first in mind
+                look = Look(strength, style)
                 np.copyto(slot.frame, picture)
-                stylize(engine, slot, Look(strength, style))
-                difference = slot.stylized.astype(np.int32) - _painted(video_filter, picture, strength, style)
+                stylize(engine, slot, look)
+                difference = slot.stylized.astype(np.int32) - _painted(video_filter, picture, look, memory)
                 squares += float((difference**2).sum())
                 count += difference.size
                 worst = max(worst, int(np.abs(difference).max()))
@@ -115,7 +118,13 @@ def _variants(path: Path, precision: str) -> list[tuple[str, str, bool, float]]:
 
 
 @torch.no_grad()
-def _painted(video_filter: VideoFilter, bgr: Pixels, strength: float, style: Vector | None) -> Pixels:
-    given = None if style is None else torch.from_numpy(style)
-    painted = video_filter(torch.from_numpy(bgr)[None], torch.tensor([strength]), given)
-    return np.asarray(painted[0].numpy(), np.uint8)
+def _painted(video_filter: VideoFilter, bgr: Pixels, look: Look, memory: Memory | None) -> Pixels:
+    style = None if look.style is None else torch.from_numpy(look.style)
+    frame, strength = torch.from_numpy(bgr)[None], torch.tensor([look.strength])
+    if memory is None:
+        return np.asarray(video_filter(frame, strength, style)[0].numpy(), np.uint8)
+    memory.follow(bgr, look)
+    memory.bring()
+    stylized, painted = video_filter(frame, strength, style, *map(torch.from_numpy, memory.by_name().values()))
+    np.copyto(memory.painted, painted.numpy())
+    return np.asarray(stylized[0].numpy(), np.uint8)

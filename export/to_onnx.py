@@ -142,7 +142,7 @@ def _trace(video_filter: VideoFilter) -> onnx.ModelProto:
         return _exported(video_filter, given, names, ["stylized"], sizes)
     if not video_filter.style_length:
         given, sizes = (*given, None), (*sizes, None)
-    given, sizes = (*given, frame, frame[..., :1]), (*sizes, {1: height, 2: width}, {1: height, 2: width})
+    given, sizes = (*given, frame.clone(), frame.clone()), (*sizes, {1: height, 2: width}, {1: height, 2: width})
     return _exported(video_filter, given, [*names, "previous", "mask"], ["stylized", "painted"], sizes)
 
 

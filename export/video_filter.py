@@ -51,7 +51,8 @@ class VideoFilter(nn.Module):
             style: (S,) float32, where the network paints many: see `ManyStyle.affines_of`.
             previous: (1, H, W, 3) uint8 BGR, `painted` of the frame before, brought onto this one, where the network
                 has a memory.
-            mask: (1, H, W, 1) uint8, how far that is to be trusted, 255 for fully; 0 everywhere where there is none.
+            mask: (1, H, W, 3) uint8, three times the same: how far that is to be trusted, 255 for fully; 0 everywhere
+                where there is none.
 
         Returns:
             (1, H, W, 3) uint8 BGR; of a network with memory this and `painted`, the same at full strength.

@@ -102,7 +102,9 @@ class Learner:
         )
         painted = [self._model(frames[0])]
         for frame, flow, mask in zip(frames[1:], found, masks, strict=True):
-            painted.append(self._model(frame, recall(painted[-1], flow), spread(mask, frame.shape[2:])))
+            painted.append(
+                self._model(frame, recall(painted[-1], flow), spread(mask, frame.shape[2:]).expand_as(frame))
+            )
         last, long_visible = self._moved(sequence.long_flow), self._moved(sequence.long_visible)
         terms: dict[str, Tensor] = self._objective(
             torch.cat([frames[0], frames[-1]]),

@@ -34,6 +34,10 @@ class Painter(Protocol):
         """
         ...
 
+    def forget(self) -> None:
+        """What comes next has nothing to do with what was painted before."""
+        ...
+
     def close(self) -> None:
         """Free everything."""
         ...
@@ -99,6 +103,10 @@ class EnginePainter:
         stylize(self._engine, self._slot, self._look)
         latency_ns = time.monotonic_ns() - started_ns
         return Painted(self._slot.stylized.copy(), latency_ns)
+
+    def forget(self) -> None:
+        """Reset the engine."""
+        self._engine.reset()
 
     def close(self) -> None:
         """Close the engine."""

@@ -147,6 +147,9 @@ class ArbitraryPeer:
             raise ArtmirrorError(f"{self._spec.transform.name} gave no picture")
         return Painted(_fitted(from_planes(found, _ARBITRARY), self._size), latency_ns)
 
+    def forget(self) -> None:
+        """Every frame is painted by itself."""
+
     def close(self) -> None:
         """Drop the session."""
         self._transform = None
@@ -235,6 +238,9 @@ class Peer:
             )
         self._found_size = found.shape[2], found.shape[3]
         return Painted(_fitted(from_planes(found, self._spec), self._size), latency_ns)
+
+    def forget(self) -> None:
+        """Every frame is painted by itself."""
 
     def close(self) -> None:
         """Drop the session."""

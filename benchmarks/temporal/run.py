@@ -175,7 +175,12 @@ def _measure_sequence(
     perceived: list[int] = []
     window: deque[tuple[Frame, list[Pixels]]] = deque(maxlen=1 + max(steps, default=0))
     count = 0
+    for painter in painters:
+        painter.forget()
     for index, frame in enumerate(frames):
+        if sequence.unrelated:
+            for painter in painters:
+                painter.forget()
         pictures = [frame.pixels, *_paint(frame.pixels, painters, index, results[1:])]
         window.append((frame, pictures))
         for step in steps:

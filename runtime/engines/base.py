@@ -67,6 +67,7 @@ class Engine(Protocol):
     `max_in_flight` slots are submitted and not waited for; whoever submits keeps count, `submit` does not block for it.
 
     Memory. An engine may keep something of the frames that it painted, for those that follow. `reset` makes it forget.
+    Then `submit` blocks until the frame before is painted; what can be done meanwhile is done meanwhile.
 
     Threads. One thread at a time calls `allocate`, `submit`, `wait` and `reset`. It may be another one later, as where
     the main thread opens an engine and warms it up and a second thread runs it: a back end whose device knows a current

@@ -9,6 +9,7 @@ import onnxruntime as ort
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.engines.base import EngineInfo, Look, SmallInputs
+from artmirror.runtime.engines.memory import INPUTS, OUTPUT, Memory
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.frame import FrameSlot
 
@@ -26,6 +27,8 @@ class OnnxRuntimeEngine:
         self._bindings: dict[FrameSlot, tuple[Any, SmallInputs]] = {}
         self._running: dict[FrameSlot, Future[None]] = {}
         self._worker = ThreadPoolExecutor(1, "onnxruntime")
+        self._memory = Memory(size) if manifest.has_memory else None
+        self._last: Future[None] | None = None  # whose picture the next frame remembers
 
     def allocate(self, count: int) -> list[FrameSlot]:
         slots = []
@@ -37,6 +40,10 @@ class OnnxRuntimeEngine:
             _bind(binding.bind_output, "stylized", slot.stylized[None])
             for name, numbers in small.by_name.items():
                 _bind(binding.bind_input, name, numbers)
+            if self._memory is not None:
+                for name, picture in self._memory.by_name().items():
+                    _bind(binding.bind_input, name, picture)
+                _bind(binding.bind_output, OUTPUT, self._memory.painted)
             self._bindings[slot] = (binding, small)
             slots.append(slot)
         return slots
@@ -44,16 +51,19 @@ class OnnxRuntimeEngine:
     def submit(self, slot: FrameSlot, look: Look) -> None:
         binding, small = self._bindings[slot]
         small.set(look)
-        self._running[slot] = self._worker.submit(self._session.run_with_iobinding, binding)
+        if self._memory is not None:
+            self._memory.follow(slot.frame, look)
+            if self._last is not None:
+                _finish(self._last)
+            self._memory.bring()
+        self._running[slot] = self._last = self._worker.submit(self._session.run_with_iobinding, binding)
 
     def wait(self, slot: FrameSlot) -> None:
-        try:
-            self._running.pop(slot).result()
-        except Exception as error:  # the library has a dozen exception classes with no common base but this
-            raise ArtmirrorError(f"ONNX Runtime failed while stylizing: {_first_line(error)}") from error
+        _finish(self._running.pop(slot))
 
     def reset(self) -> None:
-        pass  # every frame is painted by itself
+        if self._memory is not None:
+            self._memory.forget()
 
     def describe(self) -> EngineInfo:
         return EngineInfo(
@@ -68,6 +78,13 @@ class OnnxRuntimeEngine:
         self._worker.shutdown()
         self._bindings.clear()
         self._session = None
+
+
+def _finish(run: Future[None]) -> None:
+    try:
+        run.result()
+    except Exception as error:  # the library has a dozen exception classes with no common base but this
+        raise ArtmirrorError(f"ONNX Runtime failed while stylizing: {_first_line(error)}") from error
 
 
 def open_file(
@@ -95,7 +112,7 @@ def _session(path: Path, threads: int | None) -> Any:
         options.intra_op_num_threads = threads
     try:
         return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # see wait
+    except Exception as error:  # see _finish
         raise ArtmirrorError(f"ONNX Runtime cannot run {path}: {_first_line(error)}") from error
 
 
@@ -108,9 +125,10 @@ def check_names(session: Any, manifest: Manifest) -> None:
     found = {entry.name: entry.shape for entry in (*session.get_inputs(), *session.get_outputs())}
     length = manifest.style_length
     wanted = {"frame", "stylized"} | ({"style"} if length else set())
+    wanted |= {*INPUTS, OUTPUT} if manifest.has_memory else set()
     if found.keys() - {"strength"} != wanted or (length and found["style"] != [length]):
-        more = f" and style, ({length})" if length else ""
-        raise ValueError(f"it takes and gives {', '.join(found)}; wanted frame, strength, stylized{more}")
+        more = f"; style has {length} numbers" if length else ""
+        raise ValueError(f"it takes and gives {', '.join(found)}; wanted strength, {', '.join(sorted(wanted))}{more}")
 
 
 def _first_line(error: Exception) -> str:

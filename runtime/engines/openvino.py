@@ -11,6 +11,7 @@ import openvino as ov
 from artmirror.runtime.common.cache import cache_folder
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.engines.base import EngineInfo, Look, SmallInputs
+from artmirror.runtime.engines.memory import OUTPUT, Memory
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.frame import FrameSlot
 
@@ -31,6 +32,8 @@ class OpenVinoEngine:
         self._compiled = compiled
         self._size = size
         self._requests: dict[FrameSlot, tuple[Any, SmallInputs]] = {}
+        self._memory = Memory(size) if manifest.has_memory else None
+        self._running: Any = None  # the request whose picture the next one remembers
 
     def allocate(self, count: int) -> list[FrameSlot]:
         slots = []
@@ -42,6 +45,9 @@ class OpenVinoEngine:
             request.set_tensor("stylized", ov.Tensor(slot.stylized[None], shared_memory=True))
             for name, numbers in small.by_name.items():
                 request.set_tensor(name, ov.Tensor(numbers, shared_memory=True))
+            if self._memory is not None:
+                for name, picture in (*self._memory.by_name().items(), (OUTPUT, self._memory.painted)):
+                    request.set_tensor(name, ov.Tensor(picture, shared_memory=True))
             self._requests[slot] = (request, small)
             slots.append(slot)
         return slots
@@ -49,23 +55,35 @@ class OpenVinoEngine:
     def submit(self, slot: FrameSlot, look: Look) -> None:
         request, small = self._requests[slot]
         small.set(look)
+        if self._memory is not None:
+            self._memory.follow(slot.frame, look)
+            if self._running is not None:
+                _finish(self._running)
+            self._memory.bring()
+            self._running = request
         request.start_async()
 
     def wait(self, slot: FrameSlot) -> None:
-        try:
-            self._requests[slot][0].wait()
-        except RuntimeError as error:
-            raise ArtmirrorError(f"OpenVINO failed while stylizing: {first_line(error)}") from error
+        _finish(self._requests[slot][0])
 
     def reset(self) -> None:
-        pass  # every frame is painted by itself
+        if self._memory is not None:
+            self._memory.forget()
 
     def describe(self) -> EngineInfo:
         return device_info(self._compiled, self.manifest, self._size)
 
     def close(self) -> None:
         self._requests.clear()
+        self._running = None
         self._compiled = None
+
+
+def _finish(request: Any) -> None:
+    try:
+        request.wait()
+    except RuntimeError as error:
+        raise ArtmirrorError(f"OpenVINO failed while stylizing: {first_line(error)}") from error
 
 
 def device_info(compiled: Any, manifest: Manifest, size: tuple[int, int], note: str = "") -> EngineInfo:
@@ -132,8 +150,9 @@ def read_network(path: Path, manifest: Manifest, size: tuple[int, int]) -> Any:
     """
     try:
         model = shared_core().read_model(path)
-        model.reshape({"frame": [1, *size, 3]})
-        _check_shapes(model, size, manifest.style_length)
+        memory = {"previous": [1, *size, 3], "mask": [1, *size, 3]} if manifest.has_memory else {}
+        model.reshape({"frame": [1, *size, 3], **memory})
+        _check_shapes(model, size, manifest)
     except Exception as error:  # a damaged graph may raise nearly anything, also a message that is not UTF-8
         raise _cannot_run(path, error) from error
     return model
@@ -148,7 +167,7 @@ def input_names(model: Any) -> set[str]:
     return {name for port in model.inputs for name in port.names}
 
 
-def _check_shapes(model: Any, size: tuple[int, int], style: int) -> None:
+def _check_shapes(model: Any, size: tuple[int, int], manifest: Manifest) -> None:
     """See that the graph takes and gives what an engine is asked for, and how much memory it is going to take.
 
     Raises:
@@ -156,7 +175,9 @@ def _check_shapes(model: Any, size: tuple[int, int], style: int) -> None:
     """
     frame = [1, *size, 3]
     found = {name: list(port.shape) for port in (*model.inputs, *model.outputs) for name in port.names}
-    wanted = {"frame": frame, "stylized": frame} | ({"style": [style]} if style else {})
+    wanted = {"frame": frame, "stylized": frame}
+    wanted |= {"style": [manifest.style_length]} if manifest.style_length else {}
+    wanted |= {"previous": frame, "mask": frame, OUTPUT: frame} if manifest.has_memory else {}
     wanted |= {"strength": [1]} if "strength" in found else {}
     if found != wanted or len(model.inputs) + len(model.outputs) != len(wanted):
         raise ValueError(f"it takes and gives {found}, wanted {wanted}")

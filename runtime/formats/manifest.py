@@ -76,6 +76,11 @@ class Manifest:
         """How many numbers the network takes in `style`; 0 where it takes none."""
         return 0 if self.style is None else self.style.length
 
+    @property
+    def has_memory(self) -> bool:
+        """Whether the network takes its own last picture (`previous`, `mask`), and gives it (`painted`)."""
+        return self.network.get("memory") is True
+
     def to_json(self, plan: Mapping[str, Any] = NO_PLAN) -> str:
         """The manifest as one JSON object.
 

@@ -74,5 +74,8 @@ class FunctionPainter:
         number = self.calls - 1 - WARMUP_FRAMES
         return Painted(frame if number < 0 else self.function(number, frame), 1_000_000 * self.calls)
 
+    def forget(self) -> None:
+        """Every frame is painted by itself."""
+
     def close(self) -> None:
         self.closed = True

@@ -123,36 +123,43 @@ class Memory(nn.Module):
     """What a network does with its own last picture, brought onto this frame (Ruder et al. 2018, section 4).
 
     A departure from that paper, whose network takes the picture at full size beside the frame: here it enters at half
-    size or less, where it costs next to nothing, and a gate of its own, a fourth channel of the head, mixes it into
-    what is painted. So what the network keeps is kept pixel by pixel. Where nothing may be trusted, the network paints
+    size or less, where it costs next to nothing, and a gate beside the head, one for each colour, mixes it into what
+    is painted. So what the network keeps is kept pixel by pixel. Where nothing may be trusted, the network paints
     exactly as without a memory.
 
     Args:
         step: Pixels from one place of the layer that it enters to the next.
         width: Channels of that layer.
-        head: The network's last convolution.
+        last: Channels that the network's last convolution reads.
     """
 
-    def __init__(self, config: NetworkConfig, step: int, width: int, head: nn.Conv2d) -> None:
+    def __init__(self, config: NetworkConfig, step: int, width: int, last: int) -> None:
         super().__init__()
         self.enter = _folded_conv(config, 3, width, step, bias=False)
         nn.init.zeros_(self.entering().weight)
-        self.gate_weight = nn.Parameter(torch.zeros_like(head.weight[: head.out_channels // 3]))
-        self.gate_bias = nn.Parameter(torch.zeros(head.out_channels // 3))
+        self.gate: nn.Module = (
+            _padded_conv(config, last, 3, kernel=3) if config.fold == 1 else SubPixelConv(config, last, 3)
+        )
+        for parameter in self.gate.parameters():
+            nn.init.zeros_(parameter)
 
     def entering(self) -> nn.Conv2d:
         """The convolution that takes the last picture."""
         return cast(nn.Conv2d, self.enter[1])
 
-    def seen(self, recalled: Tensor, trust: Tensor) -> Tensor:  # (B, 3, H, W) and (B, 1, H, W), both in [0, 1]
+    def leaving(self) -> nn.Conv2d:
+        """The convolution of the gate."""
+        return cast(nn.Conv2d, self.gate.conv if isinstance(self.gate, SubPixelConv) else self.gate)
+
+    def seen(self, recalled: Tensor, trust: Tensor) -> Tensor:  # (B, 3, H, W), both in [0, 1]
         """What is added to the layer that the frame enters too."""
         out: Tensor = self.enter((recalled - 0.5) * trust)
         return out
 
-    def beside(self, head: nn.Conv2d, x: Tensor) -> Tensor:
-        """The last convolution with the gate as one more channel."""
-        weight, bias = torch.cat([head.weight, self.gate_weight]), torch.cat([cast(Tensor, head.bias), self.gate_bias])
-        return cast(Tensor, head._conv_forward(x, weight, bias))  # pads as the head does
+    def mixed(self, x: Tensor, painted: Tensor, recalled: Tensor, trust: Tensor) -> Tensor:
+        """The picture: painted anew, and kept as far as the gate and the trust let it."""
+        gate = self.gate(x)[:, :, : painted.shape[2], : painted.shape[3]]
+        return painted + torch.sigmoid(gate.float()) * trust * (recalled - painted)
 
 
 class Stylizer(nn.Module):
@@ -179,7 +186,8 @@ class Stylizer(nn.Module):
         self.up = nn.Sequential(*(UpsamplingBlock(config, narrow, wide) for wide, narrow in reversed(sizes)))
         self.head = _head(config, widths[0])
         if config.memory:
-            self.memory = Memory(config, max(config.fold, 2), widths[1 if config.fold == 1 else 0], self.last_conv())
+            width = widths[1 if config.fold == 1 else 0]
+            self.memory = Memory(config, max(config.fold, 2), width, self.last_conv().in_channels)
 
     def last_conv(self) -> nn.Conv2d:
         """The convolution that gives the colours."""
@@ -191,8 +199,12 @@ class Stylizer(nn.Module):
         first, *_ = (layer for layer in self.stem.modules() if isinstance(layer, nn.Conv2d))
         last = self.last_conv()
         assert last.bias is not None
-        recalled = [(self.memory.entering().weight, 1)] if self.config.memory else []
-        return [(first.weight, 1), *recalled, (last.weight.view(3, -1), 0), (last.bias.view(3, -1), 0)]
+        parameters = [(first.weight, 1), (last.weight.view(3, -1), 0), (last.bias.view(3, -1), 0)]
+        if self.config.memory:
+            gate = self.memory.leaving()
+            assert gate.bias is not None
+            parameters += [(self.memory.entering().weight, 1), (gate.weight.view(3, -1), 0), (gate.bias.view(3, -1), 0)]
+        return parameters
 
     def forward(self, rgb: Tensor, recalled: Tensor | None = None, trust: Tensor | None = None) -> Tensor:
         """Paint a batch of frames.
@@ -200,7 +212,8 @@ class Stylizer(nn.Module):
         Args:
             rgb: (B, 3, H, W) float RGB in [0, 1].
             recalled: Of a network with memory its last pictures, brought onto these frames: same shape and range.
-            trust: (B, 1, H, W) float in [0, 1], how far each pixel of them holds.
+            trust: (B, 3, H, W) float in [0, 1], how far each pixel of them holds; three times the same, since a single
+                channel that is spread over three costs more time than the rest of the memory.
 
         Returns:
             Same shape and range, float32.
@@ -209,10 +222,14 @@ class Stylizer(nn.Module):
             shade = self.head(self.up(self.blocks(self.down(self.stem(self.grain(rgb))))))
             return self._shown(shade[:, :, : rgb.shape[2], : rgb.shape[3]])
         x = self.up(self.blocks(self._entered(rgb, recalled, trust)))
-        out = self._headed(x)[:, :, : rgb.shape[2], : rgb.shape[3]]
-        painted = self._shown(out[:, :3])
-        kept = torch.sigmoid(out[:, 3:].float()) * trust
-        return painted + kept * (recalled - painted)  # (B, 3, H, W) float32 RGB in [0, 1]
+        if self.config.fold == 4:
+            *first, last = cast(nn.Sequential, self.head)
+            for layer in first:
+                x = layer(x)
+        else:
+            last = self.head
+        painted = self._shown(last(x)[:, :, : rgb.shape[2], : rgb.shape[3]])
+        return self.memory.mixed(x, painted, recalled, trust)  # (B, 3, H, W) float32 RGB in [0, 1]
 
     def _shown(self, shade: Tensor) -> Tensor:
         shade = shade.float()  # bf16 has too few levels for 8-bit pictures
@@ -231,17 +248,6 @@ class Stylizer(nn.Module):
             return cast(Tensor, self.down(relu(norm(x + seen))))
         first, second = self.down
         return cast(Tensor, second(first(relu(norm(x)), seen)))
-
-    def _headed(self, x: Tensor) -> Tensor:
-        """The head, with the memory's gate as a fourth channel."""
-        if self.config.fold == 1:
-            return self.memory.beside(self.last_conv(), x)
-        last = self.head
-        if self.config.fold == 4:
-            x = cast(nn.Sequential, self.head)[:2](x)
-            last = cast(nn.Sequential, self.head)[2]
-        assert isinstance(last, SubPixelConv)
-        return cast(Tensor, last.unfold(self.memory.beside(last.conv, x)))
 
 
 def _stem_conv(config: NetworkConfig, outputs: int) -> nn.Module:

@@ -1,0 +1,74 @@
+"""What an engine keeps of the frames that it painted, for networks with a memory."""
+
+from typing import Any, cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from artmirror.runtime.common.motion import FrameMotion
+from artmirror.runtime.common.pixels import Pixels
+from artmirror.runtime.engines.base import Look
+
+INPUTS, OUTPUT = ("previous", "mask"), "painted"  # of a graph with a memory, beside those that every graph has
+
+
+class Memory:
+    """The last painted picture, brought onto the frame that is painted now.
+
+    For each frame: `follow` it, which needs no painted picture and may run while the last one is still painted; then,
+    when that is done, `bring`. All arrays stay where they are, so that an engine binds them once.
+
+    Attributes:
+        previous: (1, H, W, 3) uint8 BGR, input.
+        mask: (1, H, W, 3) uint8, input: where `previous` may be trusted, 255 for fully; three times the same.
+        painted: (1, H, W, 3) uint8 BGR, output: the picture at full strength.
+    """
+
+    def __init__(self, size: tuple[int, int], *, fine: bool = True) -> None:
+        """`size` is (H, W) of the frames; for `fine` see `FrameMotion`."""
+        height, width = size
+        self.previous = np.zeros((1, height, width, 3), np.uint8)
+        self.mask = np.zeros((1, height, width, 3), np.uint8)
+        self.painted = np.zeros((1, height, width, 3), np.uint8)
+        self._motion = FrameMotion(size, fine=fine)
+        self._remembers = False
+        self._style: NDArray[np.float32] | None = None
+        self._flow = np.zeros((height, width, 2), np.float32)
+        self._places = np.dstack(np.meshgrid(np.arange(width), np.arange(height))).astype(np.float32)
+        self._trust = np.zeros((height, width), np.uint8)
+
+    def by_name(self) -> dict[str, Pixels]:
+        """The inputs, as the graph names them."""
+        return {"previous": self.previous, "mask": self.mask}
+
+    def forget(self) -> None:
+        """The next frame has none before it."""
+        self._motion.forget()
+
+    def follow(self, frame: Pixels, look: Look) -> None:
+        """Find how `frame` (H, W, 3) uint8 BGR moved since the last one. In another style nothing is kept."""
+        if self._style is not None or look.style is not None:
+            style = None if look.style is None else look.style.copy()
+            if style is None or self._style is None or not np.array_equal(style, self._style):
+                self.forget()
+            self._style = style
+        self._remembers = self._motion.follow(frame)
+
+    def bring(self) -> None:
+        """Move `painted` of the last frame to where its content is now."""
+        height, width = self._trust.shape
+        if not self._remembers:
+            self.mask[:] = 0
+            return
+        small = cv2.convertScaleAbs(self._motion.mask, alpha=255)
+        cv2.resize(small, (width, height), dst=self._trust, interpolation=cv2.INTER_LINEAR)
+        cv2.cvtColor(self._trust, cv2.COLOR_GRAY2BGR, dst=self.mask[0])
+        if not self._motion.flow.any():
+            np.copyto(self.previous, self.painted)
+            return
+        cv2.resize(self._motion.flow, (width, height), dst=self._flow, interpolation=cv2.INTER_LINEAR)
+        cv2.add(self._flow, self._places, dst=self._flow)
+        both = cast(Any, self._flow), cast(Any, None)  # both coordinates are in the first map, which the stubs forget
+        # Bicubic: bilinearly it would lose sharpness with every frame.
+        cv2.remap(self.painted[0], *both, cv2.INTER_CUBIC, dst=self.previous[0], borderMode=cv2.BORDER_REPLICATE)
