@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,6 +30,7 @@ from artmirror.runtime.formats.onnx import UnsafeOnnx, parse_onnx_metadata
 from artmirror.train.networks.picture_encoder import PictureEncoder
 
 OPSET = 20
+_SIDES = {1: "height", 2: "width"}  # axes of a frame
 
 
 def onnx_of(
@@ -143,7 +145,14 @@ def _trace(video_filter: VideoFilter) -> onnx.ModelProto:
     if not video_filter.style_length:
         given, sizes = (*given, None), (*sizes, None)
     given, sizes = (*given, frame.clone(), frame.clone()), (*sizes, {1: height, 2: width}, {1: height, 2: width})
-    return _exported(video_filter, given, [*names, "previous", "mask"], ["stylized", "painted"], sizes)
+    model = _exported(video_filter, given, [*names, "previous", "mask"], ["stylized", "painted"], sizes)
+    # The exporter calls sizes that several inputs share by numbers.
+    called = {model.graph.input[0].type.tensor_type.shape.dim[axis].dim_param: name for axis, name in _SIDES.items()}
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            for number, name in called.items() if dim.dim_param else ():
+                dim.dim_param = re.sub(rf"\b{number}\b", name, dim.dim_param)
+    return model
 
 
 def _exported(

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.progress import show_frames, show_share
 from artmirror.runtime.engines.open import Opened, open_for_show
+from artmirror.runtime.formats.kind import read_any_manifest
 from artmirror.runtime.gallery.paintings import Choice
 from artmirror.runtime.gallery.palette import Palette
 from artmirror.runtime.gallery.quality import AUTO, DEFAULT_TARGET_FPS, open_best
-from artmirror.runtime.gallery.variants import FULL, find_variant, quality_of
+from artmirror.runtime.gallery.variants import FULL, find_variant, quality_of, steady_twin
 from artmirror.runtime.pipeline import Pipeline
 from artmirror.runtime.run_statistics import free_memory_bytes
 from artmirror.runtime.sinks.base import Sink, SinkFormat
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from artmirror.runtime.engines.base import EngineInfo
     from artmirror.runtime.run_statistics import RunStatistics
     from artmirror.runtime.sources.base import Source
+
+STEADY_AUTO, STEADY_ON, STEADY_OFF = STEADY = ("auto", "on", "off")
 
 _MEMORY_FOR_PICTURES = 2_000_000_000  # bytes
 
@@ -44,6 +47,7 @@ class RunOptions:
     max_frames: int | None = None
     most_pixels: int | None = None
     quality: str | None = None
+    steady: str = STEADY_AUTO
     target_fps: float | None = None
     backend: str | None = None
     device: str | None = None
@@ -116,7 +120,7 @@ def run(
         opened = None
         for source in _until_failure(_parts(options), show):
             stack.enter_context(closing(source))
-            key = (options.choice.engine, options.quality, source.size, source.live)
+            key = (options.choice.engine, options.quality, source.size, source.live, source.rate is None)
             opened = kept.get(key, partial(_open, options, source, tell))
             if options.strength != 1 and not opened.engine.has_strength:
                 raise ArtmirrorError(f"{opened.path} has no strength input; leave out --strength, or export it again")
@@ -157,7 +161,7 @@ def _open(options: RunOptions, source: "Source", tell: Callable[[str], None]) ->
 
     def open_file(path: Path) -> Opened:
         return open_for_show(
-            path,
+            _steady(path, options, source),
             size=source.size,
             memory=options.memory or _memory_for(source),
             backend=options.backend,
@@ -174,6 +178,18 @@ def _open(options: RunOptions, source: "Source", tell: Callable[[str], None]) ->
     picked = open_best(named, open_file, target_fps=target_fps, live=source.live)
     tell(picked.reason)
     return picked.opened
+
+
+def _steady(path: Path, options: RunOptions, source: "Source") -> Path:
+    """The file, or the one beside it that has a memory; pictures have nothing before them to remember."""
+    twin = steady_twin(path)
+    if options.steady == STEADY_ON and twin is None and not read_any_manifest(path)[0].has_memory:
+        raise ArtmirrorError(
+            f"{path.name} has no memory from frame to frame, and there is no {path.stem}-steady{path.suffix} beside "
+            "it: take another style, leave out --steady on, or train one with st-train --memory"
+        )
+    wanted = options.steady == STEADY_ON or (options.steady == STEADY_AUTO and not options.named_engine)
+    return twin if twin is not None and wanted and source.rate is not None else path
 
 
 def _memory_for(source: "Source") -> int:

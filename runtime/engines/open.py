@@ -27,6 +27,7 @@ _OPENERS = {
     ("ncnn", "vulkan"): ("artmirror.runtime.engines.ncnn", "open_file_vulkan"),
     ("ncnn", "cpu"): ("artmirror.runtime.engines.ncnn", "open_file"),
 }
+_WITH_MEMORY = (("openvino", "cpu"), ("onnxruntime", "cpu"))
 BACKENDS = tuple(dict.fromkeys(name for name, _ in _OPENERS))
 
 BYTES_PER_PIXEL = 320  # that the largest network takes at work, measured
@@ -132,6 +133,8 @@ def _open_tiled(path: Path, size: tuple[int, int], choice: Choice, threads: int 
         )
     manifest, info = read_any_manifest(path)
     _check_size(path, sizes_taken(manifest, info), size)
+    if manifest.has_memory:
+        raise ArtmirrorError(f"{told}, and {path.name} has a memory, which does not go in tiles: use --steady off")
     from artmirror.runtime.engines.tiled import TiledEngine
 
     engine = TiledEngine(path, manifest, size, memory // BYTES_PER_PIXEL, threads)
@@ -200,6 +203,11 @@ def _choose_ncnn(path: Path, backend: str | None, device: str | None, kind: str 
 def _open(path: Path, size: tuple[int, int], choice: Choice, full_precision: bool, threads: int | None) -> Engine:
     manifest, info = read_any_manifest(path)
     _check_size(path, sizes_taken(manifest, info), size)
+    if manifest.has_memory and (choice.backend, choice.device) not in _WITH_MEMORY:
+        raise ArtmirrorError(
+            f"{path.name} has a memory from frame to frame, which {choice.backend} on {choice.device} cannot keep yet: "
+            "take the file without (--steady off), or --backend openvino"
+        )
     module_name, function = _OPENERS[choice.backend, choice.device]
     try:
         module = import_module(module_name)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.formats.manifest import Manifest, read_manifest
-from artmirror.runtime.gallery.variants import FULL, int8_twin, is_int8_twin, quality_of, variants
+from artmirror.runtime.gallery.variants import FULL, int8_twin, is_twin, quality_of, steady_twin, variants
 
 DEFAULT_STYLE = "starry"
 
@@ -45,7 +45,7 @@ def find_network(name: str) -> Path:
         ArtmirrorError: there is none of that name.
     """
     many = {path.stem: path for path in variants(many_network()).values()}
-    many |= {twin.stem: twin for twin in map(int8_twin, list(many.values())) if twin is not None}
+    many |= _twins(many)
     return many[name] if name in many else find_style(name)
 
 
@@ -55,7 +55,7 @@ def styles_folder() -> Path:
 
 
 def _networks() -> list[Path]:
-    return [path for path in sorted(styles_folder().glob("*.onnx")) if not is_int8_twin(path)]
+    return [path for path in sorted(styles_folder().glob("*.onnx")) if not is_twin(path)]
 
 
 def bundled_styles() -> dict[str, Path]:
@@ -76,10 +76,15 @@ def find_style(name: str) -> Path:
     """
     styles = bundled_styles()
     known = {path.stem: path for style in styles.values() for path in (style, *variants(style).values())}
-    known |= {twin.stem: twin for twin in map(int8_twin, list(known.values())) if twin is not None}
+    known |= _twins(known)
     if name not in known:
         raise _unknown(name, sorted({*styles, *bundled_style_files()}))
     return known[name]
+
+
+def _twins(networks: dict[str, Path]) -> dict[str, Path]:
+    found = [twin_of(path) for path in networks.values() for twin_of in (int8_twin, steady_twin)]
+    return {twin.stem: twin for twin in found if twin is not None}
 
 
 def _unknown(name: str, known: list[str]) -> ArtmirrorError:

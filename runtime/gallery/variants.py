@@ -1,6 +1,7 @@
 """One style in several qualities: starry.onnx, and beside it the lighter starry-lite.onnx and starry-nano.onnx.
 
-Each may have a twin in INT8, for processors: starry-int8.onnx, starry-lite-int8.onnx.
+Each may have a twin in INT8, for processors: starry-int8.onnx, starry-lite-int8.onnx; and one with a memory from frame
+to frame: starry-steady.onnx.
 """
 
 from pathlib import Path
@@ -12,25 +13,44 @@ FULL = "full"
 QUALITIES = (FULL, "lite", "nano")  # best first; the lighter ones are named as their presets of st-train
 
 
-_INT8 = "-int8"  # in the names of twins
+_INT8, _STEADY = "-int8", "-steady"  # in the names of twins
 
 
 def quality_of(path: Path) -> str:
     """Which of `QUALITIES` a file's name says; a twin has that of the other."""
     suffix = suffix_of(path)
-    return _split(path.with_name(path.name.removesuffix(suffix).removesuffix(_INT8) + suffix))[1]
+    stem = path.name.removesuffix(suffix).removesuffix(_INT8).removesuffix(_STEADY)
+    return _split(path.with_name(stem + suffix))[1]
+
+
+def is_twin(path: Path) -> bool:
+    """Whether a file's name says that it is another one in INT8, or with a memory."""
+    return is_int8_twin(path) or _ends_with(path, _STEADY)
 
 
 def is_int8_twin(path: Path) -> bool:
     """Whether a file's name says that it is another one in INT8."""
-    return path.name.removesuffix(suffix_of(path)).endswith(_INT8)
+    return _ends_with(path, _INT8)
 
 
 def int8_twin(path: Path) -> Path | None:
     """The same network in INT8, where it lies beside the file."""
+    return _twin(path, _INT8)
+
+
+def steady_twin(path: Path) -> Path | None:
+    """The same style with a memory from frame to frame, where it lies beside the file."""
+    return _twin(path, _STEADY)
+
+
+def _twin(path: Path, what: str) -> Path | None:
     suffix = suffix_of(path)
-    twin = path.with_name(path.name.removesuffix(suffix) + _INT8 + suffix)
-    return twin if not is_int8_twin(path) and twin.is_file() else None
+    twin = path.with_name(path.name.removesuffix(suffix) + what + suffix)
+    return twin if not is_twin(path) and twin.is_file() else None
+
+
+def _ends_with(path: Path, what: str) -> bool:
+    return path.name.removesuffix(suffix_of(path)).endswith(what)
 
 
 def variant_path(path: Path, quality: str) -> Path:

@@ -19,6 +19,9 @@ def make_checkpoint(config: NetworkConfig) -> Checkpoint:
                 parameter += 0.3 * torch.randn_like(parameter)
         *_, last = (layer for layer in network.head.modules() if isinstance(layer, torch.nn.Conv2d))
         last.weight *= 3
+        if config.memory:
+            network.memory.entering().weight.normal_(0, 0.3)
+            network.memory.leaving().weight.normal_(0, 0.1)
     return Checkpoint(
         style=StyleInfo("tiny", "A Tiny Picture", "Nobody", "2026"),
         preset="huang",

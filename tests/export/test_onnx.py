@@ -20,6 +20,7 @@ from artmirror.train.checkpoint import Checkpoint
 from artmirror.train.config import NETWORK_PRESETS, NetworkConfig
 from artmirror.train.pairs.base import own_pictures
 from tests.export.conftest import make_checkpoint
+from tests.fakes.tiny_memory import tiny_memory, tiny_memory_checkpoint
 from tests.places import ROOT
 
 
@@ -47,6 +48,17 @@ def test_the_contract(tiny: Checkpoint, tiny_path: Path, fp16: bool) -> None:
     assert shape(stylized)[3] == 3
     assert shape(strength) == [1]
     assert not any(tensor.external_data for tensor in model.graph.initializer)
+
+
+@pytest.mark.parametrize("fp16", [False, True])
+def test_the_contract_of_a_network_with_memory(fp16: bool) -> None:
+    model, _ = onnx_of(trained_of(tiny_memory_checkpoint(), tiny_memory()), fp16=fp16)
+    assert [value.name for value in model.graph.input] == ["frame", "strength", "previous", "mask"]
+    assert [value.name for value in model.graph.output] == ["stylized", "painted"]
+    for value in model.graph.input:
+        if value.name != "strength":
+            assert value.type.tensor_type.elem_type == TensorProto.UINT8
+            assert shape(value) == [1, "height", "width", 3]
 
 
 @pytest.mark.parametrize("fp16", [False, True])
@@ -131,8 +143,21 @@ def test_every_choice_has_its_reason(tiny: Checkpoint, tiny_path: Path) -> None:
             channels=(4, 6, 8), blocks=1, padding="replicate", fold=2, block_conv="separable", block_padding="zeros"
         ),
         NetworkConfig(channels=(4, 6, 8), blocks=1, padding="replicate", fold=4),
+        NetworkConfig(channels=(4, 6, 8), blocks=1, memory=True),
+        NetworkConfig(channels=(4, 6, 8), blocks=1, padding="replicate", fold=2, memory=True),
+        NetworkConfig(channels=(4, 6, 8), blocks=1, padding="replicate", fold=4, memory=True),
     ],
-    ids=["huang", "deconv-zeros", "batch-replicate-9", "fold-2", "separable", "fold-4"],
+    ids=[
+        "huang",
+        "deconv-zeros",
+        "batch-replicate-9",
+        "fold-2",
+        "separable",
+        "fold-4",
+        "memory",
+        "memory-2",
+        "memory-4",
+    ],
 )
 def test_parity_on_real_pictures(tmp_path: Path, config: NetworkConfig, fp16: bool) -> None:
     checkpoint = make_checkpoint(config)

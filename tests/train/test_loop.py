@@ -357,6 +357,40 @@ class TestNotFinite:
             run(make_config(steps=20, pairs=1, peak_learning_rate=1e38))
 
 
+class TestMemory:
+    """A network that is given its own last picture learns from sequences."""
+
+    memory = NetworkConfig(channels=(4, 6, 8), blocks=1, memory=True)
+
+    def test_it_begins_with_a_network_without(
+        self, make_config: MakeConfig, unbroken: tuple[TrainConfig, Run], run: Run
+    ) -> None:
+        _, whole = unbroken
+        config = make_config(network=self.memory, crop=64, frames=3, steps=1, peak_learning_rate=1e-30)
+        run(config, start_from=whole.output)
+        found, before = load_checkpoint(run.output), load_checkpoint(whole.output)
+        assert found.network.memory
+        assert all(torch.allclose(found.weights[name], value) for name, value in before.weights.items())
+        assert {name.split(".")[0] for name in found.weights.keys() - before.weights.keys()} == {"memory"}
+
+    def test_a_stopped_run_goes_on_as_if_unbroken(self, make_config: MakeConfig, tmp_path: Path) -> None:
+        config = make_config(network=self.memory, crop=64, frames=3, steps=4)
+        whole, parted = Run(tmp_path / "whole.pt"), Run(tmp_path / "parted.pt")
+        whole(config)
+        parted(config, stop_at=2)
+        parted(config, resume=True)
+        assert parted.losses == whole.losses
+
+    def test_its_memory_learns(self, make_config: MakeConfig, run: Run) -> None:
+        config = make_config(
+            network=self.memory, crop=64, frames=3, steps=6, peak_learning_rate=0.02, weights=LossWeights(temporal=1e5)
+        )
+        run(config)
+        weights = load_checkpoint(run.output).weights
+        assert weights["memory.enter.1.weight"].abs().max() > 1e-4
+        assert weights["memory.gate.bias"].mean() > 0  # it keeps more than it did
+
+
 class TestBadInput:
     @pytest.mark.parametrize(
         ("config", "options", "told"),

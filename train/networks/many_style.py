@@ -96,14 +96,26 @@ class ManyStyle(nn.Module):
         length = self.affine.in_features
         return self.affines(style[:, :length]) + style[:, length:].float()
 
-    def forward(self, rgb: Tensor, affines: Tensor) -> Tensor:  # (B, 3, H, W) float RGB in [0, 1], (B, 2 N) float32
-        """Paint each frame with its own scales and shifts; returns the same shape and range, float32."""
+    def forward(
+        self, rgb: Tensor, affines: Tensor, recalled: Tensor | None = None, trust: Tensor | None = None
+    ) -> Tensor:
+        """Paint each frame with its own scales and shifts.
+
+        Args:
+            rgb: (B, 3, H, W) float RGB in [0, 1].
+            affines: (B, 2 N) float32.
+            recalled: As `Stylizer.forward` takes it.
+            trust: The same.
+
+        Returns:
+            The shape and range of `rgb`, float32.
+        """
         scales, shifts = affines.chunk(2, 1)
         at = 0
         for norm in self.norms():
             norm.scale, norm.shift = scales[:, at : at + norm.channels], shifts[:, at : at + norm.channels]
             at += norm.channels
-        painted: Tensor = self.body(rgb)
+        painted: Tensor = self.body(rgb, recalled, trust)
         return painted
 
     @torch.no_grad()

@@ -323,3 +323,48 @@ class TestFold:
             for parameter, axis in network.colour_parameters():
                 parameter.copy_(parameter.flip(axis))
             torch.testing.assert_close(network(frame.flip(1)), expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("preset", ["huang", "lite", "nano"])
+class TestMemory:
+    def network(self, preset: str) -> Stylizer:
+        torch.manual_seed(0)
+        return Stylizer(replace(NETWORK_PRESETS[preset], memory=True)).eval()
+
+    @torch.no_grad()
+    def test_without_trust_it_paints_as_the_network_without(self, preset: str) -> None:
+        network = self.network(preset)
+        torch.nn.init.normal_(network.memory.entering().weight)
+        frame, last = torch.rand(1, 3, 66, 70), torch.rand(1, 3, 66, 70)
+        torch.testing.assert_close(network(frame, last, torch.zeros_like(frame)), network(frame))
+
+    @torch.no_grad()
+    def test_it_begins_as_a_mean_of_old_and_new(self, preset: str) -> None:
+        network = self.network(preset)
+        frame, last = torch.rand(1, 3, 66, 70), torch.rand(1, 3, 66, 70)
+        torch.testing.assert_close(network(frame, last, torch.ones_like(frame)), (network(frame) + last) / 2)
+
+    @torch.no_grad()
+    def test_the_gate_opens_and_closes_for_each_pixel(self, preset: str) -> None:
+        network = self.network(preset)
+        bias = network.memory.leaving().bias
+        assert bias is not None
+        bias.fill_(30)
+        frame, last = torch.rand(1, 3, 66, 70), torch.rand(1, 3, 66, 70)
+        trust = torch.zeros_like(frame)
+        trust[..., :35] = 1
+        painted = network(frame, last, trust)
+        torch.testing.assert_close(painted[..., :35], last[..., :35])
+        torch.testing.assert_close(painted[..., 35:], network(frame)[..., 35:])
+
+    def test_what_it_remembers_changes_how_it_paints(self, preset: str) -> None:
+        network = self.network(preset)
+        torch.nn.init.normal_(network.memory.entering().weight)
+        bias = network.memory.leaving().bias
+        assert bias is not None
+        with torch.no_grad():
+            bias.fill_(-30)  # nothing is kept
+        frame = torch.rand(1, 3, 66, 70)
+        with torch.no_grad():
+            painted = [network(frame, torch.rand_like(frame), torch.ones_like(frame)) for _ in range(2)]
+        assert (painted[0] - painted[1]).abs().max() > 0.01

@@ -1,0 +1,84 @@
+"""Motion between frames as networks with a memory are given it."""
+
+import cv2
+import numpy as np
+import pytest
+
+from artmirror.runtime.common.motion import FrameMotion
+from artmirror.runtime.common.pixels import Pixels
+
+SIZE = (180, 242)  # not a multiple of four
+
+
+def scene(shift: tuple[float, float] = (0, 0), seed: int = 0, noise: float = 0) -> Pixels:
+    """Soft blots that moved by (dx, dy) pixels."""
+    knots = np.random.default_rng(seed).uniform(0, 255, (14, 18, 3)).astype(np.float32)
+    large = cv2.resize(knots, (SIZE[1] + 80, SIZE[0] + 80), interpolation=cv2.INTER_CUBIC)
+    matrix = np.array([[1, 0, shift[0] - 40], [0, 1, shift[1] - 40]], np.float32)
+    moved = cv2.warpAffine(large, matrix, SIZE[::-1], flags=cv2.INTER_CUBIC)
+    moved = moved + np.random.default_rng(seed + 1).normal(0, noise, moved.shape)
+    return np.clip(moved, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("fine", [True, False])
+@pytest.mark.parametrize("shift", [(3.0, 0.0), (-2.0, 4.5), (0.0, -1.5)])
+def test_it_finds_where_a_frame_came_from(shift: tuple[float, float], fine: bool) -> None:
+    motion = FrameMotion(SIZE, fine=fine)
+    assert not motion.follow(scene())
+    assert motion.follow(scene(shift))
+    assert motion.flow.shape == (45, 61, 2)
+    assert np.median(motion.flow[..., 0]) == pytest.approx(-shift[0], abs=0.4)
+    assert np.median(motion.flow[..., 1]) == pytest.approx(-shift[1], abs=0.4)
+    assert motion.mask[4:-4, 4:-4].mean() > 0.9
+
+
+def test_noise_is_no_motion_and_is_trusted() -> None:
+    motion = FrameMotion(SIZE)
+    motion.follow(scene(noise=4))
+    still = np.clip(scene().astype(int) + np.random.default_rng(9).normal(0, 4, (*SIZE, 3)), 0, 255).astype(np.uint8)
+    assert motion.follow(still)
+    assert (motion.flow == 0).mean() > 0.95
+    assert motion.mask.mean() > 0.98
+
+
+def test_what_came_into_the_picture_is_not_trusted() -> None:
+    motion = FrameMotion(SIZE)
+    motion.follow(scene())
+    there = scene()
+    there[60:120, 80:160] = scene(seed=5)[60:120, 80:160]
+    assert motion.follow(there)
+    assert motion.mask[18:27, 24:36].mean() < 0.5
+    assert motion.mask[:12].mean() > 0.95
+
+
+def test_a_cut_and_a_light_switched_on_are_other_scenes() -> None:
+    motion = FrameMotion(SIZE)
+    motion.follow(scene())
+    assert not motion.follow(scene(seed=7))
+    assert not motion.mask.any()
+    assert motion.follow(scene(seed=7))
+    assert not motion.follow(np.clip(scene(seed=7).astype(int) + 60, 0, 255).astype(np.uint8))
+
+
+def test_it_forgets() -> None:
+    motion = FrameMotion(SIZE)
+    motion.follow(scene())
+    motion.forget()
+    assert not motion.follow(scene())
+    assert motion.follow(scene())
+
+
+def test_its_arrays_stay_where_they_are() -> None:
+    motion = FrameMotion(SIZE)
+    flow, mask = motion.flow, motion.mask
+    for shift in (0, 2, 4):
+        motion.follow(scene((shift, 0)))
+    assert motion.flow is flow
+    assert motion.mask is mask
+    assert flow.any()
+
+
+def test_the_smallest_frame_is_followed() -> None:
+    motion = FrameMotion((64, 64))
+    motion.follow(scene()[:64, :64].copy())
+    assert motion.follow(scene()[:64, :64].copy())

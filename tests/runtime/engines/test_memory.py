@@ -1,0 +1,160 @@
+"""Networks that remember: what engines keep of the frames before, and when they forget it."""
+
+import itertools
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.pixels import Pixels
+from artmirror.runtime.engines.base import FULL_STYLE, Engine, Look, stylize
+from artmirror.runtime.engines.memory import Memory
+from artmirror.runtime.engines.open import open_engine, open_for_show
+from tests.fakes.tiny_memory import tiny_memory
+
+SIZE = (66, 94)
+
+
+@pytest.fixture(params=["openvino", "onnxruntime"])
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    opened = open_tiny(request.param)
+    yield opened
+    opened.close()
+
+
+def open_tiny(backend: str) -> Engine:
+    return open_engine(tiny_memory().with_suffix(".onnx"), size=SIZE, backend=backend, full_precision=True)
+
+
+def frames(count: int, step: float = 1.5) -> list[Pixels]:
+    """A soft picture that moves to the right, with a little noise."""
+    knots = np.random.default_rng(0).uniform(0, 255, (8, 12, 3)).astype(np.float32)
+    large = cv2.resize(knots, (160, 100), interpolation=cv2.INTER_CUBIC)
+    made = []
+    for number in range(count):
+        matrix = np.array([[1, 0, number * step - 30], [0, 1, -10]], np.float32)
+        moved = cv2.warpAffine(large, matrix, SIZE[::-1], flags=cv2.INTER_CUBIC)
+        noise = np.random.default_rng(number).normal(0, 2, moved.shape)
+        made.append(np.clip(moved + noise, 0, 255).astype(np.uint8))
+    return made
+
+
+def painted(engine: Engine, shown: list[Pixels], look: Look = FULL_STYLE) -> list[np.ndarray]:
+    (slot,) = engine.allocate(1)
+    pictures = []
+    for frame in shown:
+        slot.frame[:] = frame
+        stylize(engine, slot, look)
+        pictures.append(slot.stylized.astype(int))
+    return pictures
+
+
+def test_what_stands_still_changes_less_than_without_memory(engine: Engine) -> None:
+    still = frames(6, step=0)
+    with_memory = painted(engine, still)
+    alone = []
+    for frame in still:
+        engine.reset()
+        alone += painted(engine, [frame])
+
+    def change(pictures: list[np.ndarray]) -> float:
+        return float(np.mean([np.abs(b - a).mean() for a, b in itertools.pairwise(pictures)]))
+
+    assert change(with_memory) < 0.7 * change(alone)
+
+
+def test_reset_forgets(engine: Engine) -> None:
+    first, second = frames(2)
+    alone = painted(engine, [second])[0]
+    engine.reset()
+    _, remembered = painted(engine, [first, second])
+    assert np.abs(remembered - alone).max() > 5
+    engine.reset()
+    assert np.array_equal(painted(engine, [second])[0], alone)
+
+
+def test_a_cut_forgets_by_itself(engine: Engine) -> None:
+    first, second = frames(1)[0], 255 - frames(1)[0][::-1, ::-1]
+    alone = painted(engine, [second])[0]
+    engine.reset()
+    assert np.array_equal(painted(engine, [first, second])[1], alone)
+
+
+def test_several_in_flight_are_painted_as_one_at_a_time(engine: Engine) -> None:
+    shown = frames(7)
+    wanted = painted(engine, shown)
+    engine.reset()
+    slots = engine.allocate(len(shown))
+    flying: deque[int] = deque()
+    for number, frame in enumerate(shown):
+        slots[number].frame[:] = frame
+        engine.submit(slots[number], FULL_STYLE)
+        flying.append(number)
+        if len(flying) == engine.max_in_flight:
+            engine.wait(slots[flying.popleft()])
+    while flying:
+        engine.wait(slots[flying.popleft()])
+    for slot, picture in zip(slots, wanted, strict=True):
+        assert np.array_equal(slot.stylized, picture)
+
+
+def test_strength_does_not_reach_what_is_remembered(engine: Engine) -> None:
+    first, second = frames(2)
+    (slot,) = engine.allocate(1)
+    wanted = painted(engine, [first, second])[1]
+    engine.reset()
+    slot.frame[:] = first
+    stylize(engine, slot, Look(0.0))
+    assert np.array_equal(slot.stylized, first)
+    slot.frame[:] = second
+    stylize(engine, slot)
+    assert np.array_equal(slot.stylized, wanted)
+
+
+def test_the_back_ends_agree() -> None:
+    shown = frames(5)
+    one, other = (painted(open_tiny(name), shown) for name in ("openvino", "onnxruntime"))
+    assert max(np.abs(a - b).max() for a, b in zip(one, other, strict=True)) <= 2
+
+
+def test_another_style_remembers_nothing() -> None:
+    memory = Memory(SIZE)
+    first, second = frames(2)
+    style = np.ones(3, np.float32)
+    for look, remembers in ((Look(1.0, style), False), (Look(1.0, style), True), (Look(1.0, 2 * style), False)):
+        memory.follow(first, look)
+        memory.bring()
+        assert memory.mask.any() == remembers
+    memory.follow(second, Look(1.0, 2 * style))
+    memory.bring()
+    assert memory.mask.any()
+
+
+def test_the_picture_is_brought_to_where_its_content_is() -> None:
+    memory = Memory((180, 240))
+    knots = np.random.default_rng(3).uniform(0, 255, (12, 16, 3)).astype(np.float32)
+    large = cv2.resize(knots, (300, 240), interpolation=cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8)
+    first, second = large[20:200, 20:260].copy(), large[22:202, 15:255].copy()
+    memory.follow(first, FULL_STYLE)
+    memory.bring()
+    memory.painted[0] = 255 - first
+    memory.follow(second, FULL_STYLE)
+    memory.bring()
+    inner = np.s_[0, 12:-12, 12:-12]
+    assert np.abs(memory.previous[inner].astype(int) - (255 - second[12:-12, 12:-12])).mean() < 3
+    assert memory.mask[inner].mean() > 240
+
+
+@pytest.mark.parametrize("device", ["cuda"])
+def test_where_it_cannot_be_kept_it_is_refused(device: str) -> None:
+    with pytest.raises(ArtmirrorError, match="cannot keep yet: take the file without"):
+        open_engine(tiny_memory().with_suffix(".onnx"), size=SIZE, device=device)
+
+
+def test_tiles_have_none(tmp_path: Path) -> None:
+    with pytest.raises(ArtmirrorError, match="does not go in tiles: use --steady off"):
+        open_for_show(tiny_memory().with_suffix(".onnx"), size=(1000, 1000), memory=1_000_000)
