@@ -72,7 +72,7 @@ def load_trained(path: Path) -> Trained:
         network.config,
         facts.step,
         file_sha256(path),
-        StyleInput(network.style_length, CODE_LENGTH, facts.code_space),
+        StyleInput(network.style_length, CODE_LENGTH, facts.code_space, facts.tuned_for),
         model,
     )
 
@@ -122,7 +122,9 @@ def baked(trained: Trained, style: StyleFile, source: Path) -> Trained:
     """
     if trained.many is None or trained.style is None:
         raise ArtmirrorError(f"{trained.info.name}.pt paints one painting; a --style is for a network of many, any.pt")
-    vector = style.vector_for(trained.sha256, trained.style.code_space, trained.style.length, source)
+    vector = style.vector_for(
+        trained.style.tuned_for or trained.sha256, trained.style.code_space, trained.style.length, source
+    )
     info = StyleInfo(style.name, style.title, style.artist, style.year)
     painter = trained.many.network.with_one_style(vector)
     return Trained(painter, info, trained.preset, trained.network, trained.steps, trained.sha256)

@@ -13,9 +13,11 @@ from artmirror.train.config import TrainConfig
 from artmirror.train.distributed import Group
 from artmirror.train.networks.stylizer import Stylizer
 from artmirror.train.objective.losses import Objective
-from artmirror.train.objective.warp import recall, spread
 from artmirror.train.pairs.base import Pair
 from artmirror.train.pairs.sequences import FrameSequence
+from artmirror.train.remembering import InTurn, judged_of
+
+_MEMORY_RATE = 5.0  # times the learning rate of a body that can paint already
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +45,17 @@ class Learner:
         if weights is not None:
             self._network.load_state_dict(dict(weights))
         self._network.to(group.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._model = group.parallel(self._network)
+        self._model = group.parallel(InTurn(self._network))
         # Polyak's average with exponentially fading weights; the library begins it with the weights after step one.
         self._average = None
         if config.ema_decay:
             self._average = AveragedModel(self._network, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))  # type: ignore[no-untyped-call]
-        self._optimizer = torch.optim.Adam(self._network.parameters(), lr=config.peak_learning_rate)
-        self._scheduler = torch.optim.lr_scheduler.OneCycleLR(
-            self._optimizer, config.peak_learning_rate, total_steps=config.steps
-        )
+        memory = [value for name, value in self._network.named_parameters() if name.startswith("memory.")]
+        body = [value for name, value in self._network.named_parameters() if not name.startswith("memory.")]
+        rates = [config.peak_learning_rate] + [_MEMORY_RATE * config.peak_learning_rate for _ in memory[:1]]
+        groups = [{"params": part} for part in (body, memory) if part]
+        self._optimizer = torch.optim.Adam(groups, lr=config.peak_learning_rate)
+        self._scheduler = torch.optim.lr_scheduler.OneCycleLR(self._optimizer, rates, total_steps=config.steps)
         self._scaler = torch.amp.GradScaler(group.device.type, enabled=config.precision == "fp16")
 
     def step(self, batch: Pair | FrameSequence) -> Step:
@@ -90,32 +94,14 @@ class Learner:
         return terms
 
     def _of_sequence(self, sequence: FrameSequence, share: float) -> dict[str, Tensor]:
-        """Paint frame after frame, each with the picture before it in mind, as at show time.
-
-        First and last pictures are judged by their look, neighbours and the two ends by what moved. The gradient goes
-        through all frames: what is remembered shall be worth remembering.
-        """
-        frames = [self._moved(frame) for frame in sequence.frames.unbind(1)]
-        flows, visibles, found, masks = (
-            [self._moved(tensor) for tensor in tensors.unbind(1)]
-            for tensors in (sequence.flow, sequence.visible, sequence.found_flow, sequence.mask)
-        )
-        painted = [self._model(frames[0])]
-        for frame, flow, mask in zip(frames[1:], found, masks, strict=True):
-            painted.append(
-                self._model(frame, recall(painted[-1], flow), spread(mask, frame.shape[2:]).expand_as(frame))
-            )
-        last, long_visible = self._moved(sequence.long_flow), self._moved(sequence.long_visible)
-        terms: dict[str, Tensor] = self._objective(
-            torch.cat([frames[0], frames[-1]]),
-            torch.cat([*painted[1:], painted[-1]]),
-            torch.cat([*painted[:-1], painted[0]]),
-            torch.cat([*flows, last]),
-            torch.cat([*visibles, long_visible]),
-            share,
-            painted=torch.cat([painted[0], painted[-1]]),
-        )
+        sequence = FrameSequence(*map(self._moved_whole, sequence))
+        painted = self._model(sequence.frames, sequence.found_flow, sequence.mask)
+        judged = judged_of(sequence, painted)
+        terms: dict[str, Tensor] = self._objective(judged.frames, *judged.pair, share, painted=judged.painted)
         return terms
+
+    def _moved_whole(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self._group.device, non_blocking=True)
 
     def _moved(self, tensor: Tensor) -> Tensor:
         return tensor.to(self._group.device, non_blocking=True, memory_format=torch.channels_last)

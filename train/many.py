@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from artmirror.runtime.common.errors import ArtmirrorError
-from artmirror.runtime.common.files import claimed
+from artmirror.runtime.common.files import claimed, file_sha256
 from artmirror.runtime.common.plain_data import Whole, fitted
 from artmirror.train.checkpoint import (
     FORMAT_VERSION,
@@ -39,7 +39,9 @@ from artmirror.train.objective.vgg import VggFeatures, load_vgg
 from artmirror.train.pairs.base import Pair, middle, to_tensor
 from artmirror.train.pairs.paintings import VIEWS, Painting, drawn, find_paintings, is_held_out, view_of
 from artmirror.train.pairs.photos import Photos
+from artmirror.train.pairs.sequences import FrameSequence
 from artmirror.train.pairs.varied import VariedPairs
+from artmirror.train.remembering import InTurn, judged_of
 from artmirror.train.schedule import cosine
 
 Loaded = TypeVar("Loaded")
@@ -140,11 +142,22 @@ class ManyModel(nn.Module):
         code: Tensor = self.encoder(statistics)
         return code
 
-    def forward(self, frames: Tensor, statistics: Tensor, pictures: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Paint frames that come n times as often as paintings: (n B, 3, H, W); also codes and their affines."""
+    def forward(
+        self,
+        frames: Tensor,
+        statistics: Tensor,
+        pictures: Sequence[Tensor],
+        found_flow: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Paint frames that come n times as often as paintings, or a sequence for each; also codes and their affines.
+
+        Frames, flow and mask are as `remembering.InTurn` takes them.
+        """
         code = self.code(statistics, pictures)
         affines = self.network.affines(code)
-        return self.network(frames, affines.repeat(len(frames) // len(affines), 1)), code, affines
+        repeated = affines.repeat(len(frames) // len(affines), 1)
+        return InTurn(self.network)(frames, found_flow, mask, repeated), code, affines
 
 
 class ManyLearner:
@@ -162,31 +175,44 @@ class ManyLearner:
         if config.encoder_of is not None:
             self.model.encoder.requires_grad_(False)
             shares.pop()
+        if config.network.memory:  # it learns beside a network that stays as it is, so that tuned styles stay good
+            self.model.requires_grad_(False)
+            network.body.memory.requires_grad_(True)
+            shares = [(network.body.memory, 1.0)]
         self._shares = [share for _, share in shares]
         self._optimizer = torch.optim.Adam([{"params": list(part.parameters())} for part, _ in shares], lr=1e-9)
         self._average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True)  # type: ignore[no-untyped-call]
         self.done = 0
 
     def step(
-        self, pair: Pair, target: Target, pictures: Sequence[Tensor]
+        self, batch: Pair | FrameSequence, target: Target, pictures: Sequence[Tensor]
     ) -> tuple[dict[str, float], float, float, float]:
         """Learn from a batch: the losses, the gradient's norm, the variance of codes and the largest scale.
 
         Raises:
             ArtmirrorError: the loss or its gradient is not finite; the weights were left alone.
         """
-        first, second, flow, visible = (tensor.to(self._device) for tensor in pair)
+        batch = type(batch)(*(tensor.to(self._device) for tensor in batch))
         target = Target(*(tensor.to(self._device) for tensor in target))
         config = self._config
-        frames = torch.cat([first, second]).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"):
             seen = [picture.to(self._device) for picture in pictures]
-            painted, code, affines = self._parallel(frames, target.statistics, seen)
-            painted_first, painted_second = painted.chunk(2)
-            drift = (affines - self.model.network.affine.bias.detach()).square().mean()
             grows = config.temporal_ramp * config.steps
             share = 0.1 + 0.9 * min(1.0, self.done / grows) if grows else 1.0
-            terms = self._objective(first, painted_first, painted_second, flow, visible, target, drift, share)
+            if isinstance(batch, FrameSequence):
+                painted, code, affines = self._parallel(
+                    batch.frames, target.statistics, seen, batch.found_flow, batch.mask
+                )
+                judged = judged_of(batch, painted)
+                frames, pair, looked_at = judged.frames, judged.pair, judged.painted
+                target = Target(*(tensor.repeat(2, *[1] * (tensor.dim() - 1)) for tensor in target))
+            else:
+                frames = torch.cat([batch.first, batch.second]).contiguous(memory_format=torch.channels_last)
+                painted, code, affines = self._parallel(frames, target.statistics, seen)
+                first, second = painted.chunk(2)
+                frames, pair, looked_at = batch.first, (first, second, batch.flow, batch.visible), first
+            drift = (affines - self.model.network.affine.bias.detach()).square().mean()
+            terms = self._objective(frames, *pair, target, drift, share, painted=looked_at)
         self._optimizer.zero_grad(set_to_none=True)
         terms["total"].backward()
         norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.gradient_clip))
@@ -305,17 +331,20 @@ def _train_many(
         with telling_damage(state_path(output)):
             learner.load_state_dict(state)
     looks_at_pictures = learner.model.looks_at_pictures
+    origin = {}
+    if config.network.memory:  # its styles are those that were tuned for the network that it began with
+        origin = {"tuned_for": _tuned_for(output) if start_from is None else file_sha256(start_from)}
 
     judge = _Judge(found_paintings, features, objective, photos, target_device)
 
     def save() -> None:
         state = {"config": asdict(config), "state": learner.state_dict()}
         save_plain(state_path(output), {"kind": MANY_STATE_KIND, "format_version": FORMAT_VERSION, **state})
-        save_many(output, learner.result, config.to_portable_dict(), learner.done)
+        save_many(output, learner.result, {**config.to_portable_dict(), **origin}, learner.done)
 
-    def load(index: int) -> tuple[Pair, list[tuple[Painting, int]], list[Tensor]]:
-        pair = pairs.step(index)
-        chosen = drawn(paintings, len(pair.first), np.random.default_rng((seed, 1 << 32, index)))
+    def load(index: int) -> tuple[Pair | FrameSequence, list[tuple[Painting, int]], list[Tensor]]:
+        pair = pairs.sequences(index) if config.network.memory else pairs.step(index)
+        chosen = drawn(paintings, len(pair[0]), np.random.default_rng((seed, 1 << 32, index)))
         return pair, chosen, [to_tensor(view_of(*one))[None] for one in chosen] if looks_at_pictures else []
 
     started_s = time.perf_counter()
@@ -357,7 +386,9 @@ def _encoder_of(checkpoint: Path) -> Path:
     own = encoder_path(checkpoint)
     full, _, body = checkpoint.stem.rpartition("-")
     shared = encoder_path(checkpoint.with_name(f"{full}{checkpoint.suffix}"))
-    return shared if not own.is_file() and f"any-{body}" in MANY_PRESETS and shared.is_file() else own
+    if own.is_file() or not shared.is_file():
+        return own
+    return shared if f"any-{body}" in MANY_PRESETS or body == "steady" else own
 
 
 def save_many(path: Path, model: ManyModel, training: dict[str, Any], steps: int) -> None:
@@ -395,6 +426,7 @@ class ManyFacts:
     preset: str
     step: int
     code_space: str  # of its encoder: networks that were trained with the same one understand each other's codes
+    tuned_for: str  # SHA-256 of the checkpoint whose tuned styles fit this one too; empty for its own
 
 
 def load_many(path: Path) -> ManyModel:
@@ -423,8 +455,10 @@ def load_many_with_facts(path: Path) -> tuple[ManyModel, ManyFacts]:
         model = model_of()
         model.network.load_state_dict(found["weights"])
         model.encoder.load_state_dict(encoder["weights"])
-        preset = next((name for name in MANY_PRESETS if NETWORK_PRESETS[name] == config), MANY_PRESETS[0])
-        facts = ManyFacts(preset, fitted(found["step"], Whole), _code_space(encoder["weights"]))
+        plain = replace(config, memory=False)
+        preset = next((name for name in MANY_PRESETS if NETWORK_PRESETS[name] == plain), MANY_PRESETS[0])
+        tuned_for = fitted(found["training"].get("tuned_for", ""), str)
+        facts = ManyFacts(preset, fitted(found["step"], Whole), _code_space(encoder["weights"]), tuned_for)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ArtmirrorError(f"{path} is damaged ({type(error).__name__}); copy it again, or train anew") from None
     return model.eval(), facts
@@ -500,12 +534,18 @@ def _begun(config: ManyConfig, targets: _Targets, start_from: Path | None) -> Ma
         model.encoder.fit(targets.sample(_STATISTICS_OF))
     try:
         if known is not None:
-            model.network.load_state_dict(known.network.state_dict())
+            fresh = model.network.state_dict()
+            begun = {name: value for name, value in fresh.items() if name.startswith("body.memory.")}
+            model.network.load_state_dict({**begun, **known.network.state_dict()})
         elif start_from is not None:
             model.network.begin_with(load_checkpoint(start_from).weights)
     except (RuntimeError, KeyError) as error:
         raise ArtmirrorError(f"{start_from} is of another network than {config.network}: {error}") from None
     return model
+
+
+def _tuned_for(checkpoint: Path) -> str:
+    return fitted(load_plain(checkpoint, MANY_KIND)["training"].get("tuned_for", ""), str)
 
 
 def _load_state(path: Path, config: ManyConfig) -> Any:

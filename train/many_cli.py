@@ -28,7 +28,7 @@ _WEIGHTS = {"content_weight", "style_weight", "temporal_weight", "tv_weight"}
 _OF_MANY = {
     *(_FILES | _MACHINE | _WEIGHTS),
     *("preset", "network_changes", "steps", "learning_rate", "seed", "temporal_ramp", "precision"),
-    *("start_from", "checkpoint_every", "resume", "encoder_of"),
+    *("start_from", "checkpoint_every", "resume", "encoder_of", "memory"),
 }
 _OF_DISTIL = {*(_FILES | _MACHINE), "distil", "steps", "learning_rate", "seed", "start_from", "checkpoint_every"}
 _OF_TUNING = {
@@ -83,7 +83,7 @@ def _train(options: dict[str, Any], given: Mapping[str, str], precision: Precisi
         photos_path=str(options["photos_path"].absolute()),
         vgg_path=None if options["vgg_path"] is None else str(options["vgg_path"].absolute()),
         encoder_of=None if options["encoder_of"] is None else str(options["encoder_of"].absolute()),
-        network=parse_network(preset, options["network_changes"]),
+        network=parse_network(preset, (*options["network_changes"], *(["memory=true"] if options["memory"] else []))),
         weights=_weights(options, given, ManyWeights()),
         precision=precision("fp32"),
         **{field: options[key] for key, field in _FIELDS.items() if key in given},

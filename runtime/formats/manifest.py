@@ -45,6 +45,7 @@ class StyleInput:
     length: StyleLength  # of all of it, S
     code_length: StyleLength
     code_space: str  # networks and encoders with the same one understand each other's codes
+    tuned_for: str = ""  # SHA-256 of the checkpoint whose tuned styles fit this network; empty: its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,11 @@ class Manifest:
     def has_memory(self) -> bool:
         """Whether the network takes its own last picture (`previous`, `mask`), and gives it (`painted`)."""
         return self.network.get("memory") is True
+
+    @property
+    def tuned_for(self) -> str:
+        """The checkpoint whose tuned styles fit this network."""
+        return (self.style and self.style.tuned_for) or self.checkpoint_sha256
 
     def to_json(self, plan: Mapping[str, Any] = NO_PLAN) -> str:
         """The manifest as one JSON object.

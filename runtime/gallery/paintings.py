@@ -157,7 +157,7 @@ def _encoded(network: Path, paintings: Sequence[Path]) -> list[Named]:
 def _vector(named: Named, manifest: Manifest) -> Vector:
     assert manifest.style is not None
     want = manifest.style
-    return named.style.vector_for(manifest.checkpoint_sha256, want.code_space, want.length, named.source)
+    return named.style.vector_for(manifest.tuned_for, want.code_space, want.length, named.source)
 
 
 def _alone(network: Path, manifest: Manifest) -> ArtmirrorError:

@@ -1,5 +1,6 @@
 """The stylizer network: one frame in, the painted frame out."""
 
+import math
 from dataclasses import replace
 from itertools import pairwise
 from typing import cast
@@ -10,6 +11,7 @@ from torch.nn import functional as F
 
 from artmirror.train.config import NetworkConfig
 
+_KEPT_AT_FIRST = 0.85  # of the last picture, where it is trusted: what half would take long to learn
 _GRAIN_SIDE = 251  # pixels after which the grain repeats: prime, so that it never falls in step with the strides
 
 
@@ -140,8 +142,9 @@ class Memory(nn.Module):
         self.gate: nn.Module = (
             _padded_conv(config, last, 3, kernel=3) if config.fold == 1 else SubPixelConv(config, last, 3)
         )
-        for parameter in self.gate.parameters():
-            nn.init.zeros_(parameter)
+        gate = self.leaving()
+        nn.init.zeros_(gate.weight)
+        nn.init.constant_(cast(Tensor, gate.bias), math.log(_KEPT_AT_FIRST / (1 - _KEPT_AT_FIRST)))
 
     def entering(self) -> nn.Conv2d:
         """The convolution that takes the last picture."""

@@ -80,24 +80,27 @@ class ManyObjective(nn.Module):
         target: Target,
         drift: Tensor,
         temporal_share: float = 1.0,
+        *,
+        painted: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Judge painted pairs; arguments and result as of `Objective`.
 
         Args:
-            target: Of each pair's painting, batched.
+            target: Of each frame's painting, batched.
             drift: Mean square of the scales and shifts away from those that all paintings share.
         """
         with torch.no_grad():
             wanted = self.features(frames)
-        found = self.features(first)
+        painted = first if painted is None else painted
+        found = self.features(painted)
         whole, layered = self.style(found, matrices(target.grams))
-        away = (colour_moments(first) - target.colours).square()
+        away = (colour_moments(painted) - target.colours).square()
         terms = {
             "content": self.content(found, wanted),
             "style": whole.mean(),
             "style_by_layer": layered.mean(),
             "colour": (away[:, :3].sum(1) + _COVARIANCE * away[:, 3:].sum(1)).mean(),
-            "total_variation": self.total_variation(first),
+            "total_variation": self.total_variation(painted),
             "temporal": self.temporal(first, second, flow, visible),
             "drift": drift,
         }

@@ -13,9 +13,9 @@ from torch.utils.data import Dataset
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.flow import inside, warp_image
 from artmirror.runtime.common.motion import FrameMotion
-from artmirror.train.config import TrainConfig
+from artmirror.train.config import MotionConfig, TrainConfig
 from artmirror.train.pairs.base import resized, to_tensor
-from artmirror.train.pairs.photos import MovedPhotos
+from artmirror.train.pairs.photos import MovedPhotos, Photos
 from artmirror.train.pairs.random_flow import random_flow
 
 _STILL, _SLOW = 0.2, 0.4  # shares of the sequences in which the camera stands still, and moves less than a third
@@ -56,38 +56,47 @@ class MovedSequences(Dataset[FrameSequence]):
         return self._moved.calibration_photos(count)
 
     def __getitem__(self, index: int) -> FrameSequence:
-        config = self.config
-        rng = np.random.default_rng((config.seed, index))
-        count, side = config.frames, config.crop
-        scene = _Scene(self._moved, side, count, rng)
-        cut = int(rng.integers(1, count)) if rng.random() < _CUT else count
-        after = _Scene(self._moved, side, count, rng) if cut < count else scene
-        noise_std = rng.uniform(0, config.motion.noise_std)
+        rng = np.random.default_rng((self.config.seed, index))
+        return moved_sequence(self._moved.photos, self.config.crop, self.config.frames, self.config.motion, rng)
 
-        motion = FrameMotion((side, side))
-        frames, flows, visibles, found, masks = [], [], [], [], []
-        for number in range(count):
-            shown = scene if number < cut else after
-            noise = rng.normal(0, 255 * noise_std, (side, side, 3)).astype(np.float32)
-            frame = np.clip(shown.frame(number) + noise, 0, 255).astype(np.uint8)
-            frames.append(to_tensor(frame))
-            motion.follow(np.ascontiguousarray(frame[..., ::-1]))
-            if number:
-                flow, visible = shown.flow(number, number - 1)
-                flows.append(flow)
-                visibles.append(visible & (number != cut))
-                found.append(motion.flow.copy())
-                masks.append(motion.mask.copy())
-        long_flow, long_visible = after.flow(count - 1, 0)
-        return FrameSequence(
-            torch.stack(frames),
-            _planes(np.stack(flows)),
-            _planes(np.stack(visibles)[..., None]),
-            _planes(long_flow[None])[0],
-            _planes((long_visible & (cut == count))[None, ..., None])[0],
-            _planes(np.stack(found)),
-            _planes(np.stack(masks)[..., None]),
-        )
+
+def moved_sequence(
+    photos: Photos, side: int, count: int, motion: MotionConfig, rng: np.random.Generator
+) -> FrameSequence:
+    """Draw a sequence of `count` frames of `side` pixels.
+
+    Raises:
+        ArtmirrorError: too many photos cannot be read, or one cannot be cropped.
+    """
+    scene = _Scene(photos, side, count, motion, rng)
+    cut = int(rng.integers(1, count)) if rng.random() < _CUT else count
+    after = _Scene(photos, side, count, motion, rng) if cut < count else scene
+    noise_std = rng.uniform(0, motion.noise_std)
+
+    following = FrameMotion((side, side))
+    frames, flows, visibles, found, masks = [], [], [], [], []
+    for number in range(count):
+        shown = scene if number < cut else after
+        noise = rng.normal(0, 255 * noise_std, (side, side, 3)).astype(np.float32)
+        frame = np.clip(shown.frame(number) + noise, 0, 255).astype(np.uint8)
+        frames.append(to_tensor(frame))
+        following.follow(np.ascontiguousarray(frame[..., ::-1]))
+        if number:
+            flow, visible = shown.flow(number, number - 1)
+            flows.append(flow)
+            visibles.append(visible & (number != cut))
+            found.append(following.flow.copy())
+            masks.append(following.mask.copy())
+    long_flow, long_visible = after.flow(count - 1, 0)
+    return FrameSequence(
+        torch.stack(frames),
+        _planes(np.stack(flows)),
+        _planes(np.stack(visibles)[..., None]),
+        _planes(long_flow[None])[0],
+        _planes((long_visible & (cut == count))[None, ..., None])[0],
+        _planes(np.stack(found)),
+        _planes(np.stack(masks)[..., None]),
+    )
 
 
 class _Scene:
@@ -96,12 +105,12 @@ class _Scene:
     Frame k shows at x what the photo has at x + k field(x).
     """
 
-    def __init__(self, photos: MovedPhotos, side: int, count: int, rng: np.random.Generator) -> None:
+    def __init__(self, photos: Photos, side: int, count: int, motion: MotionConfig, rng: np.random.Generator) -> None:
         self._side = side
         self._rgb = self._photo(photos, rng)
         self._left = rng.uniform(0, self._rgb.shape[1] - side)
         self._top = rng.uniform(0, self._rgb.shape[0] - side)
-        self._field = _field(photos, side, rng)
+        self._field = _field(side, motion, rng)
         self._thing: NDArray[np.uint8] | None = None
         if rng.random() < _THING:
             self._thing = self._photo(photos, rng)[:side, :side]
@@ -109,8 +118,8 @@ class _Scene:
             self._way = rng.uniform(-0.06, 0.06, 2).astype(np.float32) * side  # pixels a frame
             self._middle = (count - 1) / 2
 
-    def _photo(self, photos: MovedPhotos, rng: np.random.Generator) -> NDArray[np.uint8]:
-        path, rgb = photos.photos.read(int(rng.integers(len(photos.photos))))
+    def _photo(self, photos: Photos, rng: np.random.Generator) -> NDArray[np.uint8]:
+        path, rgb = photos.read(int(rng.integers(len(photos))))
         try:
             return resized(rgb, round(self._side * rng.uniform(1.0, 1.5)))
         except cv2.error:
@@ -148,12 +157,12 @@ class _Scene:
         return np.asarray(cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR), np.float32)
 
 
-def _field(photos: MovedPhotos, side: int, rng: np.random.Generator) -> NDArray[np.float32]:
+def _field(side: int, motion: MotionConfig, rng: np.random.Generator) -> NDArray[np.float32]:
     drawn = rng.random()
     if drawn < _STILL:
         return np.zeros((side, side, 2), np.float32)
     share = rng.uniform(0.02, 0.33) if drawn < _STILL + _SLOW else rng.uniform(0.33, 1)
-    return random_flow(side, photos.config.motion, rng) * np.float32(share)
+    return random_flow(side, motion, rng) * np.float32(share)
 
 
 def _blob(side: int, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -13,10 +13,13 @@ from artmirror.train.config import MotionConfig
 from artmirror.train.pairs.base import Pair, to_tensor
 from artmirror.train.pairs.photos import Photos, moved_crop
 from artmirror.train.pairs.random_flow import random_flow
+from artmirror.train.pairs.sequences import FrameSequence, moved_sequence
 
 # Sides of the frames, pixels, and how many pairs a step then has: about the same work.
 SIZES = ((128, 4), (160, 3), (192, 2), (224, 2), (256, 1))
 _EARLY, _LATE = (0.15, 0.25, 0.3, 0.15, 0.15), (0.1, 0.2, 0.25, 0.2, 0.25)
+_SEQUENCES = (0.2, 0.2, 0.4, 0.0, 0.2)  # sizes that are multiples of four whole quarters, and not too many at once
+_MOTION = MotionConfig(noise_std=0.03)  # of sequences
 _STILL = 0.35  # of the pairs: only noise and light differ, as before a camera that stands
 
 
@@ -40,6 +43,13 @@ class VariedPairs:
         rng = np.random.default_rng((self._seed, index))
         side, count = SIZES[rng.choice(len(SIZES), p=_LATE if index >= self._late_from else _EARLY)]
         return self._pairs(side, count, rng)
+
+    def sequences(self, index: int, count: int = 4) -> FrameSequence:
+        """As `step`, sequences of `count` frames for networks with a memory."""
+        rng = np.random.default_rng((self._seed, index))
+        side, batch = SIZES[rng.choice(len(SIZES), p=_SEQUENCES)]
+        made = [moved_sequence(self.photos, side, count, _MOTION, rng) for _ in range(max(1, batch // 2))]
+        return FrameSequence(*(torch.stack(tensors) for tensors in zip(*made, strict=True)))
 
     def of_one_size(self, index: int, side: int, count: int) -> Pair:
         """As `step`, with so many pairs of (3, side, side)."""

@@ -1,0 +1,72 @@
+"""Sequences through a network with a memory: painted frame after frame, and what of them is judged."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from artmirror.train.objective.warp import recall, spread
+from artmirror.train.pairs.sequences import FrameSequence
+
+
+class InTurn(nn.Module):
+    """A network that also paints sequences, each frame with the picture before it in mind, as at show time.
+
+    The gradient goes through all frames: what is remembered shall be worth remembering.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self,
+        frames: Tensor,
+        found_flow: Tensor | None = None,
+        mask: Tensor | None = None,
+        affines: Tensor | None = None,
+    ) -> Tensor:
+        """Paint.
+
+        Args:
+            frames: (B, 3, H, W) float RGB in [0, 1], or of sequences (B, K, 3, H, W).
+            found_flow: Of sequences, (B, K - 1, 2, h, w) float32 pixels of the frame, from each frame to the last one.
+            mask: Of sequences, (B, K - 1, 1, h, w) float32 in [0, 1], where that is trusted.
+            affines: (B, 2 N) float32, of a network for many paintings.
+
+        Returns:
+            The shape of `frames`, float32 RGB in [0, 1].
+        """
+        style = () if affines is None else (affines,)
+        if found_flow is None or mask is None:
+            painted: Tensor = self.network(frames, *style)
+            return painted
+        first, *others = (frame.contiguous(memory_format=torch.channels_last) for frame in frames.unbind(1))
+        pictures = [self.network(first, *style)]
+        for frame, flow, trust in zip(others, found_flow.unbind(1), mask.unbind(1), strict=True):
+            trusted = spread(trust, frame.shape[2:]).expand_as(frame)
+            pictures.append(self.network(frame, *style, recall(pictures[-1], flow), trusted))
+        return torch.stack(pictures, 1)
+
+
+class Judged(NamedTuple):
+    """What losses are taken of: first and last frames by their look, neighbours and both ends as pairs."""
+
+    frames: Tensor  # (2 B, 3, H, W): first and last, unpainted
+    painted: Tensor  # the same, painted
+    pair: tuple[Tensor, Tensor, Tensor, Tensor]  # (K B, ...): later, earlier, flow between them, where it holds
+
+
+def judged_of(sequence: FrameSequence, painted: Tensor) -> Judged:
+    """Take them out of a batch of sequences; `painted` is (B, K, 3, H, W)."""
+    frames, pictures = sequence.frames, painted.unbind(1)
+    return Judged(
+        torch.cat([frames[:, 0], frames[:, -1]]),
+        torch.cat([pictures[0], pictures[-1]]),
+        (
+            torch.cat([*pictures[1:], pictures[-1]]),
+            torch.cat([*pictures[:-1], pictures[0]]),
+            torch.cat([*sequence.flow.unbind(1), sequence.long_flow]),
+            torch.cat([*sequence.visible.unbind(1), sequence.long_visible]),
+        ),
+    )
