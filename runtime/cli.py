@@ -71,6 +71,7 @@ def _list_styles(ctx: click.Context, param: click.Parameter, value: bool) -> Non
         "st-run --painting holiday.jpg --camera 0",
         "st-run --style starry --input clip.mp4 -o painted.mp4",
         "st-run --engine starry.onnx --input photos/ -o painted/ --strength 0.6",
+        "st-run --input rtsp://one/a --input rtsp://one/b -o rtsp://one/a-painted -o rtsp://one/b-painted",
     ),
 )
 @cloup.option_group(
@@ -82,10 +83,11 @@ def _list_styles(ctx: click.Context, param: click.Parameter, value: bool) -> Non
     ),
     cloup.option(
         "--input",
-        "input_uri",
+        "input_uris",
+        multiple=True,
         metavar="URI",
         help="Video file, picture, folder of pictures, stream URL, - for what is piped in, or synthetic:640x360@60 "
-        "for a test picture.",
+        "for a test picture. Several are painted at once, each into the --output of its place.",
     ),
     cloup.option(
         "-o",
@@ -204,16 +206,19 @@ def main(**options: Any) -> None:
     In the window: q quits, f toggles full screen, h hides the line, s saves a picture; n and p go to the next and the
     previous painting, + and - change the strength.
     """
-    source_uri, output_uris = _check_usage(options)
+    source_uris, output_uris = _check_usage(options)
     most = options["max_megapixels"]
     asked = RunOptions(
         choice=choose(options["engine"], options["styles"], options["paintings"]),
-        input_uri=source_uri,
+        input_uri=source_uris[0],
         output_uris=tuple(output_uris),
         named_engine=options["engine"] is not None,
         most_pixels=most and most * 1_000_000,
         **{name: options[name] for name in _AS_THEY_ARE},
     )
+    if len(source_uris) > 1:
+        _run_several(asked, list(zip(source_uris, output_uris, strict=True)), options["as_json"])
+        return
     with StopOnSignals() as signals:
         outcome = run(asked, stop=lambda: signals.asked, tell=lambda line: click.echo(line, err=True))
     # What goes into a pipe must be the film alone.
@@ -224,24 +229,58 @@ def main(**options: Any) -> None:
         sys.exit(EXIT_INTERRUPTED)
 
 
-def _check_usage(options: dict[str, Any]) -> tuple[str, list[str]]:
-    """The source's and the sinks' URIs."""
-    if options["camera"] is not None and options["input_uri"] is not None:
+def _run_several(asked: RunOptions, pairs: list[tuple[str, str]], as_json: bool) -> None:
+    from artmirror.runtime.streams import run_streams
+
+    with StopOnSignals() as signals:
+        streams, info = run_streams(
+            asked, pairs, stop=lambda: signals.asked, tell=lambda line: click.echo(line, err=True)
+        )
+    for stream in streams:
+        statistics, latency_ms = stream.statistics, stream.statistics.latency_ms()
+        if as_json:
+            facts = {"input": stream.input_uri, "output": stream.output_uri, "backend": info.backend}
+            counts = {name: getattr(statistics, name) for name in ("frames_in", "frames_out", "frames_dropped", "fps")}
+            click.echo(json.dumps({**facts, **counts, "latency_ms": latency_ms}))
+        else:
+            told = "" if latency_ms["p50"] is None else f", latency {latency_ms['p50']:.0f} ms"
+            click.echo(
+                f"{stream.input_uri}: {statistics.frames_out} frames, {statistics.fps:.1f} FPS, "
+                f"{statistics.frames_dropped} dropped{told}"
+            )
+        if stream.failure is not None:
+            click.echo(f"Error: {stream.input_uri}: {stream.failure.message}", err=True)
+    if any(stream.failure is not None for stream in streams):
+        sys.exit(1)
+    if signals.asked:
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _check_usage(options: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """The sources' and the sinks' URIs."""
+    if options["camera"] is not None and options["input_uris"]:
         raise click.UsageError("one source is wanted: --camera N or --input URI")
     if options["target_fps"] and options["quality"] not in (None, AUTO):
         raise click.UsageError(f"--target-fps is for --quality auto, not for {options['quality']}: leave out one")
-    source_uri = f"camera:{options['camera'] or 0}" if options["input_uri"] is None else options["input_uri"]
+    source_uris = list(options["input_uris"]) or [f"camera:{options['camera'] or 0}"]
     output_uris = list(options["output_uris"])
+    several = len(source_uris) > 1
+    if several and (len(output_uris) != len(source_uris) or {"window:", *PIPES} & {*output_uris}):
+        raise click.UsageError(
+            f"{len(source_uris)} inputs want as many outputs, each a file, a stream, camera: or null:; "
+            f"got {', '.join(output_uris) or 'none'}"
+        )
     if not output_uris:
         if not display_available():
             raise click.UsageError("there is no display for a window: name an --output, such as painted.mp4 or null:")
         output_uris = ["window:"]
     if options["as_json"] and any(uri in PIPES for uri in output_uris):
         raise click.UsageError("--json and a pipe both write to the standard output; leave out one")
-    twice = [uri for place, uri in enumerate(output_uris) if _place(uri) in map(_place, output_uris[:place])]
+    named = [uri for uri in output_uris if uri != "null:" or not several]
+    twice = [uri for place, uri in enumerate(named) if _place(uri) in map(_place, named[:place])]
     if twice:
         raise click.UsageError(f"{twice[0]} is named twice as an output; leave out one, or name another file")
-    return source_uri, output_uris
+    return source_uris, output_uris
 
 
 def _place(uri: str) -> str:

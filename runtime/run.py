@@ -121,7 +121,7 @@ def run(
         for source in _until_failure(_parts(options), show):
             stack.enter_context(closing(source))
             key = (options.choice.engine, options.quality, source.size, source.live, source.rate is None)
-            opened = kept.get(key, partial(_open, options, source, tell))
+            opened = kept.get(key, partial(open_network, options, source, tell))
             if options.strength != 1 and not opened.engine.has_strength:
                 raise ArtmirrorError(f"{opened.path} has no strength input; leave out --strength, or export it again")
             show.run(source, opened)
@@ -155,8 +155,12 @@ def _parts(options: RunOptions) -> "Iterator[Source]":
     )
 
 
-def _open(options: RunOptions, source: "Source", tell: Callable[[str], None]) -> Opened:
-    """The named engine file, or the variant of its style that the quality asks for."""
+def open_network(options: RunOptions, source: "Source", tell: Callable[[str], None]) -> Opened:
+    """The named engine file, or the variant of its style that the quality asks for, for a source's frames.
+
+    Raises:
+        ArtmirrorError: it cannot be opened.
+    """
     named = options.choice.engine
 
     def open_file(path: Path) -> Opened:
