@@ -16,7 +16,7 @@ from artmirror.runtime.gallery.bundled import DEFAULT_STYLE, styles_folder
 from artmirror.runtime.gallery.paintings import choose, listed
 from artmirror.runtime.gallery.quality import AUTO, DEFAULT_TARGET_FPS, MARGIN
 from artmirror.runtime.gallery.variants import QUALITIES, quality_of
-from artmirror.runtime.run import STEADY, STEADY_AUTO, RunOptions, run
+from artmirror.runtime.run import CHOICES, RunOptions, run
 from artmirror.runtime.run_statistics import peak_rss_bytes
 from artmirror.runtime.sinks.open import PIPES, display_available
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 _AS_THEY_ARE = (  # options that a run takes as the command line has them
-    *("strength", "keep_colours", "size", "mirror", "live", "max_frames", "quality", "steady", "target_fps"),
+    *("strength", "keep_colours", "size", "mirror", "denoise", "live", "max_frames", "quality", "steady", "target_fps"),
     *("backend", "device", "threads", "memory", "rebuild"),
 )
 
@@ -125,6 +125,12 @@ def _list_styles(ctx: click.Context, param: click.Parameter, value: bool) -> Non
     cloup.option("--size", type=SizeType(), help="Size of the frames, cropped to fit.  [default: the source's own]"),
     cloup.option("--mirror", is_flag=True, help="Flip left and right, as a mirror does."),
     cloup.option(
+        "--denoise",
+        type=click.Choice(CHOICES),
+        default=AUTO,
+        help="Take a sensor's noise out of what stands still. auto: of cameras.",
+    ),
+    cloup.option(
         "--quality",
         type=click.Choice([*QUALITIES, AUTO]),
         help="Variant of the style, such as starry-lite.onnx beside starry.onnx.  auto: the best that holds the "
@@ -133,8 +139,8 @@ def _list_styles(ctx: click.Context, param: click.Parameter, value: bool) -> Non
     ),
     cloup.option(
         "--steady",
-        type=click.Choice(STEADY),
-        default=STEADY_AUTO,
+        type=click.Choice(CHOICES),
+        default=AUTO,
         help="Paint with the last picture in mind, so that what stands still stands still. auto: where the style has "
         "such a file, NAME-steady.onnx, and frames follow each other.",
     ),

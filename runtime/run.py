@@ -19,14 +19,15 @@ from artmirror.runtime.pipeline import Pipeline
 from artmirror.runtime.run_statistics import free_memory_bytes
 from artmirror.runtime.sinks.base import Sink, SinkFormat
 from artmirror.runtime.sinks.open import is_one_file_a_frame, open_sink
-from artmirror.runtime.sources.open import open_source, open_sources
+from artmirror.runtime.sources.open import is_camera, open_source, open_sources
 
 if TYPE_CHECKING:
     from artmirror.runtime.engines.base import EngineInfo
     from artmirror.runtime.run_statistics import RunStatistics
     from artmirror.runtime.sources.base import Source
 
-STEADY_AUTO, STEADY_ON, STEADY_OFF = STEADY = ("auto", "on", "off")
+ON, OFF = "on", "off"
+CHOICES = (AUTO, ON, OFF)
 
 _MEMORY_FOR_PICTURES = 2_000_000_000  # bytes
 
@@ -43,11 +44,12 @@ class RunOptions:
     keep_colours: bool = False
     size: tuple[int, int] | None = None  # (H, W)
     mirror: bool = False
+    denoise: str = AUTO
     live: bool = False
     max_frames: int | None = None
     most_pixels: int | None = None
     quality: str | None = None
-    steady: str = STEADY_AUTO
+    steady: str = AUTO
     target_fps: float | None = None
     backend: str | None = None
     device: str | None = None
@@ -141,18 +143,28 @@ def _parts(options: RunOptions) -> "Iterator[Source]":
             max_frames=options.max_frames,
             most_pixels=options.most_pixels,
         )
-    return iter(
-        [
-            open_source(
-                options.input_uri,
-                size=options.size,
-                mirror=options.mirror,
-                live=options.live,
-                max_frames=options.max_frames,
-                most_pixels=options.most_pixels,
-            )
-        ]
+    return iter([open_frames(options, options.input_uri, options.size)])
+
+
+def open_frames(options: RunOptions, uri: str, size: tuple[int, int] | None) -> "Source":
+    """The source that `uri` names, for frames of `size` (H, W), without noise where that is wanted.
+
+    Raises:
+        ArtmirrorError: it cannot be opened.
+    """
+    source = open_source(
+        uri,
+        size=size,
+        mirror=options.mirror,
+        live=options.live,
+        max_frames=options.max_frames,
+        most_pixels=options.most_pixels,
     )
+    if source.rate is None or not (options.denoise == ON or (options.denoise == AUTO and is_camera(uri))):
+        return source
+    from artmirror.runtime.sources.denoised import DenoisedSource  # on use: it loads OpenCV
+
+    return DenoisedSource(source)
 
 
 def open_network(options: RunOptions, source: "Source", tell: Callable[[str], None]) -> Opened:
@@ -187,12 +199,12 @@ def open_network(options: RunOptions, source: "Source", tell: Callable[[str], No
 def _steady(path: Path, options: RunOptions, source: "Source") -> Path:
     """The file, or the one beside it that has a memory; pictures have nothing before them to remember."""
     twin = steady_twin(path)
-    if options.steady == STEADY_ON and twin is None and not read_any_manifest(path)[0].has_memory:
+    if options.steady == ON and twin is None and not read_any_manifest(path)[0].has_memory:
         raise ArtmirrorError(
             f"{path.name} has no memory from frame to frame, and there is no {path.stem}-steady{path.suffix} beside "
             "it: take another style, leave out --steady on, or train one with st-train --memory"
         )
-    wanted = options.steady == STEADY_ON or (options.steady == STEADY_AUTO and not options.named_engine)
+    wanted = options.steady == ON or (options.steady == AUTO and not options.named_engine)
     return twin if twin is not None and wanted and source.rate is not None else path
 
 

@@ -10,12 +10,11 @@ from artmirror.runtime.engines.base import Engine, EngineInfo
 from artmirror.runtime.engines.shared import SharedEngine
 from artmirror.runtime.gallery.palette import Palette
 from artmirror.runtime.pipeline import Pipeline
-from artmirror.runtime.run import STEADY_OFF, RunOptions, open_network
+from artmirror.runtime.run import OFF, RunOptions, open_frames, open_network
 from artmirror.runtime.run_statistics import RunStatistics
 from artmirror.runtime.sinks.base import Sink, SinkFormat
 from artmirror.runtime.sinks.open import open_sink
 from artmirror.runtime.sources.base import Source
-from artmirror.runtime.sources.open import open_source
 
 _WATCH_S = 0.1
 
@@ -51,14 +50,12 @@ def run_streams(
         sources: list[Source] = []
         size = options.size
         for input_uri, _ in pairs:
-            source = open_source(
-                input_uri, size=size, mirror=options.mirror, live=options.live, max_frames=options.max_frames
-            )
+            source = open_frames(options, input_uri, size)
             stack.enter_context(closing(source))
             sources.append(source)
             size = source.size
         # A memory knows one stream; each would need a network of its own.
-        opened = open_network(replace(options, steady=STEADY_OFF), sources[0], tell)
+        opened = open_network(replace(options, steady=OFF), sources[0], tell)
         if opened.engine.manifest.has_memory:
             opened.engine.close()
             raise ArtmirrorError(f"{opened.path.name} has a memory, which knows one stream: take the file without")

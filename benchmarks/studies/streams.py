@@ -73,9 +73,10 @@ def main(seconds: float, styles: tuple[str, ...], output: Path) -> None:
                 row = {"style": style, "streams": streams, "shared": shared}
                 row |= measure(style, streams, seconds, shared=shared)
                 found.append(row)
+                how = "one engine" if shared else "a process each"
                 click.echo(
-                    f"{style}, {streams} streams, {'one engine' if shared else 'a process each'}: {row['fps']:.1f} FPS each "
-                    f"(slowest {row['slowest_fps']:.1f}), {row['all_fps']:.0f} in all, latency {row['latency_p50_ms']:.0f} ms "
+                    f"{style}, {streams} streams, {how}: {row['fps']:.1f} FPS each (slowest {row['slowest_fps']:.1f}), "
+                    f"{row['all_fps']:.0f} in all, latency {row['latency_p50_ms']:.0f} ms "
                     f"(p95 {row['latency_p95_ms']:.0f}), {row['dropped']:.0%} dropped"
                 )
                 time.sleep(0.5)

@@ -1,5 +1,6 @@
 """The same tasks on a Ray cluster: Ray Core, files by a shared folder or a storage, never through its object store."""
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -37,7 +38,7 @@ class RayRunner:
         self._settings = settings
         if not ray.is_initialized():
             try:
-                ray.init(address=address, log_to_driver=False, logging_level="error", configure_logging=False)
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
             except Exception as error:  # Ray has many classes
                 raise ArtmirrorError(f"there is no Ray cluster at {address}: {error}") from None
         threads = settings.threads or 1

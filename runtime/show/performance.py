@@ -28,6 +28,7 @@ from artmirror.runtime.show.service import notify
 from artmirror.runtime.show.settings import Settings
 from artmirror.runtime.show.stage import Stage
 from artmirror.runtime.sources.base import Source
+from artmirror.runtime.sources.denoised import DenoisedSource
 from artmirror.runtime.sources.open import open_source
 from artmirror.runtime.tracks import Tracks
 
@@ -147,7 +148,10 @@ class Performance:
         """
         while not self._ends():
             try:
-                lent = _Lent(self._source)
+                lent: Source = _Lent(self._source)
+                camera = self.settings.camera
+                if camera.denoise and any(map(is_camera, camera.sources)):
+                    lent = DenoisedSource(lent)
                 pipeline = Pipeline(lent, self._stage.engine, [self], look=self._director.look)
                 self._painted_s = time.monotonic()
                 pipeline.run(should_stop=self._go_on)

@@ -69,6 +69,7 @@ class Camera(_Table):
     size: FrameSize | None = None  # asked of the camera, and of photos; None: as large as it is painted
     rotation: Rotation = 0  # clockwise, of a camera that hangs on its side
     mirror: bool = True
+    denoise: bool = True  # takes out, over time, what a sensor in a dim hall adds
 
 
 class Screen(_Table):
@@ -117,6 +118,7 @@ class Look(_Table):
     crossfade: Annotated[Seconds, Field(le=60)] = 1.5
     keep_colours: bool = False
     quality: Literal["auto", "full", "lite", "nano"] = "auto"
+    steady: bool = True  # with the last picture in mind, where a style has such a network
     target_fps: Annotated[float, Field(ge=1, le=240)] = 30.0
     threads: Annotated[int, Field(ge=0, le=256)] = 0  # of the processor; 0: the library chooses
     device: Text = ""  # as of st-run: cpu, cuda, vulkan ...; empty: chosen by the file
@@ -214,7 +216,7 @@ class Settings(_Table):
     def needs_new_start(self, other: "Settings") -> bool:
         """Whether a change to `other` concerns what is opened once: cameras, screen, engines, outputs, doors."""
         parts = ("camera", "screen", "playlist", "scene", "mask", "output", "remote", "controllers")
-        opened = ("size", "quality", "target_fps", "threads", "device")
+        opened = ("size", "quality", "steady", "target_fps", "threads", "device")
         return (
             any(getattr(self, part) != getattr(other, part) for part in parts)
             or any(getattr(self.look, name) != getattr(other.look, name) for name in opened)

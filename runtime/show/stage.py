@@ -12,7 +12,7 @@ from artmirror.runtime.engines.open import open_for_show
 from artmirror.runtime.engines.switching import SwitchingEngine
 from artmirror.runtime.gallery.palette import Palette
 from artmirror.runtime.gallery.quality import BUDGET_S, INT8_BACKENDS, MARGIN, measure_fps
-from artmirror.runtime.gallery.variants import int8_twin
+from artmirror.runtime.gallery.variants import int8_twin, steady_twin
 from artmirror.runtime.show.scenes import Programme, Scene
 from artmirror.runtime.show.settings import Look as LookSettings
 
@@ -165,8 +165,9 @@ class Stage:
         self.palette.show(self.scene.paint(self.quality))
 
     def _open_here(self, path: Path) -> Engine:
+        twin = steady_twin(path) if self._settings.steady else None
         opened = open_for_show(
-            path, size=self._size, device=self._settings.device or None, threads=self._settings.threads or None
+            twin or path, size=self._size, device=self._settings.device or None, threads=self._settings.threads or None
         )
         return opened.engine
 

@@ -54,13 +54,18 @@ def open_source(
     return source if max_frames is None else ShortenedSource(source, max_frames)
 
 
+def is_camera(uri: str) -> bool:
+    """Whether a name is a camera's: `camera:0`, or a number where no file is called so, such as a folder 2024."""
+    named = re.fullmatch(r"(camera:)?\d{1,4}", uri)
+    return named is not None and (named[1] is not None or not Path(uri).exists())
+
+
 def _open(uri: str, size: tuple[int, int] | None, mirror: bool, live: bool, most_pixels: int | None) -> Source:
     # The modules come in on use: each brings a library that takes its time to load.
-    camera = re.fullmatch(r"camera:(\d{1,4})|(\d{1,4})", uri)
-    if camera and (camera[1] or not Path(uri).exists()):  # a folder may be called 2024
+    if is_camera(uri):
         from artmirror.runtime.sources.camera import CameraSource
 
-        return CameraSource(int(camera[1] or camera[2]), size, mirror)
+        return CameraSource(int(uri.removeprefix("camera:")), size, mirror)
     if uri.startswith("synthetic:"):
         return _open_synthetic(uri, size, mirror)
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):", uri)
