@@ -167,6 +167,7 @@ class LossWeights:
     style: float = 70.0
     total_variation: float = 0.5
     temporal: float = 1000.0
+    features: float = 0.0  # the temporal error of the network's own features (Gao et al. 2018, eq. 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +207,7 @@ class TrainConfig:
     painting_size: int = 384  # the painting's short side, pixels
     peak_learning_rate: float = 3e-3
     temporal_ramp: float = 0.0  # share of the steps in which the temporal weight grows from 0 to its full
+    luminance: bool = False  # the temporal term lets the painting follow a change of light (Gao et al. 2018, eq. 5)
     gradient_clip: float = 10.0
     precision: Precision = "fp32"
     ema_decay: float = 0.0  # of the running average of the weights that is kept in their place; 0 for none
@@ -230,6 +232,8 @@ class TrainConfig:
             )
         if not 2 <= self.frames <= 16:
             raise ArtmirrorError(f"{self.frames} frames of a sequence; wanted 2 to 16")
+        if self.network.memory and (self.luminance or self.weights.features):
+            raise ArtmirrorError("luminance and features are of pairs; a network with memory learns from sequences")
         if self.network.memory and self.photos_path is None:
             raise ArtmirrorError("a network with memory learns from photos that move; name a folder with --photos")
         if self.photos_path is None and self.clips_path is None:

@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from artmirror.train.config import TrainConfig
 from artmirror.train.distributed import Group
 from artmirror.train.networks.stylizer import Stylizer
-from artmirror.train.objective.losses import Objective
+from artmirror.train.objective.losses import Objective, change_of_light
 from artmirror.train.pairs.base import Pair
 from artmirror.train.pairs.sequences import FrameSequence
 from artmirror.train.remembering import InTurn, judged_of
@@ -88,9 +88,14 @@ class Learner:
 
     def _of_pair(self, pair: Pair, share: float) -> dict[str, Tensor]:
         first, second, flow, visible = (self._moved(tensor) for tensor in pair)
+        more: dict[str, Any] = {"light": change_of_light(first, second, flow)} if self._config.luminance else {}
         # Paint both frames of every pair in one pass.
-        painted_first, painted_second = self._model(torch.cat([first, second])).chunk(2)
-        terms: dict[str, Tensor] = self._objective(first, painted_first, painted_second, flow, visible, share)
+        if self._config.weights.features:
+            painted, features = self._model(torch.cat([first, second]), with_features=True)
+            more["features"] = features.chunk(2)
+        else:
+            painted = self._model(torch.cat([first, second]))
+        terms: dict[str, Tensor] = self._objective(first, *painted.chunk(2), flow, visible, share, **more)
         return terms
 
     def _of_sequence(self, sequence: FrameSequence, share: float) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from artmirror.train.networks.stylizer import Stylizer
 from artmirror.train.objective.warp import recall, spread
 from artmirror.train.pairs.sequences import FrameSequence
 
@@ -25,7 +26,9 @@ class InTurn(nn.Module):
         found_flow: Tensor | None = None,
         mask: Tensor | None = None,
         affines: Tensor | None = None,
-    ) -> Tensor:
+        *,
+        with_features: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
         """Paint.
 
         Args:
@@ -33,10 +36,14 @@ class InTurn(nn.Module):
             found_flow: Of sequences, (B, K - 1, 2, h, w) float32 pixels of the frame, from each frame to the last one.
             mask: Of sequences, (B, K - 1, 1, h, w) float32 in [0, 1], where that is trusted.
             affines: (B, 2 N) float32, of a network for many paintings.
+            with_features: Of frames that are no sequences, as `Stylizer.with_features`.
 
         Returns:
             The shape of `frames`, float32 RGB in [0, 1].
         """
+        if with_features:
+            assert isinstance(self.network, Stylizer)
+            return self.network.with_features(frames)
         style = () if affines is None else (affines,)
         if found_flow is None or mask is None:
             painted: Tensor = self.network(frames, *style)

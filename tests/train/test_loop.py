@@ -358,6 +358,19 @@ class TestNotFinite:
             run(make_config(steps=20, pairs=1, peak_learning_rate=1e38))
 
 
+def test_the_losses_of_reconet_are_options(make_config: MakeConfig, tmp_path: Path) -> None:
+    plain, like_theirs = Run(tmp_path / "plain.pt"), Run(tmp_path / "reconet.pt")
+    plain(make_config(steps=2))
+    like_theirs(make_config(steps=2, luminance=True, weights=LossWeights(features=10.0)))
+    assert "features" not in plain.losses[1]
+    losses = like_theirs.losses[1]
+    assert losses["features"] > 0
+    assert losses["temporal"] != plain.losses[1]["temporal"]
+    factors = LossWeights()
+    parts = [getattr(factors, name) * losses[name] for name in ("content", "style", "total_variation", "temporal")]
+    assert losses["total"] == pytest.approx(sum(parts) + 10 * losses["features"], rel=1e-4)
+
+
 class TestMemory:
     """A network that is given its own last picture learns from sequences."""
 

@@ -222,8 +222,7 @@ class Stylizer(nn.Module):
             Same shape and range, float32.
         """
         if recalled is None or trust is None:
-            shade = self.head(self.up(self.blocks(self.down(self.stem(self.grain(rgb))))))
-            return self._shown(shade[:, :, : rgb.shape[2], : rgb.shape[3]])
+            return self.with_features(rgb)[0]
         x = self.up(self.blocks(self._entered(rgb, recalled, trust)))
         if self.config.fold == 4:
             *first, last = cast(nn.Sequential, self.head)
@@ -233,6 +232,12 @@ class Stylizer(nn.Module):
             last = self.head
         painted = self._shown(last(x)[:, :, : rgb.shape[2], : rgb.shape[3]])
         return self.memory.mixed(x, painted, recalled, trust)  # (B, 3, H, W) float32 RGB in [0, 1]
+
+    def with_features(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+        """As `forward` without a memory, and what it has made of the frames before it paints: (B, C, h, w)."""
+        features = self.down(self.stem(self.grain(rgb)))
+        shade = self.head(self.up(self.blocks(features)))
+        return self._shown(shade[:, :, : rgb.shape[2], : rgb.shape[3]]), features
 
     def _shown(self, shade: Tensor) -> Tensor:
         shade = shade.float()  # bf16 has too few levels for 8-bit pictures

@@ -1,4 +1,4 @@
-"""The four terms of Huang et al. 2017, each a module that returns a scalar, and their weighted sum."""
+"""The four terms of Huang et al. 2017, each a module that returns a scalar, their weighted sum, and ReCoNet's two."""
 
 from dataclasses import asdict
 
@@ -70,9 +70,32 @@ class TemporalLoss(nn.Module):
     the later frame is brought onto the earlier one by the flow from the earlier to the later.
     """
 
+    def forward(
+        self, first: Tensor, second: Tensor, flow: Tensor, visible: Tensor, light: Tensor | float = 0.0
+    ) -> Tensor:
+        # (B, 3, H, W) float32 twice, (B, 2, H, W) float32 pixels, (B, 1, H, W) float32 in {0, 1}, (B, 1, H, W) float32
+        return (visible * (first - warp(second, flow) - light) ** 2).mean()
+
+
+def change_of_light(first: Tensor, second: Tensor, flow: Tensor) -> Tensor:  # (B, 3, H, W) twice, (B, 2, H, W) pixels
+    """How much lighter the first frame is than the second, brought onto it: (B, 1, H, W).
+
+    Relative luminance as ReCoNet has it (Gao et al. 2018, eq. 4): Y = 0.2126 R + 0.7152 G + 0.0722 B.
+    """
+    shares = first.new_tensor([0.2126, 0.7152, 0.0722]).view(1, 3, 1, 1)
+    return ((first - warp(second, flow)) * shares).sum(1, keepdim=True)
+
+
+class FeatureTemporalLoss(nn.Module):
+    """Masked squared difference of a network's features and their warped successors (Gao et al. 2018, eq. 3)."""
+
     def forward(self, first: Tensor, second: Tensor, flow: Tensor, visible: Tensor) -> Tensor:
-        # (B, 3, H, W) float32 twice, (B, 2, H, W) float32 pixels, (B, 1, H, W) float32 in {0, 1}
-        return (visible * (first - warp(second, flow)) ** 2).mean()
+        # (B, C, h, w) twice, (B, 2, H, W) float32 pixels of the frame, (B, 1, H, W) float32 in {0, 1}
+        size = first.shape[2:]
+        shrunk = flow.new_tensor([size[1] / flow.shape[3], size[0] / flow.shape[2]])
+        scaled = F.interpolate(flow, size=tuple(size), mode="area") * shrunk.view(1, 2, 1, 1)
+        seen = (F.interpolate(visible, size=tuple(size), mode="area") > 0.999).float()
+        return (seen * (first.float() - warp(second.float(), scaled)) ** 2).mean()
 
 
 class Objective(nn.Module):
@@ -103,7 +126,7 @@ class Objective(nn.Module):
             unpainted = [self.style(features(photo[None])) for photo in photos]  # one by one: large ones fit too
             self.register_buffer("style_unit", torch.stack(unpainted).mean().clamp(min=1e-6))
         self.total_variation = TotalVariationLoss()
-        self.temporal = TemporalLoss()
+        self.temporal, self.feature_temporal = TemporalLoss(), FeatureTemporalLoss()
 
     def forward(
         self,
@@ -115,6 +138,8 @@ class Objective(nn.Module):
         temporal_share: float = 1.0,
         *,
         painted: Tensor | None = None,
+        light: Tensor | float = 0.0,
+        features: tuple[Tensor, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """Judge painted pairs.
 
@@ -126,6 +151,8 @@ class Objective(nn.Module):
             visible: (B, 1, H, W) float32, 1 where the flow holds.
             temporal_share: Of the temporal term's weight.
             painted: What `frames` became; None: they are the first frames of the pairs.
+            light: (B, 1, H, W) float32, of `change_of_light`, that the painting may follow.
+            features: The network's own of the first and of the second frames, (B, C, h, w), where they are judged too.
 
         Returns:
             Unweighted terms by name, and their weighted sum as `total`. A style of 1 is an unpainted photo's.
@@ -138,8 +165,11 @@ class Objective(nn.Module):
             "content": self.content(found, wanted),
             "style": self.style(found) / self.style_unit,
             "total_variation": self.total_variation(painted),
-            "temporal": self.temporal(first, second, flow, visible),
+            "temporal": self.temporal(first, second, flow, visible, light),
         }
-        factors = {**asdict(self.weights), "temporal": self.weights.temporal * temporal_share}
+        if features is not None:
+            terms["features"] = self.feature_temporal(*features, flow, visible)
+        factors = asdict(self.weights)
+        factors |= {name: temporal_share * factors[name] for name in ("temporal", "features")}
         terms["total"] = torch.stack([factors[name] * term for name, term in terms.items()]).sum()
         return terms

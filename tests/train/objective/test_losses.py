@@ -8,7 +8,16 @@ import torch
 from torch import Tensor
 
 from artmirror.train.config import LossWeights
-from artmirror.train.objective.losses import ContentLoss, Objective, StyleLoss, TemporalLoss, TotalVariationLoss, gram
+from artmirror.train.objective.losses import (
+    ContentLoss,
+    FeatureTemporalLoss,
+    Objective,
+    StyleLoss,
+    TemporalLoss,
+    TotalVariationLoss,
+    change_of_light,
+    gram,
+)
 from artmirror.train.objective.vgg import CONTENT_LAYER, STYLE_LAYERS, VggFeatures
 
 
@@ -94,6 +103,29 @@ def test_temporal_loss_of_a_constant_offset_in_closed_form() -> None:
     visible[..., :5] = 0
     found = TemporalLoss()(second + 0.25, second, torch.zeros(1, 2, 8, 10), visible)
     assert found.item() == pytest.approx(0.25**2 / 2, rel=1e-4)  # over all pixels, hidden ones too
+
+
+def test_a_change_of_light_is_allowed_where_it_is_told() -> None:
+    first, second = _random(1, 3, 8, 10, seed=1), _random(1, 3, 8, 10, seed=2)
+    still, visible = torch.zeros(1, 2, 8, 10), torch.ones(1, 1, 8, 10)
+    lighter = change_of_light(first, first - 0.1, still)
+    torch.testing.assert_close(lighter, torch.full((1, 1, 8, 10), 0.1))
+    assert TemporalLoss()(second + 0.1, second, still, visible, lighter).item() < 1e-10
+    red = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1).expand(1, 3, 8, 10)
+    torch.testing.assert_close(change_of_light(red, 0 * red, still), torch.full((1, 1, 8, 10), 0.2126))
+
+
+def test_features_move_with_the_frames_at_their_own_size() -> None:
+    # Eight pixels of the frame are two of features at a quarter of the size.
+    second = _random(1, 5, 12, 16)
+    first = torch.roll(second, -2, 3)
+    flow = torch.tensor([8.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 48, 64)
+    visible = torch.zeros(1, 1, 48, 64)
+    visible[..., :56] = 1
+    assert FeatureTemporalLoss()(first, second, flow, visible).item() < 1e-10
+    assert FeatureTemporalLoss()(first, second, flow / 4, visible).item() > 0.01
+    hidden = FeatureTemporalLoss()(first + 0.5, second, flow, visible).item()
+    assert hidden == pytest.approx(0.25 * 14 / 16, rel=1e-4)
 
 
 def test_temporal_loss_is_zero_for_exactly_moved_frames() -> None:
