@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from artmirror.runtime.common.motion import FrameMotion
+from artmirror.runtime.common.motion import QUARTER, FrameMotion
 from artmirror.runtime.common.pixels import Pixels
 from artmirror.runtime.engines.base import Look
 
@@ -64,11 +64,15 @@ class Memory:
         small = cv2.convertScaleAbs(self._motion.mask, alpha=255)
         cv2.resize(small, (width, height), dst=self._trust, interpolation=cv2.INTER_LINEAR)
         cv2.cvtColor(self._trust, cv2.COLOR_GRAY2BGR, dst=self.mask[0])
-        if not self._motion.flow.any():
-            np.copyto(self.previous, self.painted)
+        np.copyto(self.previous, self.painted)
+        moving = np.flatnonzero(self._motion.flow.any(axis=(1, 2)))
+        if not moving.size:
             return
+        # Only the rows that move are moved: before a camera that stands these are few.
         cv2.resize(self._motion.flow, (width, height), dst=self._flow, interpolation=cv2.INTER_LINEAR)
-        cv2.add(self._flow, self._places, dst=self._flow)
-        both = cast(Any, self._flow), cast(Any, None)  # both coordinates are in the first map, which the stubs forget
+        rows = slice(max(0, (moving[0] - 1) * QUARTER), min(height, (moving[-1] + 2) * QUARTER))
+        where = self._flow[rows]
+        cv2.add(where, self._places[rows], dst=where)
+        both = cast(Any, where), cast(Any, None)  # both coordinates are in the first map, which the stubs forget
         # Bicubic: bilinearly it would lose sharpness with every frame.
-        cv2.remap(self.painted[0], *both, cv2.INTER_CUBIC, dst=self.previous[0], borderMode=cv2.BORDER_REPLICATE)
+        cv2.remap(self.painted[0], *both, cv2.INTER_CUBIC, dst=self.previous[0, rows], borderMode=cv2.BORDER_REPLICATE)

@@ -1,6 +1,7 @@
 """The many-painting network: what its parts do, and that a run is stopped, resumed and opened again."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,10 +11,11 @@ import torch
 from click.testing import CliRunner, Result
 
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.files import file_sha256
 from artmirror.train import many
 from artmirror.train.checkpoint import Checkpoint, save_checkpoint
 from artmirror.train.cli import main
-from artmirror.train.many import ManyConfig, encoder_path, load_many, many_config_of, train_many
+from artmirror.train.many import ManyConfig, encoder_path, load_many, load_many_with_facts, many_config_of, train_many
 from artmirror.train.networks.many_style import CODE_LENGTH, ManyStyle
 from artmirror.train.networks.style_encoder import StatisticsEncoder
 from artmirror.train.networks.stylizer import Stylizer
@@ -189,6 +191,24 @@ class TestRun:
         train_many(config, tmp_path / "two.pt", start_from=tmp_path / "one.pt")
         with pytest.raises(ArtmirrorError, match="was written with another configuration"):
             train_many(ManyConfig(**{**vars_of(config), "steps": 5}), tmp_path / "two.pt", resume=True)
+
+    def test_a_memory_learns_beside_a_network_that_stays(self, config: ManyConfig, tmp_path: Path) -> None:
+        base, steady = tmp_path / "any.pt", tmp_path / "any-steady.pt"
+        train_many(config, base)
+        with_memory = replace(config, network=replace(config.network, memory=True), encoder_of=str(base), steps=3)
+        seen: list[object] = []
+        assert (
+            train_many(with_memory, steady, start_from=base, should_stop=lambda: len(seen) == 2, observe=seen.append)
+            == 2
+        )
+        assert train_many(with_memory, steady, resume=True) == 3
+        before, after = load_many(base).network.state_dict(), load_many(steady).network.state_dict()
+        assert all(torch.equal(after[name], value) for name, value in before.items())
+        learned = {name for name in after if name not in before}
+        assert all(name.startswith("body.memory.") for name in learned)
+        assert after["body.memory.enter.1.weight"].abs().max() > 0
+        _, facts = load_many_with_facts(steady)
+        assert facts.tuned_for == file_sha256(base)
 
     def test_too_few_paintings_are_told(
         self, config: ManyConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

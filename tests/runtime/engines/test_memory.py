@@ -149,6 +149,23 @@ def test_the_picture_is_brought_to_where_its_content_is() -> None:
     assert memory.mask[inner].mean() > 240
 
 
+def test_where_a_part_moves_the_rest_is_copied() -> None:
+    memory = Memory((180, 240))
+    knots = np.random.default_rng(3).uniform(0, 255, (18, 24, 3)).astype(np.float32)
+    first = cv2.resize(knots, (240, 180), interpolation=cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8)
+    second = first.copy()
+    second[60:120] = np.roll(first[60:120], 6, axis=1)
+    memory.follow(first, FULL_STYLE)
+    memory.bring()
+    memory.painted[0] = 255 - first
+    memory.follow(second, FULL_STYLE)
+    memory.bring()
+    assert np.array_equal(memory.previous[0, :30], 255 - first[:30])
+    assert np.array_equal(memory.previous[0, -30:], 255 - first[-30:])
+    moved = np.s_[80:100, 40:200]
+    assert np.abs(memory.previous[0][moved].astype(int) - (255 - second[moved])).mean() < 4
+
+
 @pytest.mark.parametrize("device", ["cuda"])
 def test_where_it_cannot_be_kept_it_is_refused(device: str) -> None:
     with pytest.raises(ArtmirrorError, match="cannot keep yet: take the file without"):
