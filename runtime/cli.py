@@ -117,7 +117,12 @@ def _list_styles(ctx: click.Context, param: click.Parameter, value: bool) -> Non
         help="Bundled style, or FILE.style of st-train. With weights several are mixed: --style starry:0.7 --style "
         f"wave:0.3.  [default: {DEFAULT_STYLE}]",
     ),
-    cloup.option("--engine", type=click.Path(path_type=Path), metavar="FILE", help="Network written by st-export."),
+    cloup.option(
+        "--engine",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Network written by st-export; or strokes: for brush strokes without a network.",
+    ),
     cloup.option(
         "--strength", type=click.FloatRange(0, 1), default=1.0, help="0 is the camera picture, 1 the full style."
     ),

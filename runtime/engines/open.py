@@ -26,9 +26,10 @@ _OPENERS = {
     ("tensorrt", "cuda"): ("artmirror.runtime.engines.tensorrt", "open_file"),
     ("ncnn", "vulkan"): ("artmirror.runtime.engines.ncnn", "open_file_vulkan"),
     ("ncnn", "cpu"): ("artmirror.runtime.engines.ncnn", "open_file"),
+    ("strokes", "cpu"): ("artmirror.runtime.engines.strokes", "open_file"),
 }
 _WITH_MEMORY = (("openvino", "cpu"), ("onnxruntime", "cpu"))
-BACKENDS = tuple(dict.fromkeys(name for name, _ in _OPENERS))
+BACKENDS = tuple(dict.fromkeys(name for name, _ in _OPENERS if name != "strokes"))
 
 BYTES_PER_PIXEL = 320  # that the largest network takes at work, measured
 
@@ -104,7 +105,7 @@ def open_for_show(
     """
     choice = choose_backend(path, backend, device)
     need = size[0] * size[1] * BYTES_PER_PIXEL
-    if memory is not None and choice.device == "cpu" and need > memory:
+    if memory is not None and choice.device == "cpu" and choice.backend != "strokes" and need > memory:
         return _open_tiled(path, size, choice, threads, memory)
     try:
         return Opened(_open(path, size, choice, False, threads), path, choice.reason)
@@ -148,6 +149,12 @@ def choose_backend(path: Path, backend: str | None, device: str | None) -> Choic
         ArtmirrorError: what was asked for does not go together.
     """
     kind, which = _parse_device(device)
+    if kind_of(path) is EngineKind.STROKES:
+        if backend is not None or kind not in (None, "cpu"):
+            raise ArtmirrorError(
+                "strokes: is painted on the processor, without a network: leave out --backend, --device"
+            )
+        return Choice("strokes", "cpu", 0, "brush strokes, without a network")
     if kind_of(path) is EngineKind.NCNN or backend == "ncnn" or kind == "vulkan":
         return _choose_ncnn(path, backend, device, kind, which)
     is_plan = kind_of(path) is EngineKind.PLAN

@@ -14,10 +14,30 @@ class EngineKind(Enum):
     ONNX = (".onnx",)
     PLAN = (".plan",)  # TensorRT
     NCNN = (PARAM_SUFFIX, BIN_SUFFIX)  # two files; either names the pair
+    STROKES = ("strokes:",)  # no file: brush strokes, without a network
+
+
+# What stands in the place of a file's manifest.
+STROKES_MANIFEST = Manifest(
+    name="strokes",
+    title="Brush strokes",
+    artist="",
+    year="",
+    preset="strokes",
+    network={},
+    precision="fp32",
+    height=None,
+    width=None,
+    checkpoint_sha256="",
+    steps=0,
+    graph_sha256="",
+)
 
 
 def kind_of(path: Path) -> EngineKind:
     """The kind that a name stands for; one that stands for none is read as ONNX, which then says what is wrong."""
+    if str(path) in EngineKind.STROKES.value:
+        return EngineKind.STROKES
     for kind in (EngineKind.PLAN, EngineKind.NCNN):
         if path.name.endswith(kind.value):
             return kind
@@ -39,4 +59,6 @@ def read_any_manifest(path: Path) -> tuple[Manifest, PlanInfo | None]:
     kind = kind_of(path)
     if kind is EngineKind.PLAN:
         return read_plan_manifest(path)
+    if kind is EngineKind.STROKES:
+        return STROKES_MANIFEST, None
     return (read_ncnn_manifest if kind is EngineKind.NCNN else read_manifest)(path), None
