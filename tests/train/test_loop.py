@@ -402,7 +402,7 @@ class TestMemory:
         run(config)
         weights = load_checkpoint(run.output).weights
         assert weights["memory.enter.1.weight"].abs().max() > 1e-4
-        assert (weights["memory.gate.bias"] - math.log(0.85 / 0.15)).abs().max() > 1e-2
+        assert (weights["memory.gate.bias"] - math.log(0.95 / 0.05)).abs().max() > 1e-2
 
 
 class TestBadInput:

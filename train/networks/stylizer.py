@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from artmirror.train.config import NetworkConfig
 
-_KEPT_AT_FIRST = 0.85  # of the last picture, where it is trusted: what half would take long to learn
+_KEPT_AT_FIRST = 0.95  # of the last picture, where it is trusted: what half would take long to learn
 _GRAIN_SIDE = 251  # pixels after which the grain repeats: prime, so that it never falls in step with the strides
 
 

@@ -29,7 +29,7 @@ def test_it_finds_where_a_frame_came_from(shift: tuple[float, float], fine: bool
     assert motion.flow.shape == (45, 61, 2)
     assert np.median(motion.flow[..., 0]) == pytest.approx(-shift[0], abs=0.4)
     assert np.median(motion.flow[..., 1]) == pytest.approx(-shift[1], abs=0.4)
-    assert motion.mask[4:-4, 4:-4].mean() > 0.9
+    assert 0.45 < motion.mask[4:-4, 4:-4].mean() <= 0.55  # what moved is half trusted
 
 
 def test_noise_is_no_motion_and_is_trusted() -> None:

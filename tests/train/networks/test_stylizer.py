@@ -342,7 +342,7 @@ class TestMemory:
     def test_it_begins_as_a_fixed_mix_of_old_and_new(self, preset: str) -> None:
         network = self.network(preset)
         frame, last = torch.rand(1, 3, 66, 70), torch.rand(1, 3, 66, 70)
-        mixed = 0.15 * network(frame) + 0.85 * last
+        mixed = 0.05 * network(frame) + 0.95 * last
         torch.testing.assert_close(network(frame, last, torch.ones_like(frame)), mixed)
 
     @torch.no_grad()
