@@ -346,7 +346,7 @@ def _exported(styles: tuple[Path, ...], option: str) -> list[Path]:
 
 
 def _export_triton(styles: tuple[Path, ...], repository: Path, instances: int) -> None:
-    from artmirror.export.triton import write_model_repository
+    from artmirror.export.serving.triton import write_model_repository
 
     for one in write_model_repository(_exported(styles, "--triton"), repository, instances=instances):
         click.echo(f"{one.folder}: model {one.name}")

@@ -9,6 +9,8 @@ from artmirror.train.networks.stylizer import Stylizer
 from artmirror.train.objective.warp import recall, spread
 from artmirror.train.pairs.sequences import FrameSequence
 
+_STILL_PX, _AT_REST = 0.1, 5.0  # what stands still counts so many times: there the eye sees what flickers
+
 
 class InTurn(nn.Module):
     """A network that also paints sequences, each frame with the picture before it in mind, as at show time.
@@ -61,19 +63,22 @@ class Judged(NamedTuple):
 
     frames: Tensor  # (2 B, 3, H, W): first and last, unpainted
     painted: Tensor  # the same, painted
-    pair: tuple[Tensor, Tensor, Tensor, Tensor]  # (K B, ...): later, earlier, flow between them, where it holds
+    pair: tuple[Tensor, Tensor, Tensor, Tensor]  # (K B, ...): later, earlier, flow between them, how much it counts
 
 
 def judged_of(sequence: FrameSequence, painted: Tensor) -> Judged:
     """Take them out of a batch of sequences; `painted` is (B, K, 3, H, W)."""
     frames, pictures = sequence.frames, painted.unbind(1)
+    flow = torch.cat([*sequence.flow.unbind(1), sequence.long_flow])
+    visible = torch.cat([*sequence.visible.unbind(1), sequence.long_visible])
+    still = (flow.abs().amax(1, keepdim=True) < _STILL_PX).float()
     return Judged(
         torch.cat([frames[:, 0], frames[:, -1]]),
         torch.cat([pictures[0], pictures[-1]]),
         (
             torch.cat([*pictures[1:], pictures[-1]]),
             torch.cat([*pictures[:-1], pictures[0]]),
-            torch.cat([*sequence.flow.unbind(1), sequence.long_flow]),
-            torch.cat([*sequence.visible.unbind(1), sequence.long_visible]),
+            flow,
+            visible * (1 + (_AT_REST - 1) * still),
         ),
     )

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from artmirror.export.cli import main as st_export
-from artmirror.export.triton import write_model_repository
+from artmirror.export.serving.triton import write_model_repository
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.style_file import load_style
 from artmirror.runtime.engines.base import Look, stylize
