@@ -67,7 +67,7 @@ def variants(path: Path) -> dict[str, Path]:
 
 def encoder_path(network: Path) -> Path:
     """Where a network for many paintings has its encoder: `any.onnx`, `any-lite.plan` and twins share one."""
-    stem = network.name.removesuffix(suffix_of(network)).removesuffix(_INT8)
+    stem = network.name.removesuffix(suffix_of(network)).removesuffix(_INT8).removesuffix(_STEADY)
     full = variant_path(network.with_name(f"{stem}.onnx"), FULL)
     return full.with_name(f"{full.stem}-encoder.onnx")
 
