@@ -31,6 +31,7 @@ _FRAMES = 20
 _EVENT = 10  # frame at which something happens
 _NEAR = 0.05  # of what the event changed: then it is over
 _NOISE_STD = 3.0  # levels
+_STROKE_PX = 8.0  # sigma that strokes are smoothed away with
 _THREADS = 2
 _CELL_WIDTH_PX = 240
 
@@ -70,7 +71,7 @@ def _measured(painter: EnginePainter, scenes: list[Pixels]) -> dict[str, float]:
     denoised = [_painted(painter, _denoised([_noisy(scene, number) for number in range(_FRAMES)])) for scene in scenes]
     cuts = [_recovery(painter, [a] * _EVENT + [b] * (_FRAMES - _EVENT)) for a, b in zip(scenes, others, strict=True)]
     lights = [_recovery(painter, [a] * _EVENT + [_lit(a)] * (_FRAMES - _EVENT)) for a in scenes]
-    passed = [_recovery(painter, _passing(a, b)) for a, b in zip(scenes, others, strict=True)]
+    passed = [_recovery(painter, _passing(a, b), [a] * _FRAMES) for a, b in zip(scenes, others, strict=True)]
     return {
         "change_at_rest": mean(_change(pictures) for pictures in still),
         "change_at_rest_denoised": mean(_change(pictures) for pictures in denoised),
@@ -111,7 +112,7 @@ def _passing(scene: Pixels, thing: Pixels) -> list[Pixels]:
     frames = []
     for number in range(_FRAMES):
         frame = scene.copy()
-        left = number * 70
+        left = number * 50
         if number < _EVENT and left < _SIZE[1] - 150:
             frame[100:260, left : left + 150] = thing[100:260, left : left + 150]
         frames.append(frame)
@@ -123,19 +124,29 @@ def _painted(painter: EnginePainter, frames: list[Pixels]) -> list[NDArray[np.in
     return [painter.paint(frame).pixels.astype(np.int16) for frame in frames]
 
 
-def _recovery(painter: EnginePainter, frames: list[Pixels]) -> int:
-    """Frames from the event until the picture is what a fresh start on the same frames gives, to a twentieth."""
+def _recovery(painter: EnginePainter, frames: list[Pixels], undisturbed: list[Pixels] | None = None) -> int:
+    """Frames from the event until the picture is what it should be, to a twentieth of what the event changed.
+
+    That is what a fresh start at the event gives; or, where something passed, what is painted where nothing did. There
+    strokes are smoothed away before: they may lie otherwise, and a ghost is what is left of the thing.
+    """
     remembered = _painted(painter, frames)
-    fresh = _painted(painter, frames[_EVENT:])
+    fresh = _painted(painter, frames[_EVENT:] if undisturbed is None else undisturbed)[-(_FRAMES - _EVENT) :]
+    if undisturbed is not None:
+        remembered, fresh = ([_smoothed(picture) for picture in pictures] for pictures in (remembered, fresh))
     # What a twentieth is of: how far the pictures before the event are from those after it, where they differ.
     places = np.abs(fresh[-1] - remembered[_EVENT - 1]).max(axis=2) > 24
     if not places.any():
         places[:] = True
-    unit = float(np.abs(fresh[-1] - remembered[_EVENT - 2])[places].mean())
+    unit = float(np.abs(fresh[-1] - remembered[_EVENT - 1])[places].mean())
     for number, wanted in enumerate(fresh):
         if float(np.abs(remembered[_EVENT + number] - wanted)[places].mean()) <= _NEAR * unit:
             return number
     return len(fresh)
+
+
+def _smoothed(picture: NDArray[np.int16]) -> NDArray[np.int16]:
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), _STROKE_PX), np.int16)
 
 
 def _change(pictures: list[NDArray[np.int16]]) -> float:
