@@ -65,14 +65,20 @@ class Memory:
         cv2.resize(small, (width, height), dst=self._trust, interpolation=cv2.INTER_LINEAR)
         cv2.cvtColor(self._trust, cv2.COLOR_GRAY2BGR, dst=self.mask[0])
         np.copyto(self.previous, self.painted)
-        moving = np.flatnonzero(self._motion.flow.any(axis=(1, 2)))
-        if not moving.size:
+        moving = np.asarray(self._motion.flow.any(axis=2))
+        if not moving.any():
             return
-        # Only the rows that move are moved: before a camera that stands these are few.
+        # Only what lies around all that moves is moved: before a camera that stands that is little.
         cv2.resize(self._motion.flow, (width, height), dst=self._flow, interpolation=cv2.INTER_LINEAR)
-        rows = slice(max(0, (moving[0] - 1) * QUARTER), min(height, (moving[-1] + 2) * QUARTER))
-        where = self._flow[rows]
-        cv2.add(where, self._places[rows], dst=where)
+        rows, columns = (_around(np.asarray(moving.any(axis=1 - axis)), (height, width)[axis]) for axis in (0, 1))
+        where = cv2.add(self._flow[rows, columns], self._places[rows, columns])
         both = cast(Any, where), cast(Any, None)  # both coordinates are in the first map, which the stubs forget
         # Bicubic: bilinearly it would lose sharpness with every frame.
-        cv2.remap(self.painted[0], *both, cv2.INTER_CUBIC, dst=self.previous[0, rows], borderMode=cv2.BORDER_REPLICATE)
+        moved = cv2.remap(self.painted[0], *both, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        np.copyto(self.previous[0, rows, columns], moved)
+
+
+def _around(moving: NDArray[np.bool_], length: int) -> slice:
+    """From the first to the last place that moves, in pixels of the full frame, and a little more."""
+    places = np.flatnonzero(moving)
+    return slice(max(0, (places[0] - 1) * QUARTER), min(length, (places[-1] + 2) * QUARTER))
