@@ -52,6 +52,7 @@ _CALIBRATION = 96  # photos that the unit of style is measured on
 _STATISTICS_OF = 300  # paintings that the encoder's scale is measured on
 _LEAST = 50  # paintings; fewer are learned by heart, and a style each is the better way
 _WARM_UP = 300  # steps
+_AVERAGED = 10.0  # of all steps the average is of this part at the least: a tenth
 _JUDGED, _JUDGED_EVERY = 8, 500  # paintings, and steps
 _SEEDS = 1 << 33  # from the seeds of one process to those of the next
 
@@ -181,7 +182,9 @@ class ManyLearner:
             shares = [(network.body.memory, 1.0)]
         self._shares = [share for _, share in shares]
         self._optimizer = torch.optim.Adam([{"params": list(part.parameters())} for part, _ in shares], lr=1e-9)
-        self._average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True)  # type: ignore[no-untyped-call]
+        # Of a short run the average would otherwise be what it began with.
+        decay = min(config.ema_decay, max(0.0, 1 - _AVERAGED / config.steps))
+        self._average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]
         self.done = 0
 
     def step(
