@@ -25,7 +25,7 @@ test: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/pytest -q -n 2 --dist loadscope --durations=10
+	$(BIN)/pytest -q -n 3 --dist loadscope --durations=10
 
 docs: .venv/.docs
 	$(BIN)/python -m artmirror.export.web.library docs/demo/library

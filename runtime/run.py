@@ -177,7 +177,7 @@ def open_network(options: RunOptions, source: "Source", tell: Callable[[str], No
 
     def open_file(path: Path) -> Opened:
         return open_for_show(
-            _steady(path, options, source),
+            path,
             size=source.size,
             memory=options.memory or _memory_for(source),
             backend=options.backend,
@@ -188,10 +188,11 @@ def open_network(options: RunOptions, source: "Source", tell: Callable[[str], No
 
     quality = options.quality or _default_quality(options, source)
     if quality != AUTO:
-        return open_file(find_variant(named, quality))
+        return open_file(_steady(find_variant(named, quality), options, source))
     rate = source.rate if source.live else None
     target_fps = options.target_fps or min(DEFAULT_TARGET_FPS, float(rate or DEFAULT_TARGET_FPS))
-    picked = open_best(named, open_file, target_fps=target_fps, live=source.live)
+    wants_steady = _wants_steady(options, source)
+    picked = open_best(named, open_file, target_fps=target_fps, live=source.live, steady=wants_steady)
     tell(picked.reason)
     return picked.opened
 
@@ -204,8 +205,13 @@ def _steady(path: Path, options: RunOptions, source: "Source") -> Path:
             f"{path.name} has no memory from frame to frame, and there is no {path.stem}-steady{path.suffix} beside "
             "it: take another style, leave out --steady on, or train one with st-train --memory"
         )
-    wanted = options.steady == ON or (options.steady == AUTO and not options.named_engine)
-    return twin if twin is not None and wanted and source.rate is not None else path
+    return twin if twin is not None and _wants_steady(options, source) else path
+
+
+def _wants_steady(options: RunOptions, source: "Source") -> bool:
+    """By itself where a camera may stand: in a film that moves, a memory costs some of the style."""
+    asked = options.steady == ON or (options.steady == AUTO and source.live and not options.named_engine)
+    return asked and source.rate is not None
 
 
 def _memory_for(source: "Source") -> int:

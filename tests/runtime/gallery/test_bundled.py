@@ -10,7 +10,7 @@ from artmirror.runtime.formats.encoder import read_encoder_manifest
 from artmirror.runtime.formats.manifest import read_manifest
 from artmirror.runtime.gallery.bundled import bundled_style_files, bundled_styles, find_network, many_network
 from artmirror.runtime.gallery.paintings import choose, listed
-from artmirror.runtime.gallery.variants import encoder_path, variants
+from artmirror.runtime.gallery.variants import encoder_path, steady_twin, variants
 from tests.places import ROOT
 
 
@@ -24,6 +24,22 @@ def test_the_network_and_its_encoder_belong_together() -> None:
         assert read_manifest(path).checkpoint_sha256 == file_sha256(checkpoint)  # the file was made from that one
     assert encoder_path(many_network()).stat().st_size < 3_000_000
     assert find_network("any") == many_network()
+
+
+def test_the_steady_ones_belong_to_their_twins() -> None:
+    many, steady = many_network(), steady_twin(many_network())
+    assert steady is not None
+    plain, remembering = read_manifest(many), read_manifest(steady)
+    assert remembering.has_memory
+    assert not plain.has_memory
+    assert remembering.tuned_for == plain.checkpoint_sha256  # so every tuned style fits both
+    assert remembering.style is not None
+    assert plain.style is not None
+    assert remembering.style.code_space == plain.style.code_space
+    for path in (steady, find_network("starry-steady")):
+        checkpoint = ROOT / "train" / "styles" / f"{path.stem}.pt"
+        assert read_manifest(path).checkpoint_sha256 == file_sha256(checkpoint)
+    assert read_manifest(find_network("starry-steady")).title == "The Starry Night"
 
 
 def test_there_are_many_styles_and_each_is_listed_once() -> None:

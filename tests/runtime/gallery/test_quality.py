@@ -257,7 +257,7 @@ class TestInt8:
 
     @staticmethod
     def pick(
-        folder: Path, fps: dict[str, float], backend: str = "openvino", target_fps: float = 30
+        folder: Path, fps: dict[str, float], backend: str = "openvino", target_fps: float = 30, steady: bool = False
     ) -> tuple[str, str, list[str]]:
         opened: list[str] = []
         now_s = [0.0]
@@ -276,7 +276,12 @@ class TestInt8:
             return Opened(engine, path, "fake")
 
         picked = open_best(
-            folder / "starry.onnx", open_file, target_fps=target_fps, live=True, clock_s=lambda: now_s[0]
+            folder / "starry.onnx",
+            open_file,
+            target_fps=target_fps,
+            live=True,
+            steady=steady,
+            clock_s=lambda: now_s[0],
         )
         return picked.opened.path.stem, picked.reason, opened
 
@@ -287,6 +292,15 @@ class TestInt8:
         assert opened == ["starry", "starry-int8"]
         assert reason == "quality full int8: 40 FPS measured, full 20; target 30 and a margin of 20%"
         assert quality_of(tmp_path / f"{taken}.onnx") == "full"
+
+    def test_one_with_a_memory_is_tried_before_that_without(self, tmp_path: Path) -> None:
+        fps = {"starry": 40.0, "starry-steady": 30.0, "starry-int8": 60.0}
+        taken, reason, opened = self.pick(tmp_path, fps, steady=True)
+        assert taken == "starry"
+        assert opened == ["starry-steady", "starry"]
+        assert reason == "quality full: 40 FPS measured, full steady 30; target 30 and a margin of 20%"
+        assert self.pick(tmp_path, {**fps, "starry-steady": 37.0}, steady=True)[0] == "starry-steady"
+        assert self.pick(tmp_path, fps)[2] == ["starry"]
 
     def test_a_fast_one_is_taken_as_it_is(self, tmp_path: Path) -> None:
         assert self.pick(tmp_path, {"starry": 50.0, "starry-int8": 90.0})[0] == "starry"

@@ -31,17 +31,19 @@ def test_a_twin_with_a_memory_is_no_style_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("steady", "named", "rate", "taken"),
+    ("steady", "named", "rate", "live", "taken"),
     [
-        ("auto", False, 30, "a-steady.onnx"),
-        ("auto", False, None, "a.onnx"),  # pictures have nothing before them
-        ("auto", True, 30, "a.onnx"),  # a file that was named is taken as it is
-        ("off", False, 30, "a.onnx"),
-        ("on", True, 30, "a-steady.onnx"),
+        ("auto", False, 30, True, "a-steady.onnx"),
+        ("auto", False, 30, False, "a.onnx"),  # a film may move as a whole
+        ("on", False, 30, False, "a-steady.onnx"),
+        ("on", False, None, False, "a.onnx"),  # pictures have nothing before them
+        ("auto", True, 30, True, "a.onnx"),  # a file that was named is taken as it is
+        ("off", False, 30, True, "a.onnx"),
+        ("on", True, 30, True, "a-steady.onnx"),
     ],
 )
 def test_when_it_is_taken(
-    steady: str, named: bool, rate: int | None, taken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    steady: str, named: bool, rate: int | None, live: bool, taken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("a.onnx", "a-steady.onnx"):
         (tmp_path / name).touch()
@@ -50,7 +52,7 @@ def test_when_it_is_taken(
     options = RunOptions(
         Choice(tmp_path / "a.onnx"), "x", ("null:",), named_engine=named, quality="full", steady=steady
     )
-    source: Any = SimpleNamespace(size=(64, 64), rate=None if rate is None else Fraction(rate), live=False)
+    source: Any = SimpleNamespace(size=(64, 64), rate=None if rate is None else Fraction(rate), live=live)
     open_network(options, source, lambda line: None)
     assert opened == [taken]
 
