@@ -16,13 +16,15 @@ from typing import Any
 import click
 
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.gallery.variants import quality_of
 
 _SOURCE = "synthetic:640x360@30"
 _COUNTS = (1, 2, 4, 8)
 
 
 def _started(style: str, streams: int, frames: int) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "artmirror.runtime.cli", "--style", style, "--quality", "full", "--json"]
+    command = [sys.executable, "-m", "artmirror.runtime.cli", "--style", style, "--json"]
+    command += ["--quality", quality_of(Path(f"{style}.onnx"))]
     command += ["--live", "--steady", "off", "--max-frames", str(frames)]
     for _ in range(streams):
         command += ["--input", _SOURCE, "-o", "null:"]
