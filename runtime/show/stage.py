@@ -42,6 +42,7 @@ class Stage:
     ) -> None:
         self.programme, self._settings, self._size = programme, settings, size
         self._open_network = open_network or self._open_here
+        self._remembers = open_network is None and settings.steady
         self._around = around
         self._levels = programme.qualities
         self._level = self._lowest_asked = 0
@@ -101,6 +102,7 @@ class Stage:
                 engines.append(engine)
             # Where there is nothing lighter, nothing is measured.
             is_choice = len(self._levels) > 1 or any(map(int8_twin, self.programme.networks))
+            is_choice |= self._remembers and any(map(steady_twin, self.programme.networks))
             if self._settings.quality == "auto" and is_choice:
                 self._level = self._lowest_asked = max(self._level, self._measured(engines, opened, report))
             opened.pop_all()
@@ -164,18 +166,25 @@ class Stage:
     def _apply(self) -> None:
         self.palette.show(self.scene.paint(self.quality))
 
-    def _open_here(self, path: Path) -> Engine:
-        twin = steady_twin(path) if self._settings.steady else None
+    def _open_here(self, path: Path, *, steady: bool = True) -> Engine:
+        twin = steady_twin(path) if self._remembers and steady else None
         opened = open_for_show(
             twin or path, size=self._size, device=self._settings.device or None, threads=self._settings.threads or None
         )
         return opened.engine
 
     def _measured(self, engines: list[Engine], opened: ExitStack, report: Callable[[str], None]) -> int:
-        """The best level that holds the target here; its networks are changed for those in INT8 where only they do."""
+        """The best level that holds the target here.
+
+        Its networks are changed for those without a memory, and for those in INT8, where only they do.
+        """
         for level, quality in enumerate(self._levels):
             network = self.scenes[0].paint(quality).network
             if self._holds(engines[network], quality, report):
+                return level
+            if self._without_memory(engines, quality, opened) and self._holds(
+                engines[network], f"{quality} without memory", report
+            ):
                 return level
             if self._twins(engines, quality, network, opened) and self._holds(
                 engines[network], f"{quality} int8", report
@@ -187,6 +196,16 @@ class Stage:
         fps = measure_fps(engine, 1, BUDGET_S / len(self._levels))
         report(f"quality {name}: {fps:.0f} FPS measured, target {self._settings.target_fps:g}")
         return fps >= self._settings.target_fps * MARGIN
+
+    def _without_memory(self, engines: list[Engine], quality: str, opened: ExitStack) -> bool:
+        """Put those without a memory in the place of a level's networks; False where none has one."""
+        networks = {scene.paint(quality).network for scene in self.scenes}
+        remembering = [number for number in networks if engines[number].manifest.has_memory]
+        for number in remembering if self._remembers else ():
+            engines[number].close()
+            engines[number] = self._open_here(self.programme.networks[number], steady=False)
+            opened.callback(engines[number].close)
+        return self._remembers and bool(remembering)
 
     def _twins(self, engines: list[Engine], quality: str, network: int, opened: ExitStack) -> bool:
         """Put those in INT8 in the place of a level's networks; False where the first has none."""

@@ -238,3 +238,22 @@ def test_a_sent_painting_becomes_a_scene(paintings: Path) -> None:
     slot = stage.engine.allocate(1)[0]
     stylize(stage.engine, slot, stage.look())
     stage.close()
+
+
+@pytest.mark.parametrize(
+    ("fps", "steady", "remembers"), [(100.0, True, True), (20.0, True, False), (100.0, False, False)]
+)
+def test_it_paints_with_a_memory_where_that_is_fast_enough(
+    fps: float, steady: bool, remembers: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "artmirror.runtime.show.stage.measure_fps",
+        lambda engine, *rest: fps if engine.manifest.has_memory else 100.0,
+    )
+    found = programme(tmp_path, playlist={"styles": ["starry"], "networks": "own"})
+    told: list[str] = []
+    stage = Stage(found, Look(steady=steady), SIZE, report=told.append)
+    assert stage.quality == "full"
+    assert stage.engine.manifest.has_memory == remembers
+    assert any("without memory" in line for line in told) == (steady and not remembers)
+    stage.close()
