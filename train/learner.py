@@ -52,9 +52,9 @@ class Learner:
             self._average = AveragedModel(self._network, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))  # type: ignore[no-untyped-call]
         memory = [value for name, value in self._network.named_parameters() if name.startswith("memory.")]
         body = [value for name, value in self._network.named_parameters() if not name.startswith("memory.")]
-        rates = [config.peak_learning_rate] + [_MEMORY_RATE * config.peak_learning_rate for _ in memory[:1]]
-        groups = [{"params": part} for part in (body, memory) if part]
-        self._optimizer = torch.optim.Adam(groups, lr=config.peak_learning_rate)
+        parts = [(part, rate) for part, rate in ((body, 1.0), (memory, _MEMORY_RATE)) if part]
+        rates = [rate * config.peak_learning_rate for _, rate in parts]
+        self._optimizer = torch.optim.Adam([{"params": part} for part, _ in parts], lr=config.peak_learning_rate)
         self._scheduler = torch.optim.lr_scheduler.OneCycleLR(self._optimizer, rates, total_steps=config.steps)
         self._scaler = torch.amp.GradScaler(group.device.type, enabled=config.precision == "fp16")
 

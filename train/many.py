@@ -33,6 +33,7 @@ from artmirror.train.distributed import Group, open_group
 from artmirror.train.networks.many_style import ManyStyle
 from artmirror.train.networks.picture_encoder import PictureEncoder, PictureEncoderSize
 from artmirror.train.networks.style_encoder import StatisticsEncoder
+from artmirror.train.networks.stylizer import with_new_memory
 from artmirror.train.objective.many import ManyObjective, ManyWeights
 from artmirror.train.objective.targets import STATISTICS, Target, TargetFiles, look, matrices
 from artmirror.train.objective.vgg import VggFeatures, load_vgg
@@ -538,8 +539,7 @@ def _begun(config: ManyConfig, targets: _Targets, start_from: Path | None) -> Ma
     try:
         if known is not None:
             fresh = model.network.state_dict()
-            begun = {name: value for name, value in fresh.items() if name.startswith("body.memory.")}
-            model.network.load_state_dict({**begun, **known.network.state_dict()})
+            model.network.load_state_dict(with_new_memory(known.network.state_dict(), fresh))
         elif start_from is not None:
             model.network.begin_with(load_checkpoint(start_from).weights)
     except (RuntimeError, KeyError) as error:

@@ -22,7 +22,7 @@ from artmirror.train.checkpoint import (
 )
 from artmirror.train.config import TrainConfig
 from artmirror.train.learner import Learner
-from artmirror.train.networks.stylizer import Stylizer
+from artmirror.train.networks.stylizer import Stylizer, with_new_memory
 from artmirror.train.preview import preview_folder, write_preview
 
 
@@ -111,9 +111,7 @@ def load_start(path: Path, config: TrainConfig) -> tuple[dict[str, Tensor], dict
     """
     checkpoint = load_checkpoint(path)
     fresh = Stylizer(config.network).state_dict()
-    # A network without memory lends one with memory all it has: the memory itself begins with nothing.
-    begun = {name: value for name, value in fresh.items() if name.startswith("memory.")}
-    weights = {**begun, **checkpoint.weights}
+    weights = with_new_memory(checkpoint.weights, fresh)
     if _shapes(weights) != _shapes(fresh):
         raise ArtmirrorError(f"{path} holds {checkpoint.network}; wanted {config.network}: choose the same preset")
     return weights, {"name": path.name, "sha256": file_sha256(path)}

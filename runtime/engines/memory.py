@@ -48,11 +48,9 @@ class Memory:
 
     def follow(self, frame: Pixels, look: Look) -> None:
         """Find how `frame` (H, W, 3) uint8 BGR moved since the last one. In another style nothing is kept."""
-        if self._style is not None or look.style is not None:
-            style = None if look.style is None else look.style.copy()
-            if style is None or self._style is None or not np.array_equal(style, self._style):
-                self.forget()
-            self._style = style
+        if not _equal(look.style, self._style):
+            self.forget()
+            self._style = None if look.style is None else look.style.copy()
         self._remembers = self._motion.follow(frame)
 
     def bring(self) -> None:
@@ -76,6 +74,12 @@ class Memory:
         # Bicubic: bilinearly it would lose sharpness with every frame.
         moved = cv2.remap(self.painted[0], *both, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         np.copyto(self.previous[0, rows, columns], moved)
+
+
+def _equal(one: NDArray[np.float32] | None, other: NDArray[np.float32] | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one, other)
 
 
 def _around(moving: NDArray[np.bool_], length: int) -> slice:

@@ -1,6 +1,7 @@
 """The stylizer network: one frame in, the painted frame out."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from typing import cast
@@ -163,6 +164,11 @@ class Memory(nn.Module):
         """The picture: painted anew, and kept as far as the gate and the trust let it."""
         gate = self.gate(x)[:, :, : painted.shape[2], : painted.shape[3]]
         return painted + torch.sigmoid(gate.float()) * trust * (recalled - painted)
+
+
+def with_new_memory(weights: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of a network without a memory, and beside them the memory of a new one, which has learned nothing yet."""
+    return {**{name: value for name, value in fresh.items() if "memory" in name.split(".")}, **weights}
 
 
 class Stylizer(nn.Module):
