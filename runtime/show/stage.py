@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from artmirror.runtime.common.pixels import Size
@@ -200,12 +201,11 @@ class Stage:
     def _without_memory(self, engines: list[Engine], quality: str, opened: ExitStack) -> bool:
         """Put those without a memory in the place of a level's networks; False where none has one."""
         networks = {scene.paint(quality).network for scene in self.scenes}
-        remembering = [number for number in networks if engines[number].manifest.has_memory]
-        for number in remembering if self._remembers else ():
-            engines[number].close()
-            engines[number] = self._open_here(self.programme.networks[number], steady=False)
-            opened.callback(engines[number].close)
-        return self._remembers and bool(remembering)
+        remembering = [number for number in networks if self._remembers and engines[number].manifest.has_memory]
+        for number in remembering:
+            plain = partial(self._open_here, self.programme.networks[number], steady=False)
+            _put(engines, number, plain, opened)
+        return bool(remembering)
 
     def _twins(self, engines: list[Engine], quality: str, network: int, opened: ExitStack) -> bool:
         """Put those in INT8 in the place of a level's networks; False where the first has none."""
@@ -215,7 +215,12 @@ class Stage:
             return False
         for number, file in files.items():
             if file is not None:
-                engines[number].close()
-                engines[number] = self._open_network(file)
-                opened.callback(engines[number].close)
+                _put(engines, number, partial(self._open_network, file), opened)
         return True
+
+
+def _put(engines: list[Engine], number: int, open_one: Callable[[], Engine], opened: ExitStack) -> None:
+    """Another engine in the place of one, which is closed first: both at once may be more than there is memory for."""
+    engines[number].close()
+    engines[number] = open_one()
+    opened.callback(engines[number].close)
