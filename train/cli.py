@@ -183,7 +183,13 @@ _OPTIONAL_PATHS = ("photos_path", "clips_path", "flow_weights_path", "vgg_path")
         "--frames",
         type=click.IntRange(2, 16),
         default=_DEFAULTS.frames,
-        help="Frames of a sequence; --pairs is then the count of sequences a step.",
+        help="Frames of a sequence that are learned from; --pairs is then the count of sequences a step.",
+    ),
+    cloup.option(
+        "--lead",
+        type=click.IntRange(0, 64),
+        default=_DEFAULTS.lead,
+        help="Frames before them, painted only so that what is remembered is as old as in a show.",
     ),
 )
 @cloup.option_group(
@@ -360,6 +366,7 @@ def _configured(options: dict[str, Any]) -> tuple[TrainConfig, dict[str, str], P
         steps=options["steps"],
         pairs=options["pairs"],
         frames=options["frames"],
+        lead=options["lead"],
         crop=options["crop"],
         painting_size=options["painting_size"],
         peak_learning_rate=options["learning_rate"],

@@ -202,7 +202,8 @@ class TrainConfig:
     motion: MotionConfig = field(default_factory=MotionConfig)
     steps: int = 4000
     pairs: int = 4  # pairs of frames a step; of a network with memory sequences
-    frames: int = 4  # of a sequence, where the network has a memory
+    frames: int = 3  # of a sequence that are learned from, where the network has a memory
+    lead: int = 6  # frames before them, painted only so that what is remembered is as old as in a show
     crop: int = 192  # side of the square frames, pixels
     painting_size: int = 384  # the painting's short side, pixels
     peak_learning_rate: float = 3e-3
@@ -232,6 +233,8 @@ class TrainConfig:
             )
         if not 2 <= self.frames <= 16:
             raise ArtmirrorError(f"{self.frames} frames of a sequence; wanted 2 to 16")
+        if not 0 <= self.lead <= 64:
+            raise ArtmirrorError(f"{self.lead} frames that lead in; wanted 0 to 64")
         if self.network.memory and (self.luminance or self.weights.features):
             raise ArtmirrorError("luminance and features are of pairs; a network with memory learns from sequences")
         if self.network.memory and self.photos_path is None:

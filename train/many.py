@@ -151,15 +151,17 @@ class ManyModel(nn.Module):
         pictures: Sequence[Tensor],
         found_flow: Tensor | None = None,
         mask: Tensor | None = None,
+        *,
+        lead: int = 0,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Paint frames that come n times as often as paintings, or a sequence for each; also codes and their affines.
 
-        Frames, flow and mask are as `remembering.InTurn` takes them.
+        Frames, flow, mask and lead are as `remembering.InTurn` takes them.
         """
         code = self.code(statistics, pictures)
         affines = self.network.affines(code)
         repeated = affines.repeat(len(frames) // len(affines), 1)
-        return InTurn(self.network)(frames, found_flow, mask, repeated), code, affines
+        return InTurn(self.network)(frames, found_flow, mask, repeated, lead=lead), code, affines
 
 
 class ManyLearner:
@@ -205,7 +207,7 @@ class ManyLearner:
             share = 0.1 + 0.9 * min(1.0, self.done / grows) if grows else 1.0
             if isinstance(batch, FrameSequence):
                 painted, code, affines = self._parallel(
-                    batch.frames, target.statistics, seen, batch.found_flow, batch.mask
+                    batch.frames, target.statistics, seen, batch.found_flow, batch.mask, lead=batch.lead
                 )
                 judged = judged_of(batch, painted)
                 frames, pair, looked_at = judged.frames, judged.pair, judged.painted

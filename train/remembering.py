@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from artmirror.train.networks.stylizer import Stylizer
 from artmirror.train.objective.warp import recall, spread
-from artmirror.train.pairs.sequences import FrameSequence
+from artmirror.train.pairs.sequences import FrameSequence, long_gap
 
 _STILL_PX, _AT_REST = 0.1, 5.0  # what stands still counts so many times: there the eye sees what flickers
 
@@ -15,7 +15,8 @@ _STILL_PX, _AT_REST = 0.1, 5.0  # what stands still counts so many times: there 
 class InTurn(nn.Module):
     """A network that also paints sequences, each frame with the picture before it in mind, as at show time.
 
-    The gradient goes through all frames: what is remembered shall be worth remembering.
+    The gradient goes through the frames after the lead: what is remembered shall be worth remembering. The first frame
+    has a gradient of its own, since nothing is before it.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -29,15 +30,17 @@ class InTurn(nn.Module):
         mask: Tensor | None = None,
         affines: Tensor | None = None,
         *,
+        lead: int = 0,
         with_features: bool = False,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Paint.
 
         Args:
-            frames: (B, 3, H, W) float RGB in [0, 1], or of sequences (B, K, 3, H, W).
-            found_flow: Of sequences, (B, K - 1, 2, h, w) float32 pixels of the frame, from each frame to the last one.
-            mask: Of sequences, (B, K - 1, 1, h, w) float32 in [0, 1], where that is trusted.
+            frames: (B, 3, H, W) float RGB in [0, 1], or of sequences (B, L + K, 3, H, W).
+            found_flow: Of sequences, (B, L + K - 1, 2, h, w) float32 pixels, from each frame to the one before it.
+            mask: Of sequences, (B, L + K - 1, 1, h, w) float32 in [0, 1], where that is trusted.
             affines: (B, 2 N) float32, of a network for many paintings.
+            lead: L, the frames that are only painted so that the others have something before them.
             with_features: Of frames that are no sequences, as `Stylizer.with_features`.
 
         Returns:
@@ -52,14 +55,18 @@ class InTurn(nn.Module):
             return painted
         first, *others = (frame.contiguous(memory_format=torch.channels_last) for frame in frames.unbind(1))
         pictures = [self.network(first, *style)]
-        for frame, flow, trust in zip(others, found_flow.unbind(1), mask.unbind(1), strict=True):
-            trusted = spread(trust, frame.shape[2:]).expand_as(frame)
-            pictures.append(self.network(frame, *style, recall(pictures[-1], flow), trusted))
+        for number, (frame, flow, trust) in enumerate(
+            zip(others, found_flow.unbind(1), mask.unbind(1), strict=True), start=1
+        ):
+            last = pictures[-1].detach() if number <= lead else pictures[-1]
+            with torch.set_grad_enabled(torch.is_grad_enabled() and number >= lead):
+                trusted = spread(trust, frame.shape[2:]).expand_as(frame)
+                pictures.append(self.network(frame, *style, recall(last, flow), trusted))
         return torch.stack(pictures, 1)
 
 
 class Judged(NamedTuple):
-    """What losses are taken of: first and last frames by their look, neighbours and both ends as pairs."""
+    """What losses are taken of: first and last frames by their look; neighbours, and what lies far apart, as pairs."""
 
     frames: Tensor  # (2 B, 3, H, W): first and last, unpainted
     painted: Tensor  # the same, painted
@@ -67,8 +74,9 @@ class Judged(NamedTuple):
 
 
 def judged_of(sequence: FrameSequence, painted: Tensor) -> Judged:
-    """Take them out of a batch of sequences; `painted` is (B, K, 3, H, W)."""
+    """Take them out of a batch of sequences; `painted` is (B, L + K, 3, H, W)."""
     frames, pictures = sequence.frames, painted.unbind(1)
+    learned = pictures[sequence.lead :]
     flow = torch.cat([*sequence.flow.unbind(1), sequence.long_flow])
     visible = torch.cat([*sequence.visible.unbind(1), sequence.long_visible])
     still = (flow.abs().amax(1, keepdim=True) < _STILL_PX).float()
@@ -76,8 +84,8 @@ def judged_of(sequence: FrameSequence, painted: Tensor) -> Judged:
         torch.cat([frames[:, 0], frames[:, -1]]),
         torch.cat([pictures[0], pictures[-1]]),
         (
-            torch.cat([*pictures[1:], pictures[-1]]),
-            torch.cat([*pictures[:-1], pictures[0]]),
+            torch.cat([*learned[1:], pictures[-1]]),
+            torch.cat([*learned[:-1], pictures[-1 - long_gap(len(pictures))]]),
             flow,
             visible * (1 + (_AT_REST - 1) * still),
         ),

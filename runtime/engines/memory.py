@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from artmirror.runtime.common.motion import QUARTER, FrameMotion
+from artmirror.runtime.common.motion import HALF, FrameMotion
 from artmirror.runtime.common.pixels import Pixels
 from artmirror.runtime.engines.base import Look
 
@@ -85,4 +85,4 @@ def _equal(one: NDArray[np.float32] | None, other: NDArray[np.float32] | None) -
 def _around(moving: NDArray[np.bool_], length: int) -> slice:
     """From the first to the last place that moves, in pixels of the full frame, and a little more."""
     places = np.flatnonzero(moving)
-    return slice(max(0, (places[0] - 1) * QUARTER), min(length, (places[-1] + 2) * QUARTER))
+    return slice(max(0, (places[0] - 1) * HALF), min(length, (places[-1] + 2) * HALF))

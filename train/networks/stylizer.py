@@ -160,11 +160,6 @@ class Memory(nn.Module):
         out: Tensor = self.enter((recalled - 0.5) * trust)
         return out
 
-    def mixed(self, x: Tensor, painted: Tensor, recalled: Tensor, trust: Tensor) -> Tensor:
-        """The picture: painted anew, and kept as far as the gate and the trust let it."""
-        gate = self.gate(x)[:, :, : painted.shape[2], : painted.shape[3]]
-        return painted + torch.sigmoid(gate.float()) * trust * (recalled - painted)
-
 
 def with_new_memory(weights: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Weights of a network without a memory, and beside them the memory of a new one, which has learned nothing yet."""
@@ -230,28 +225,30 @@ class Stylizer(nn.Module):
         if recalled is None or trust is None:
             return self.with_features(rgb)[0]
         x = self.up(self.blocks(self._entered(rgb, recalled, trust)))
+        last = self.head
         if self.config.fold == 4:
-            *first, last = cast(nn.Sequential, self.head)
+            *first, last = cast(nn.Sequential, last)
             for layer in first:
                 x = layer(x)
-        else:
-            last = self.head
-        painted = self._shown(last(x)[:, :, : rgb.shape[2], : rgb.shape[3]])
-        return self.memory.mixed(x, painted, recalled, trust)  # (B, 3, H, W) float32 RGB in [0, 1]
+        shade, gate = (out[:, :, : rgb.shape[2], : rgb.shape[3]] for out in _both(last, self.memory.gate, x))
+        painted = self._in_range(shade)
+        mixed = painted + torch.sigmoid(gate.float()) * trust * (recalled - painted)
+        # Cut off after the mix, not before: what is new may have to make up for what the memory lost, many times over.
+        return mixed if self.training else mixed.clamp(0, 1)  # (B, 3, H, W) float32 RGB in [0, 1]
 
     def with_features(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
         """As `forward` without a memory, and what it has made of the frames before it paints: (B, C, h, w)."""
         features = self.down(self.stem(self.grain(rgb)))
         shade = self.head(self.up(self.blocks(features)))
-        return self._shown(shade[:, :, : rgb.shape[2], : rgb.shape[3]]), features
+        painted = self._in_range(shade[:, :, : rgb.shape[2], : rgb.shape[3]])
+        # In training the losses see, and pull back, what is out of range.
+        return painted if self.training else painted.clamp(0, 1), features
 
-    def _shown(self, shade: Tensor) -> Tensor:
+    def _in_range(self, shade: Tensor) -> Tensor:
         shade = shade.float()  # bf16 has too few levels for 8-bit pictures
         if self.config.output == "tanh":  # the paper's
             shade = torch.tanh(shade)
-        elif not self.training:  # in training the losses see, and pull back, what is out of range
-            shade = shade.clamp(-1, 1)
-        return 0.5 * shade + 0.5  # (B, 3, H, W) float32 RGB in [0, 1]
+        return 0.5 * shade + 0.5  # (B, 3, H, W) float32 RGB; in [0, 1] of tanh, else about
 
     def _entered(self, rgb: Tensor, recalled: Tensor, trust: Tensor) -> Tensor:
         """Down to a quarter size, with the memory added before the first normalisation at half size or less."""
@@ -262,6 +259,27 @@ class Stylizer(nn.Module):
             return cast(Tensor, self.down(relu(norm(x + seen))))
         first, second = self.down
         return cast(Tensor, second(first(relu(norm(x)), seen)))
+
+
+def _both(one: nn.Module, other: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    """What two last layers give for the same input, by one convolution where their sizes allow it.
+
+    Processors compute eight or sixteen channels at once, so that three and three take the time of three.
+    """
+    first, second = (layer.conv if isinstance(layer, SubPixelConv) else layer for layer in (one, other))
+    assert isinstance(first, nn.Conv2d)
+    assert isinstance(second, nn.Conv2d)
+    assert first.bias is not None
+    assert second.bias is not None
+    if first.kernel_size != second.kernel_size:
+        return one(x), other(x)
+    weight, bias = torch.cat([first.weight, second.weight]), torch.cat([first.bias, second.bias])
+    outs = first._conv_forward(x, weight, bias).split([first.out_channels, second.out_channels], dim=1)
+    found, beside = (
+        layer.unfold(out) if isinstance(layer, SubPixelConv) else out
+        for layer, out in zip((one, other), outs, strict=True)
+    )
+    return found, beside
 
 
 def _stem_conv(config: NetworkConfig, outputs: int) -> nn.Module:

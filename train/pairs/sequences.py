@@ -23,15 +23,28 @@ _THING, _CUT = 0.5, 0.1  # shares in which something passes before the photo, an
 
 
 class FrameSequence(NamedTuple):
-    """Some frames after each other; batched by the loader along a leading B. K is their count."""
+    """Some frames after each other; batched by the loader along a leading B.
 
-    frames: Tensor  # (K, 3, S, S) float32 RGB in [0, 1]
-    flow: Tensor  # (K - 1, 2, S, S) float32 pixels, exact, from each frame to the one before it
+    L frames lead in, so that what is remembered is as old as in a show; K more are learned from.
+    """
+
+    frames: Tensor  # (L + K, 3, S, S) float32 RGB in [0, 1]
+    flow: Tensor  # (K - 1, 2, S, S) float32 pixels, exact, from each of the last frames to the one before it
     visible: Tensor  # (K - 1, 1, S, S) float32, 1 where the frame before it shows the same
-    long_flow: Tensor  # (2, S, S) float32 pixels, exact, from the last frame to the first
+    long_flow: Tensor  # (2, S, S) float32 pixels, exact, from the last frame to that of `long_gap` before
     long_visible: Tensor  # (1, S, S) float32
-    found_flow: Tensor  # (K - 1, 2, s, s) float32 pixels of the frame, as it is found at show time; s = S / 4
-    mask: Tensor  # (K - 1, 1, s, s) float32, as it is found at show time
+    found_flow: Tensor  # (L + K - 1, 2, s, s) float32 pixels of the frame, as it is found at show time; s = S / 2
+    mask: Tensor  # (L + K - 1, 1, s, s) float32, as it is found at show time
+
+    @property
+    def lead(self) -> int:
+        """L, of a batch too."""
+        return self.found_flow.shape[-4] - self.flow.shape[-4]
+
+
+def long_gap(count: int) -> int:
+    """Frames from the earlier to the later of the pair for what is kept long, of `count` frames."""
+    return min(5, count - 1)
 
 
 class MovedSequences(Dataset[FrameSequence]):
@@ -57,52 +70,64 @@ class MovedSequences(Dataset[FrameSequence]):
 
     def __getitem__(self, index: int) -> FrameSequence:
         rng = np.random.default_rng((self.config.seed, index))
-        return moved_sequence(self._moved.photos, self.config.crop, self.config.frames, self.config.motion, rng)
+        config = self.config
+        return moved_sequence(self._moved.photos, config.crop, (config.lead, config.frames), config.motion, rng)
 
 
 def moved_sequence(
-    photos: Photos, side: int, count: int, motion: MotionConfig, rng: np.random.Generator
+    photos: Photos, side: int, counts: tuple[int, int], motion: MotionConfig, rng: np.random.Generator
 ) -> FrameSequence:
-    """Draw a sequence of `count` frames of `side` pixels.
+    """Draw a sequence of frames of `side` pixels; `counts` are of those that lead in, and of those learned from.
 
     Raises:
         ArtmirrorError: too many photos cannot be read, or one cannot be cropped.
     """
+    lead, count = counts
+    total = lead + count
     scene = _Scene(photos, side, count, motion, rng)
-    cut = int(rng.integers(1, count)) if rng.random() < _CUT else count
-    after = _Scene(photos, side, count, motion, rng) if cut < count else scene
+    cut = int(rng.integers(1, total)) if rng.random() < _CUT else total
+    after = _Scene(photos, side, count, motion, rng) if cut < total else scene
     noise_std = rng.uniform(0, motion.noise_std)
+    steps = [_to_and_fro(number - lead, count - 1) for number in range(total)]
 
     following = FrameMotion((side, side))
     frames, flows, visibles, found, masks = [], [], [], [], []
-    for number in range(count):
+    for number, step in enumerate(steps):
         shown = scene if number < cut else after
         noise = rng.normal(0, 255 * noise_std, (side, side, 3)).astype(np.float32)
-        frame = np.clip(shown.frame(number) + noise, 0, 255).astype(np.uint8)
+        frame = np.clip(shown.frame(step) + noise, 0, 255).astype(np.uint8)
         frames.append(to_tensor(frame))
         following.follow(np.ascontiguousarray(frame[..., ::-1]))
         if number:
-            flow, visible = shown.flow(number, number - 1)
-            flows.append(flow)
-            visibles.append(visible & (number != cut))
             found.append(following.flow.copy())
             masks.append(following.mask.copy())
-    long_flow, long_visible = after.flow(count - 1, 0)
+        if number > lead:
+            flow, visible = shown.flow(step, steps[number - 1])
+            flows.append(flow)
+            visibles.append(visible & (number != cut))
+    earlier = total - 1 - long_gap(total)
+    long_flow, long_visible = after.flow(steps[-1], steps[earlier])
     return FrameSequence(
         torch.stack(frames),
         _planes(np.stack(flows)),
         _planes(np.stack(visibles)[..., None]),
         _planes(long_flow[None])[0],
-        _planes((long_visible & (cut == count))[None, ..., None])[0],
+        _planes((long_visible & (not earlier < cut < total))[None, ..., None])[0],
         _planes(np.stack(found)),
         _planes(np.stack(masks)[..., None]),
     )
 
 
+def _to_and_fro(number: int, most: int) -> int:
+    """The step along a path of `most` steps, of the frame of this number: a long lead-in stays in the picture."""
+    number = abs(number) % (2 * most)
+    return number if number <= most else 2 * most - number
+
+
 class _Scene:
     """A photo whose every pixel goes its own straight way, and perhaps a piece of another photo that passes before it.
 
-    Frame k shows at x what the photo has at x + k field(x).
+    At step k a frame shows at x what the photo has at x + k field(x).
     """
 
     def __init__(self, photos: Photos, side: int, count: int, motion: MotionConfig, rng: np.random.Generator) -> None:
@@ -125,18 +150,18 @@ class _Scene:
         except cv2.error:
             raise ArtmirrorError(f"{path} cannot be cropped; is it a very long strip? Take it out") from None
 
-    def frame(self, number: int) -> NDArray[np.float32]:
+    def frame(self, step: int) -> NDArray[np.float32]:
         """(S, S, 3) RGB in [0, 255]."""
         y, x = np.mgrid[: self._side, : self._side].astype(np.float32)
-        at_x, at_y = (number * self._field[..., 0] + x + self._left), (number * self._field[..., 1] + y + self._top)
+        at_x, at_y = (step * self._field[..., 0] + x + self._left), (step * self._field[..., 1] + y + self._top)
         ground = cv2.remap(self._rgb, at_x, at_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
         if self._thing is None:
             return np.asarray(ground, np.float32)
-        shape, thing = (self._shifted(picture, number) for picture in (self._shape, self._thing.astype(np.float32)))
+        shape, thing = (self._shifted(picture, step) for picture in (self._shape, self._thing.astype(np.float32)))
         return np.asarray(ground + shape[..., None] * (thing - ground), np.float32)
 
     def flow(self, start: int, end: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """From frame `start` to frame `end`, (S, S, 2) pixels, and where both show the same, (S, S)."""
+        """From step `start` to step `end`, (S, S, 2) pixels, and where both show the same, (S, S)."""
         ground = start * self._field
         for _ in range(6):  # start field(x) = g + end field(x + g): the field is smooth, so this soon stands still
             ground = start * self._field - end * warp_image(self._field, ground)
@@ -150,8 +175,8 @@ class _Scene:
         flow = np.where(thing[..., None], of_thing, ground).astype(np.float32)
         return flow, np.where(thing, inside(flow), visible)
 
-    def _shifted(self, picture: NDArray[np.float32], number: int) -> NDArray[np.float32]:
-        x, y = (number - self._middle) * self._way
+    def _shifted(self, picture: NDArray[np.float32], step: int) -> NDArray[np.float32]:
+        x, y = (step - self._middle) * self._way
         matrix = np.array([[1, 0, x], [0, 1, y]], np.float32)
         size = (self._side, self._side)
         return np.asarray(cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR), np.float32)

@@ -44,11 +44,11 @@ class VariedPairs:
         side, count = SIZES[rng.choice(len(SIZES), p=_LATE if index >= self._late_from else _EARLY)]
         return self._pairs(side, count, rng)
 
-    def sequences(self, index: int, count: int = 4) -> FrameSequence:
-        """As `step`, sequences of `count` frames for networks with a memory."""
+    def sequences(self, index: int, lead: int = 6, count: int = 3) -> FrameSequence:
+        """As `step`, sequences for networks with a memory: `lead` frames, and `count` that are learned from."""
         rng = np.random.default_rng((self._seed, index))
         side, batch = SIZES[rng.choice(len(SIZES), p=_SEQUENCES)]
-        made = [moved_sequence(self.photos, side, count, _MOTION, rng) for _ in range(max(1, batch // 2))]
+        made = [moved_sequence(self.photos, side, (lead, count), _MOTION, rng) for _ in range(max(1, batch // 2))]
         return FrameSequence(*(torch.stack(tensors) for tensors in zip(*made, strict=True)))
 
     def of_one_size(self, index: int, side: int, count: int) -> Pair:

@@ -7,7 +7,7 @@ import pytest
 from artmirror.runtime.common.motion import FrameMotion
 from artmirror.runtime.common.pixels import Pixels
 
-SIZE = (180, 242)  # not a multiple of four
+SIZE = (179, 241)  # odd
 
 
 def scene(shift: tuple[float, float] = (0, 0), seed: int = 0, noise: float = 0) -> Pixels:
@@ -26,10 +26,10 @@ def test_it_finds_where_a_frame_came_from(shift: tuple[float, float], fine: bool
     motion = FrameMotion(SIZE, fine=fine)
     assert not motion.follow(scene())
     assert motion.follow(scene(shift))
-    assert motion.flow.shape == (45, 61, 2)
+    assert motion.flow.shape == (90, 121, 2)
     assert np.median(motion.flow[..., 0]) == pytest.approx(-shift[0], abs=0.4)
     assert np.median(motion.flow[..., 1]) == pytest.approx(-shift[1], abs=0.4)
-    assert 0.45 < motion.mask[4:-4, 4:-4].mean() <= 0.55  # what moved is half trusted
+    assert 0.85 < motion.mask[8:-8, 8:-8].mean() <= 0.901  # what moved is trusted a little less
 
 
 def test_noise_is_no_motion_and_is_trusted() -> None:
@@ -41,14 +41,22 @@ def test_noise_is_no_motion_and_is_trusted() -> None:
     assert motion.mask.mean() > 0.98
 
 
+def test_a_slow_pan_is_motion_and_not_noise() -> None:
+    motion = FrameMotion(SIZE)
+    for number in range(6):
+        motion.follow(scene((0.3 * number, 0), noise=1))
+    assert (motion.flow[..., 0] < -0.1).mean() > 0.9
+    assert np.median(motion.flow[..., 0]) == pytest.approx(-0.3, abs=0.1)
+
+
 def test_what_came_into_the_picture_is_not_trusted() -> None:
     motion = FrameMotion(SIZE)
     motion.follow(scene())
     there = scene()
     there[60:120, 80:160] = scene(seed=5)[60:120, 80:160]
     assert motion.follow(there)
-    assert motion.mask[18:27, 24:36].mean() < 0.5
-    assert motion.mask[:12].mean() > 0.95
+    assert motion.mask[36:54, 48:72].mean() < 0.5
+    assert motion.mask[:24].mean() > 0.95
 
 
 def test_a_cut_and_a_light_switched_on_are_other_scenes() -> None:

@@ -10,14 +10,14 @@ from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.config import NetworkConfig, TrainConfig
 from artmirror.train.objective.warp import warp
 from artmirror.train.pairs import sequences
-from artmirror.train.pairs.sequences import FrameSequence, MovedSequences
+from artmirror.train.pairs.sequences import FrameSequence, MovedSequences, long_gap
 
 MakeConfig = Callable[..., TrainConfig]
 MEMORY = NetworkConfig(channels=(4, 6, 8), blocks=1, memory=True)
 
 
 def made(make_config: MakeConfig, **changes: object) -> MovedSequences:
-    config = make_config(network=MEMORY, crop=96, frames=4, **changes)
+    config = make_config(network=MEMORY, crop=96, frames=4, **{"lead": 2, **changes})
     assert config.photos_path is not None
     return MovedSequences(Path(config.photos_path), config)
 
@@ -25,8 +25,9 @@ def made(make_config: MakeConfig, **changes: object) -> MovedSequences:
 def worst(sequence: FrameSequence) -> list[float]:
     """Mean error of each neighbour, and of the two ends, brought onto each other where they show the same."""
     frames = sequence.frames
-    pairs = [(frames[k + 1], frames[k], sequence.flow[k], sequence.visible[k]) for k in range(len(frames) - 1)]
-    pairs.append((frames[-1], frames[0], sequence.long_flow, sequence.long_visible))
+    learned = frames[sequence.lead :]
+    pairs = [(learned[k + 1], learned[k], sequence.flow[k], sequence.visible[k]) for k in range(len(learned) - 1)]
+    pairs.append((frames[-1], frames[-1 - long_gap(len(frames))], sequence.long_flow, sequence.long_visible))
     return [
         float((seen * (here - warp(before[None], flow[None])[0])).abs().sum() / (3 * seen.sum()).clamp(min=1))
         for here, before, flow, seen in pairs
@@ -35,20 +36,21 @@ def worst(sequence: FrameSequence) -> list[float]:
 
 def test_shapes(make_config: MakeConfig) -> None:
     sequence = made(make_config)[0]
-    assert sequence.frames.shape == (4, 3, 96, 96)
+    assert sequence.frames.shape == (6, 3, 96, 96)
     assert sequence.flow.shape == (3, 2, 96, 96)
     assert sequence.visible.shape == (3, 1, 96, 96)
     assert sequence.long_flow.shape == (2, 96, 96)
-    assert sequence.found_flow.shape == (3, 2, 24, 24)
-    assert sequence.mask.shape == (3, 1, 24, 24)
+    assert sequence.found_flow.shape == (5, 2, 48, 48)
+    assert sequence.mask.shape == (5, 1, 48, 48)
     assert all(tensor.dtype == torch.float32 for tensor in sequence)
 
 
-def test_the_flow_is_exact_between_neighbours_and_ends(
-    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("lead", [0, 2, 9])
+def test_the_flow_is_exact_between_neighbours_and_far_apart(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, lead: int
 ) -> None:
     monkeypatch.setattr(sequences, "_CUT", 0)
-    material = made(make_config)
+    material = made(make_config, lead=lead)
     object.__setattr__(material.config.motion, "noise_std", 0.0)
     errors = torch.tensor([worst(material[index]) for index in range(12)])
     assert errors.mean() < 0.004  # interpolation and rounding to bytes
@@ -70,7 +72,7 @@ def test_another_flow_would_be_found_out(make_config: MakeConfig, monkeypatch: p
 def test_after_a_cut_nothing_is_the_same(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sequences, "_CUT", 1)
     for index in range(5):
-        sequence = made(make_config)[index]
+        sequence = made(make_config, lead=0)[index]
         empty = [k for k in range(3) if not sequence.visible[k].any()]
         assert len(empty) == 1
         assert not sequence.long_visible.any()
