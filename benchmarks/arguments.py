@@ -6,6 +6,7 @@ import click
 import cloup
 
 from artmirror.runtime.common.files import cannot_write, write_whole
+from artmirror.runtime.formats.kind import EngineKind, kind_of
 from artmirror.runtime.gallery.bundled import find_network
 
 RECORD, TABLE = ".json", ".md"  # what the suffix of an output asks for
@@ -28,7 +29,7 @@ def engine_path(name: str) -> Path:
         ArtmirrorError: it looks like no file, and no bundled style has that name.
     """
     path = Path(name)
-    return path if path.suffix or path.is_file() else find_network(name)
+    return path if path.suffix or path.is_file() or kind_of(path) is not EngineKind.ONNX else find_network(name)
 
 
 def check_output(option: str, path: Path | None, suffix: str | None = None) -> None:

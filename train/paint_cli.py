@@ -1,31 +1,25 @@
-"""`st-paint`: a picture, optimised: slow, and the best look that there is."""
+"""`st-paint`: a picture or a film, optimised: slow, and the best look that there is."""
 
-import subprocess
-import sys
-import tempfile
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import cloup
-import numpy as np
-from rich.console import Console
 
-from artmirror.runtime.common.command import EXIT_INTERRUPTED, Command, common_options
+from artmirror.runtime.common.command import Command, common_options
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.files import check_not_input
 from artmirror.runtime.common.option_types import BytesType, weighted
-from artmirror.runtime.common.suffixes import PICTURE_SUFFIXES, WRITTEN_PICTURE_SUFFIXES
-from artmirror.train.progress import shown_by, stop_after_step, training_bar
+from artmirror.runtime.common.suffixes import VIDEO_SUFFIXES, WRITTEN_PICTURE_SUFFIXES
 
-if TYPE_CHECKING:  # imports torch, which takes seconds that --help should not
-    from torch import Tensor
-
-    from artmirror.train.optimisation.gatys import Iteration
-
-_KEPT_EVERY = 10  # iterations from one state to go on from to the next
-_STATE_KIND = "artmirror painting in progress"
+_METHODS = {
+    "gatys": "the strokes and colours of the painting (Gatys et al. 2016)",
+    "mrf": "put together from pieces of the painting (Li and Wand 2016)",
+    "semantic": "the same, and each piece on its own ground: needs both maps (Champandard 2016)",
+    "photo": "the light and colours of another photo; it stays a photo (Luan et al. 2017)",
+    "texture": "no photo: a texture of any size without a seam (Ulyanov et al. 2016)",
+}
+_MAPPED = ("semantic", "photo")
 
 
 @cloup.command(
@@ -36,9 +30,12 @@ _STATE_KIND = "artmirror painting in progress"
         "st-paint photo.jpg --painting starry_night.jpg -o print.png",
         "st-paint photo.jpg --painting starry_night.jpg --start-from starry.onnx --size 2000 -o print.png",
         "st-paint photo.jpg --painting a.jpg:0.7 --painting b.jpg:0.3 --keep-colours luminance -o print.png",
+        "st-paint film.mp4 --painting starry_night.jpg --size 640 -o painted.mp4",
+        "st-paint photo.jpg --painting monet.jpg --method semantic --photo-map a.png --painting-map b.png -o print.png",
+        "st-paint --method texture --painting starry_night.jpg --size 1024 -o texture.png",
     ),
 )
-@click.argument("photo", type=click.Path(path_type=Path))
+@click.argument("photo", type=click.Path(path_type=Path), required=False)
 @cloup.option_group(
     "Used first",
     cloup.option(
@@ -54,7 +51,13 @@ _STATE_KIND = "artmirror painting in progress"
         "--output",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="Picture to write.  [default: PHOTO-painted.png]",
+        help="What to write.  [default: PHOTO-painted.png, .mp4 of a film]",
+    ),
+    cloup.option(
+        "--method",
+        type=click.Choice(list(_METHODS)),
+        default="gatys",
+        help="; ".join(f"{name}: {what}" for name, what in _METHODS.items()) + ".",
     ),
     cloup.option("--size", type=click.IntRange(64, 8192), default=512, help="Its longer side, pixels."),
     cloup.option(
@@ -93,6 +96,23 @@ _STATE_KIND = "artmirror painting in progress"
     ),
 )
 @cloup.option_group(
+    "Maps: plain colours, the same for what belongs together, in the photo's and in the painting's proportions",
+    cloup.option("--photo-map", type=click.Path(path_type=Path), metavar="FILE", help="Of the photo."),
+    cloup.option("--painting-map", type=click.Path(path_type=Path), metavar="FILE", help="Of the painting."),
+    cloup.option("--map-weight", type=click.FloatRange(0), default=1.0, help="Of maps, beside what VGG-19 sees."),
+    cloup.option("--realism", type=click.FloatRange(0), default=3e4, help="Of --method photo: edges stay as they are."),
+)
+@cloup.option_group(
+    "Films (Ruder et al. 2016)",
+    cloup.option(
+        "--frame-iterations", type=click.IntRange(1), default=60, help="Of frames that begin with the last painting."
+    ),
+    cloup.option("--temporal-weight", type=click.FloatRange(0), default=2e4, help="Higher holds stiller."),
+    cloup.option("--passes", type=click.IntRange(1), default=1, help="Over the film, forward and backward in turn."),
+    cloup.option("--max-frames", type=click.IntRange(1), metavar="N", help="Paint so many frames alone."),
+    cloup.option("--keep-frames", is_flag=True, help="Leave the painted frames in OUTPUT.frames."),
+)
+@cloup.option_group(
     "The machine",
     cloup.option("--vgg", type=click.Path(path_type=Path), metavar="FILE", help="VGG-19 weights, as of st-train."),
     cloup.option("--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1, ... or auto."),
@@ -103,175 +123,46 @@ _STATE_KIND = "artmirror painting in progress"
     cloup.option("--seed", type=click.IntRange(0, (1 << 32) - 1), default=0, help="Of the noise to start from."),
 )
 @common_options("st-paint")
-def main(photo: Path, paintings: tuple[str, ...], output: Path | None, debug: bool, **options: Any) -> None:
-    """Paint PHOTO as in a painting, by optimising its pixels (Gatys et al. 2016).
+def main(photo: Path | None, paintings: tuple[str, ...], output: Path | None, debug: bool, **options: Any) -> None:
+    """Paint PHOTO, a picture or a film, as in a painting, by optimising its pixels (Gatys et al. 2016).
 
     It takes minutes, where st-run takes milliseconds, and has the best look that there is. Ctrl-C keeps the best so
     far; --resume goes on.
     """
-    output = output or photo.with_name(f"{photo.stem}-painted.png")
-    if output.suffix.lower() not in WRITTEN_PICTURE_SUFFIXES:
-        raise click.UsageError(f"the output is {output}; wanted a name in {' '.join(WRITTEN_PICTURE_SUFFIXES)}")
     try:
         named = [(Path(name), 1.0 if weight is None else weight) for name, weight in map(weighted, paintings)]
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    check_not_input(output, [photo, *(path for path, _ in named)])
+    method = options["method"]
+    film = photo is not None and photo.suffix.lower() in VIDEO_SUFFIXES
+    if (photo is None) != (method == "texture"):
+        raise click.UsageError("--method texture takes no photo" if photo else "name the photo or film to paint")
+    if photo is None:
+        output = output or Path("texture.png")
+    output = output or photo.with_name(f"{photo.stem}-painted{'.mp4' if film else '.png'}")  # type: ignore[union-attr]
+    wanted = VIDEO_SUFFIXES if film else WRITTEN_PICTURE_SUFFIXES
+    if output.suffix.lower() not in wanted:
+        raise click.UsageError(f"the output is {output}; wanted a name in {' '.join(wanted)}")
+    maps = [options["photo_map"], options["painting_map"]]
+    if any(maps) and not (all(maps) and method in _MAPPED):
+        raise click.UsageError("--photo-map and --painting-map go together, and with --method semantic or photo")
+    if method == "semantic" and not all(maps):
+        raise click.UsageError("--method semantic needs --photo-map and --painting-map")
+    if len(named) > 1 and method != "gatys":
+        raise click.UsageError(f"--method {method} takes one painting")
+    if film and (options["mask"] or method not in ("gatys", "mrf")):
+        raise click.UsageError("a film is painted with --method gatys or mrf, and without --mask")
+    check_not_input(output, [path for path in (photo, *maps, *(path for path, _ in named)) if path is not None])
     if not output.parent.is_dir():
         raise ArtmirrorError(f"the folder of {output} does not exist; make it or name another with -o")
-    _Work(photo, named, output, options).run()
+    from artmirror.train.optimisation import run  # torch takes seconds that --help should not
 
-
-@dataclass(slots=True)
-class _Work:
-    photo: Path
-    paintings: list[tuple[Path, float]]
-    output: Path
-    options: dict[str, Any]
-
-    def run(self) -> None:
-        """Read, optimise, write."""
-
-        from artmirror.runtime.common.pictures import save_picture
-        from artmirror.train.checkpoint import load_plain, save_plain, state_path
-        from artmirror.train.device import find_device
-        from artmirror.train.objective.vgg import load_vgg
-        from artmirror.train.optimisation.gatys import PaintWeights, paint, resized, with_colours_of
-        from artmirror.train.pairs.base import read_rgb, to_tensor
-
-        options = self.options
-        device = find_device(options["device"])
-        rgb = read_rgb(self.photo)
-        size = _fitted_size(rgb.shape[:2], options["size"])
-        whole = to_tensor(rgb)[None]
-        frame = resized(whole, size).to(device)
-        pictures = []
-        for path, weight in self.paintings:
-            painting = to_tensor(read_rgb(path))[None]
-            if options["keep_colours"] == "histogram":
-                painting = with_colours_of(painting, whole)
-            pictures.append((painting.to(device), weight))
-        mask = None
-        if options["mask"] is not None:
-            mask = resized(to_tensor(read_rgb(options["mask"]))[None].mean(1, keepdim=True), size).to(device)
-        vgg: Path | None = options["vgg"]
-        known = vgg is not None and vgg.suffix == ".safetensors"  # normalised already
-        features = load_vgg(vgg, None if known else resized(whole, (224, 224))).to(device)
-        state_file = state_path(self.output.with_suffix(".pt"))
-        about: dict[str, Any] = {
-            **{key: str(value) for key, value in options.items() if key not in _MACHINE},
-            "photo": str(self.photo),
-        }
-        about |= {"paintings": [f"{path}:{weight}" for path, weight in self.paintings]}
-        done, start = 0, None
-        if options["resume"]:
-            kept = load_plain(state_file, _STATE_KIND)
-            if kept.get("about") != about:
-                raise ArtmirrorError(f"{state_file} is of a run with other options; leave out --resume to begin anew")
-            done, start = int(kept["done"]), kept["picture"].to(device)
-        else:
-            start = self._start(frame, size)
-
-        def keep(iteration: "Iteration") -> None:
-            picture = iteration.picture.cpu()
-            save_plain(
-                state_file,
-                {"kind": _STATE_KIND, "format_version": 1, "about": about, "done": iteration.step, "picture": picture},
-            )
-
-        console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
-        last = done
-        with training_bar(console) as progress, stop_after_step(console) as stopping:
-            show = shown_by(progress, options["iterations"])
-
-            def observe(iteration: "Iteration") -> None:
-                nonlocal last
-                last = iteration.step
-                show(iteration)
-                if iteration.step % _KEPT_EVERY == 0 or stopping():
-                    keep(iteration)
-                every = options["preview_every"]
-                if every and iteration.step % every == 0:
-                    folder = self.output.with_name(f"{self.output.stem}.previews")
-                    folder.mkdir(exist_ok=True)
-                    save_picture(_to_pixels(iteration.picture), folder / f"iteration_{iteration.step:05d}.jpg")
-
-            painted = paint(
-                frame,
-                pictures,
-                features,
-                weights=PaintWeights(options["content_weight"], options["style_weight"], options["tv_weight"]),
-                iterations=options["iterations"],
-                start=start,
-                mask=mask,
-                painting_scale=options["painting_scale"],
-                memory_bytes=options["memory"],
-                done=done,
-                observe=observe,
-                should_stop=stopping,
-            )
-        pixels = _to_pixels(painted)
-        if options["keep_colours"] == "luminance":
-            pixels = _with_chroma_of(pixels, _to_pixels(frame))
-        save_picture(pixels, self.output)
-        if last < options["iterations"]:
-            click.echo(
-                f"Stopped at iteration {last} of {options['iterations']}; {self.output} is the best so far. "
-                "Go on with --resume.",
-                err=True,
-            )
-            raise SystemExit(EXIT_INTERRUPTED)
-        state_file.unlink(missing_ok=True)
-        click.echo(f"{self.output}: {size[1]}x{size[0]}, {last} iterations")
-
-    def _start(self, frame: "Tensor", size: tuple[int, int]) -> "Tensor | None":
-        import torch
-
-        from artmirror.train.optimisation.gatys import resized
-        from artmirror.train.pairs.base import read_rgb, to_tensor
-
-        wanted = self.options["start_from"]
-        if wanted == "photo":
-            return None
-        if wanted == "noise":
-            generator = torch.Generator().manual_seed(self.options["seed"])
-            return (0.5 + 0.15 * torch.randn(frame.shape, generator=generator)).clamp(0, 1).to(frame)
-        path = Path(wanted)
-        if path.suffix.lower() in PICTURE_SUFFIXES:
-            return resized(to_tensor(read_rgb(path))[None], size).to(frame)
-        with tempfile.TemporaryDirectory() as folder:  # the runtime is another room: it paints by file
-            painted = Path(folder) / "painted.png"
-            command = [sys.executable, "-m", "artmirror.runtime.cli", "--engine", str(path), "--input", str(self.photo)]
-            command += ["--size", f"{max(64, size[1])}x{max(64, size[0])}", "-o", str(painted)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                told = (done.stderr.strip().splitlines() or ["no reason given"])[-1].removeprefix("Error: ")
-                raise ArtmirrorError(f"{path} cannot paint the start: {told}")
-            return resized(to_tensor(read_rgb(painted))[None], size).to(frame)
-
-
-_MACHINE = {"device", "memory", "preview_every", "resume", "vgg"}
-
-
-def _fitted_size(shape: tuple[int, ...], longer: int) -> tuple[int, int]:
-    """(H, W) in the photo's proportions, on the grid of VGG-19."""
-    scale = longer / max(shape)
-    height, width = (max(64, round(side * scale / 8) * 8) for side in shape)
-    return height, width
-
-
-def _to_pixels(picture: "Tensor") -> Any:
-    rgb = (picture[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-    return np.ascontiguousarray(rgb[..., ::-1])
-
-
-def _with_chroma_of(painted: Any, camera: Any) -> Any:
-    """Gatys et al. 2017, section 5.2: luminance of the one, chroma of the other."""
-    import cv2
-
-    result = cv2.cvtColor(camera, cv2.COLOR_BGR2YCrCb)
-    result[..., 0] = cv2.cvtColor(painted, cv2.COLOR_BGR2YCrCb)[..., 0]
-    return cv2.cvtColor(result, cv2.COLOR_YCrCb2BGR)
+    if photo is None:
+        run.texture(named[0][0], output, options)
+    elif film:
+        run.film(photo, named, output, options)
+    else:
+        run.picture(photo, named, output, options)
 
 
 if __name__ == "__main__":

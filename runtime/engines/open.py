@@ -17,6 +17,17 @@ from artmirror.runtime.formats.plan import SizeRange, sizes_taken
 if TYPE_CHECKING:  # imports OpenVINO
     from artmirror.runtime.engines.tiled import TiledEngine
 
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which back end on which device, and why."""
+
+    backend: str
+    device: str  # cpu, cuda or vulkan
+    ordinal: int  # of the GPU
+    reason: str
+
+
 # (name, kind of device) -> module and its function that opens a file. Imported when used, since each is heavy.
 _OPENERS = {
     ("openvino", "cpu"): ("artmirror.runtime.engines.openvino", "open_file"),
@@ -27,23 +38,19 @@ _OPENERS = {
     ("ncnn", "vulkan"): ("artmirror.runtime.engines.ncnn", "open_file_vulkan"),
     ("ncnn", "cpu"): ("artmirror.runtime.engines.ncnn", "open_file"),
     ("strokes", "cpu"): ("artmirror.runtime.engines.strokes", "open_file"),
+    ("frames", "cpu"): ("artmirror.runtime.engines.frames", "open_file"),
+}
+_WITHOUT_NETWORK = {
+    EngineKind.STROKES: Choice("strokes", "cpu", 0, "brush strokes, without a network"),
+    EngineKind.FRAMES: Choice("frames", "cpu", 0, "frames that were painted before"),
 }
 _WITH_MEMORY = (("openvino", "cpu"), ("onnxruntime", "cpu"))
-BACKENDS = tuple(dict.fromkeys(name for name, _ in _OPENERS if name != "strokes"))
+_NO_BACKENDS = tuple(choice.backend for choice in _WITHOUT_NETWORK.values())
+BACKENDS = tuple(dict.fromkeys(name for name, _ in _OPENERS if name not in _NO_BACKENDS))
 
 BYTES_PER_PIXEL = 320  # that the largest network takes at work, measured
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Which back end on which device, and why."""
-
-    backend: str
-    device: str  # cpu, cuda or vulkan
-    ordinal: int  # of the GPU
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +112,7 @@ def open_for_show(
     """
     choice = choose_backend(path, backend, device)
     need = size[0] * size[1] * BYTES_PER_PIXEL
-    if memory is not None and choice.device == "cpu" and choice.backend != "strokes" and need > memory:
+    if memory is not None and choice.device == "cpu" and choice.backend not in _NO_BACKENDS and need > memory:
         return _open_tiled(path, size, choice, threads, memory)
     try:
         return Opened(_open(path, size, choice, False, threads), path, choice.reason)
@@ -149,12 +156,13 @@ def choose_backend(path: Path, backend: str | None, device: str | None) -> Choic
         ArtmirrorError: what was asked for does not go together.
     """
     kind, which = _parse_device(device)
-    if kind_of(path) is EngineKind.STROKES:
+    alone = _WITHOUT_NETWORK.get(kind_of(path))
+    if alone is not None:
         if backend is not None or kind not in (None, "cpu"):
             raise ArtmirrorError(
-                "strokes: is painted on the processor, without a network: leave out --backend, --device"
+                f"{alone.backend}: is painted on the processor, without a network: leave out --backend, --device"
             )
-        return Choice("strokes", "cpu", 0, "brush strokes, without a network")
+        return alone
     if kind_of(path) is EngineKind.NCNN or backend == "ncnn" or kind == "vulkan":
         return _choose_ncnn(path, backend, device, kind, which)
     is_plan = kind_of(path) is EngineKind.PLAN

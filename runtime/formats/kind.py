@@ -1,5 +1,6 @@
 """Which kind of file an engine is, by its name; and what any of them says of itself."""
 
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 
@@ -15,6 +16,7 @@ class EngineKind(Enum):
     PLAN = (".plan",)  # TensorRT
     NCNN = (PARAM_SUFFIX, BIN_SUFFIX)  # two files; either names the pair
     STROKES = ("strokes:",)  # no file: brush strokes, without a network
+    FRAMES = ("frames:",)  # with a folder behind it: pictures that were painted before, one for each frame
 
 
 # What stands in the place of a file's manifest.
@@ -32,12 +34,15 @@ STROKES_MANIFEST = Manifest(
     steps=0,
     graph_sha256="",
 )
+FRAMES_MANIFEST = replace(STROKES_MANIFEST, name="frames", title="Painted frames", preset="frames")
 
 
 def kind_of(path: Path) -> EngineKind:
     """The kind that a name stands for; one that stands for none is read as ONNX, which then says what is wrong."""
     if str(path) in EngineKind.STROKES.value:
         return EngineKind.STROKES
+    if str(path).startswith(EngineKind.FRAMES.value):
+        return EngineKind.FRAMES
     for kind in (EngineKind.PLAN, EngineKind.NCNN):
         if path.name.endswith(kind.value):
             return kind
@@ -61,4 +66,6 @@ def read_any_manifest(path: Path) -> tuple[Manifest, PlanInfo | None]:
         return read_plan_manifest(path)
     if kind is EngineKind.STROKES:
         return STROKES_MANIFEST, None
+    if kind is EngineKind.FRAMES:
+        return FRAMES_MANIFEST, None
     return (read_ncnn_manifest if kind is EngineKind.NCNN else read_manifest)(path), None

@@ -1,8 +1,15 @@
 """A picture optimised: the gradient in tiles is that of the whole, the loss falls, the options do what they say."""
 
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import cv2
+
+# isort: split
+import av
 import numpy as np
 import pytest
 import torch
@@ -10,8 +17,9 @@ from click.testing import CliRunner, Result
 
 from artmirror.train.objective.losses import gram
 from artmirror.train.objective.vgg import CONTENT_LAYER, STYLE_LAYERS, VggFeatures
-from artmirror.train.optimisation import gatys
-from artmirror.train.optimisation.gatys import Iteration, PaintWeights, paint, shares, sizes, with_colours_of
+from artmirror.train.optimisation import descent
+from artmirror.train.optimisation.descent import Iteration, PaintWeights, shares, sizes
+from artmirror.train.optimisation.gatys import paint, with_colours_of
 from artmirror.train.optimisation.tiles import TiledFeatures
 from artmirror.train.paint_cli import main
 from tests.train.conftest import smooth_picture
@@ -20,6 +28,17 @@ from tests.train.conftest import smooth_picture
 def picture(height: int, width: int, seed: int) -> torch.Tensor:
     rgb = smooth_picture((height, width), seed).astype(np.float32) / 255
     return torch.from_numpy(rgb.transpose(2, 0, 1))[None]
+
+
+def write_film(path: Path, count: int) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "10"})
+        stream.width, stream.height, stream.pix_fmt = 120, 80, "yuv420p"
+        wide = smooth_picture((80, 160), 3)
+        for number in range(count):
+            picture_now = np.ascontiguousarray(wide[:, number : number + 120])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture_now, format="rgb24")))
+        container.mux(stream.encode())
 
 
 class TestTiles:
@@ -90,7 +109,7 @@ class TestPainting:
         assert sizes(256, 384) == [(256, 384)]
         assert sizes(2160, 3840) == [(272, 480), (544, 960), (1080, 1920), (2160, 3840)]
         assert sum(shares(200, 4)) == 200
-        monkeypatch.setattr(gatys, "_COARSEST", 64)
+        monkeypatch.setattr(descent, "_COARSEST", 64)
         seen: list[tuple[int, ...]] = []
         paint(
             picture(128, 128, 0),
@@ -138,6 +157,73 @@ class TestCommand:
             plain = cv2.cvtColor(cv2.resize(cv2.imread(str(photo)), (96, 64)), cv2.COLOR_BGR2YCrCb).astype(int)
             assert np.abs(cv2.cvtColor(found, cv2.COLOR_BGR2YCrCb).astype(int) - plain)[..., 1:].mean() < 4
 
+    @pytest.mark.parametrize("method", ["mrf", "semantic", "photo"])
+    def test_the_other_masters_paint(
+        self, photo: Path, painting: Path, vgg_file: Path, tmp_path: Path, method: str
+    ) -> None:
+        output, maps = tmp_path / "print.png", []
+        for name in ("photo-map", "painting-map"):
+            halves = np.zeros((40, 60, 3), np.uint8)
+            halves[:, 30:] = 255
+            assert cv2.imwrite(str(tmp_path / f"{name}.png"), halves)
+            maps += [f"--{name}", tmp_path / f"{name}.png"] if method != "mrf" else []
+        words = (photo, "--painting", painting, "--vgg", vgg_file, "--size", 96, "--iterations", 2, "-o", output)
+        told = self.invoke(*words, "--method", method, *maps)
+        assert told.exit_code == 0, told.output
+        assert cv2.imread(str(output)).shape == (64, 96, 3)
+        told = self.invoke(*words, "--method", method, *maps, "--memory", "1M")
+        assert told.exit_code == 1
+        assert "use a smaller --size or a larger --memory" in told.stderr
+
+    def test_a_texture_of_any_size(self, painting: Path, vgg_file: Path, tmp_path: Path) -> None:
+        output = tmp_path / "texture.png"
+        words = ("--method", "texture", "--painting", painting, "--vgg", vgg_file, "--iterations", 2, "-o", output)
+        told = self.invoke(*words, "--size", 70)
+        assert told.exit_code == 0, told.output
+        assert cv2.imread(str(output)).shape == (64, 64, 3)
+        told = self.invoke(*words, "--size", 200, "--start-from", tmp_path / "texture.texture.pt")
+        assert told.exit_code == 0, told.output
+        assert cv2.imread(str(output)).shape == (192, 192, 3)
+        told = self.invoke(*words, "--start-from", painting)
+        assert told.exit_code == 1
+        assert "Traceback" not in told.output
+
+    def test_a_film_keeps_its_times_and_goes_on(self, painting: Path, vgg_file: Path, tmp_path: Path) -> None:
+        film, output = tmp_path / "film.mp4", tmp_path / "painted.mp4"
+        write_film(film, 5)
+        words = (film, "--painting", painting, "--vgg", vgg_file, "--size", 96, "--iterations", 2)
+        words += ("--frame-iterations", 1, "-o", output)
+        told = self.invoke(*words, "--keep-frames", "--keep-colours", "luminance")
+        assert told.exit_code == 0, told.output
+        assert "96x64, 5 frames" in told.stdout
+        frames = sorted((tmp_path / "painted.frames" / "pass_1").iterdir())
+        assert len(frames) == 5
+        with av.open(str(output)) as container:
+            times = [picture.time for picture in container.decode(video=0)]
+        assert times == pytest.approx([number / 25 for number in range(5)], abs=1e-3)
+        assert not list(tmp_path.glob("*.state.pt"))
+
+    def test_a_stopped_film_goes_on(self, painting: Path, vgg_file: Path, tmp_path: Path) -> None:
+        film, output = tmp_path / "film.mp4", tmp_path / "painted.mp4"
+        write_film(film, 4)
+        words = [str(film), "--painting", str(painting), "--vgg", str(vgg_file), "--size", "96", "--iterations", "40"]
+        words += ["--frame-iterations", "40", "-o", str(output)]
+        command = [sys.executable, "-m", "artmirror.train.paint_cli", *words]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+            first = tmp_path / "painted.frames" / "pass_1" / "frame_000000.png"
+            deadline_s = time.monotonic() + 120
+            while not first.is_file() and running.poll() is None and time.monotonic() < deadline_s:
+                time.sleep(0.02)
+            running.send_signal(signal.SIGINT)
+            _, told = running.communicate(timeout=120)
+        assert running.returncode == 130, told
+        assert "Go on with --resume" in told
+        kept = first.read_bytes()
+        found = self.invoke(*words, "--resume", "--keep-frames")
+        assert found.exit_code == 0, found.output
+        assert first.read_bytes() == kept
+        assert len(list(first.parent.iterdir())) == 4
+
     def test_a_network_paints_the_start(self, photo: Path, painting: Path, vgg_file: Path, tmp_path: Path) -> None:
         from artmirror.runtime.gallery.bundled import find_style
 
@@ -158,6 +244,14 @@ class TestCommand:
             ((photo, "--painting", painting, "-o", photo), 1, "photo.png"),
             ((tmp_path / "none.png", "--painting", painting), 1, "none.png"),
             ((photo, "--painting", painting, "--resume"), 1, "state.pt"),
+            (("--painting", painting), 2, "name the photo or film"),
+            ((photo, "--painting", painting, "--method", "texture"), 2, "takes no photo"),
+            ((photo, "--painting", painting, "--method", "semantic"), 2, "needs --photo-map and --painting-map"),
+            ((photo, "--painting", painting, "--photo-map", photo), 2, "go together"),
+            ((photo, "--painting", painting, "--painting", painting, "--method", "mrf"), 2, "takes one painting"),
+            ((tmp_path / "a.mp4", "--painting", painting, "--mask", photo), 2, "without --mask"),
+            ((tmp_path / "a.mp4", "--painting", painting, "-o", tmp_path / "a.png"), 2, "wanted a name in"),
+            ((tmp_path / "a.mp4", "--painting", painting), 1, "a.mp4"),
         ]:
             told = self.invoke(*words, *base)
             assert told.exit_code == code, (words, told.output)
