@@ -4,6 +4,7 @@ import click
 
 from artmirror.benchmarks.compare.cli import compare
 from artmirror.benchmarks.gpu.cli import gpu
+from artmirror.benchmarks.look.cli import look
 from artmirror.benchmarks.predict.cli import capacity, predict
 from artmirror.benchmarks.report.cli import report
 from artmirror.benchmarks.speed.cli import speed
@@ -18,7 +19,7 @@ def main() -> None:
     """The commands; the first is meant where none is named."""
 
 
-for command in (speed, temporal, compare, report, predict, capacity, flow, training, gpu):
+for command in (speed, temporal, compare, report, predict, capacity, flow, look, training, gpu):
     main.add_command(command)
 
 

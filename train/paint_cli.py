@@ -155,14 +155,14 @@ def main(photo: Path | None, paintings: tuple[str, ...], output: Path | None, de
     check_not_input(output, [path for path in (photo, *maps, *(path for path, _ in named)) if path is not None])
     if not output.parent.is_dir():
         raise ArtmirrorError(f"the folder of {output} does not exist; make it or name another with -o")
-    from artmirror.train.optimisation import run  # torch takes seconds that --help should not
+    from artmirror.train import paint  # torch takes seconds that --help should not
 
     if photo is None:
-        run.texture(named[0][0], output, options)
+        paint.texture(named[0][0], output, options)
     elif film:
-        run.film(photo, named, output, options)
+        paint.film(photo, named, output, options)
     else:
-        run.picture(photo, named, output, options)
+        paint.picture(photo, named, output, options)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ EXAMPLES = {
     "capacity": "st-bench capacity starry-lite",
     "flow": "st-bench flow sintel/",
     "training": "st-bench training --painting",
+    "look": "st-bench look starry any --painting",
     "gpu": "st-bench gpu starry.pt",
 }
 

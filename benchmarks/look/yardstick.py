@@ -1,0 +1,182 @@
+"""Where networks stand between an unpainted photo (1) and an optimised one (0) of equal content."""
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import cv2
+import numpy as np
+
+from artmirror.benchmarks.temporal.distances import Judge
+from artmirror.benchmarks.temporal.painters import EnginePainter
+from artmirror.runtime.common.pictures import read_picture
+from artmirror.runtime.common.pixels import Pixels
+from artmirror.runtime.gallery.paintings import choose
+
+_JUDGED_EVERY = 10  # iterations; all of them at first, where the path is steep
+_STEEP = 10
+STYLE_WEIGHT = 300.0  # of the optimised picture: its path passes the content of all networks
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """How far a picture is from the painting, and from its photo."""
+
+    style: float
+    content: float
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A network's look on one photo."""
+
+    network: str
+    photo: str
+    point: Point
+    optimised_style: float  # of the optimised picture at the same content
+    unpainted_style: float
+
+    @property
+    def score(self) -> float:
+        """0 as good as optimised, 1 as the photo itself; below 0 better than what was optimised."""
+        return (self.point.style - self.optimised_style) / (self.unpainted_style - self.optimised_style)
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoLooks:
+    """All pictures of one photo, the photo first and the optimised one last, and how they stand."""
+
+    pictures: tuple[Pixels, ...]
+    standings: tuple[Standing, ...]
+    path: tuple[Point, ...]  # of the optimised picture, from the photo on
+
+
+def look_at_photo(
+    photo: Path,
+    networks: Sequence[Path],
+    painting: Path,
+    judge: Judge,
+    optimise: Callable[[Pixels, Callable[[int, Pixels], None]], Pixels],
+    longer: int,
+) -> PhotoLooks:
+    """Paint a photo with each network, optimise it, and judge all.
+
+    Args:
+        optimise: Of a photo (H, W, 3) uint8 BGR, told each iteration's number and picture.
+        longer: Its longer side, pixels.
+
+    Raises:
+        ArtmirrorError: a file cannot be read, or a network failed.
+    """
+    frame = _fitted(read_picture(photo), longer)
+    seen = judge.look(frame)
+
+    def judged(picture: Pixels) -> Point:
+        found = judge.distances(judge.look(picture), seen)
+        return Point(found.style, found.content)
+
+    painted = [_painted(path, painting, frame) for path in networks]
+    path = [judged(frame)]
+
+    def observe(number: int, picture: Pixels) -> None:
+        if number <= _STEEP or number % _JUDGED_EVERY == 0:
+            path.append(judged(picture))
+
+    best = optimise(frame, observe)
+    path.append(judged(best))
+    standings = []
+    for network, picture in zip(networks, painted, strict=True):
+        point = judged(picture)
+        standings.append(
+            Standing(network.stem, photo.name, point, style_at(path, point.content), unpainted_style=path[0].style)
+        )
+    return PhotoLooks((frame, *painted, best), tuple(standings), tuple(path))
+
+
+def style_at(path: Sequence[Point], content: float) -> float:
+    """The smallest style distance on the path of an optimised picture at no more than this content distance.
+
+    Between two points of the path the straight line counts. Beyond its end it is that of its end: so much content was
+    not needed.
+    """
+    best = path[0].style
+    for before, after in pairwise(path):
+        if after.content <= content:
+            best = min(best, after.style)
+        elif before.content < content:
+            share = (content - before.content) / (after.content - before.content)
+            best = min(best, before.style + share * (after.style - before.style))
+    return best
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A network over all photos."""
+
+    network: str
+    score: float
+    style: float
+    content: float
+    optimised_style: float
+
+
+def summarised(looks: Sequence[PhotoLooks]) -> list[Summary]:
+    """One row a network, the best first."""
+    rows = []
+    for standings in zip(*(look.standings for look in looks), strict=True):
+        rows.append(
+            Summary(
+                standings[0].network,
+                mean(entry.score for entry in standings),
+                mean(entry.point.style for entry in standings),
+                mean(entry.point.content for entry in standings),
+                mean(entry.optimised_style for entry in standings),
+            )
+        )
+    return sorted(rows, key=lambda row: row.score)
+
+
+def as_record(looks: Sequence[PhotoLooks], painting: str) -> dict[str, Any]:
+    """All values, as JSON has them."""
+    return {
+        "painting": painting,
+        "standings": [{**asdict(entry), "score": entry.score} for look in looks for entry in look.standings],
+        "optimised": [[asdict(point) for point in look.path] for look in looks],
+    }
+
+
+def sheet(looks: Sequence[PhotoLooks], height: int = 240) -> Pixels:
+    """All pictures, a row for each photo."""
+    width = round(height * max(look.pictures[0].shape[1] / look.pictures[0].shape[0] for look in looks))
+    rows = []
+    for look in looks:
+        cells = []
+        for picture in look.pictures:
+            scale = min(height / picture.shape[0], width / picture.shape[1])
+            small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            cell = np.full((height, width + 4, 3), 255, np.uint8)
+            top, left = (height - small.shape[0]) // 2, (width - small.shape[1]) // 2
+            cell[top : top + small.shape[0], left : left + small.shape[1]] = small
+            cells.append(cell)
+        rows.append(np.hstack(cells))
+    return np.vstack(rows)
+
+
+def _painted(network: Path, painting: Path, frame: Pixels) -> Pixels:
+    height, width = frame.shape[:2]
+    painter = EnginePainter(
+        network, (height, width), None, None, 2, False, choose=lambda: choose(network, (), (painting,))
+    )
+    with closing(painter):
+        return painter.paint(frame).pixels
+
+
+def _fitted(picture: Pixels, longer: int) -> Pixels:
+    scale = longer / max(picture.shape[:2])
+    height, width = (max(64, round(side * scale / 8) * 8) for side in picture.shape[:2])
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=method), np.uint8)
