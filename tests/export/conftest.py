@@ -21,7 +21,6 @@ def make_checkpoint(config: NetworkConfig) -> Checkpoint:
         last.weight *= 3
         if config.memory:
             network.memory.entering().weight.normal_(0, 0.3)
-            network.memory.leaving().weight.normal_(0, 0.1)
     return Checkpoint(
         style=StyleInfo("tiny", "A Tiny Picture", "Nobody", "2026"),
         preset="huang",

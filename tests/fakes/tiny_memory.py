@@ -23,10 +23,6 @@ def tiny_memory_checkpoint() -> Checkpoint:
     with torch.no_grad():
         network.last_conv().weight *= 2
         network.memory.entering().weight.normal_(0, 0.03)
-        network.memory.leaving().weight.normal_(0, 0.05)
-        bias = network.memory.leaving().bias
-        assert bias is not None
-        bias.fill_(2)
     style = StyleInfo("tiny", "A Tiny Picture", "Nobody", "2026")
     return Checkpoint(style, "huang", CONFIG, network.state_dict(), {"steps": 1}, 7, {"total": 1.0})
 

@@ -1,6 +1,5 @@
 """The stylizer network: one frame in, the painted frame out."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
@@ -12,7 +11,7 @@ from torch.nn import functional as F
 
 from artmirror.train.config import NetworkConfig
 
-_KEPT_AT_FIRST = 0.95  # of the last picture, where it is trusted: what half would take long to learn
+_KEPT = 0.95  # of the last picture, where it is fully trusted
 _GRAIN_SIDE = 251  # pixels after which the grain repeats: prime, so that it never falls in step with the strides
 
 
@@ -126,36 +125,28 @@ class Memory(nn.Module):
     """What a network does with its own last picture, brought onto this frame (Ruder et al. 2018, section 4).
 
     A departure from that paper, whose network takes the picture at full size beside the frame: here it enters at half
-    size or less, where it costs next to nothing, and a gate beside the head, one for each colour, mixes it into what
-    is painted. So what the network keeps is kept pixel by pixel. Where nothing may be trusted, the network paints
-    exactly as without a memory.
+    size or less, where it costs next to nothing; and most of it is kept as it is, pixel by pixel, beside what is
+    painted anew. So the network paints what is missing: strokes where there were none, and edges that were sampled
+    between pixels once too often. Where nothing may be trusted, it paints exactly as without a memory.
+
+    A learned gate in place of the fixed share was tried: it closes, since what is painted anew is nearer to the
+    painting at once, and what is kept only in the long run.
 
     Args:
         step: Pixels from one place of the layer that it enters to the next.
         width: Channels of that layer.
-        last: Channels that the network's last convolution reads.
     """
 
-    def __init__(self, config: NetworkConfig, step: int, width: int, last: int) -> None:
+    def __init__(self, config: NetworkConfig, step: int, width: int) -> None:
         super().__init__()
         self.enter = _folded_conv(config, 3, width, step, bias=False)
         nn.init.zeros_(self.entering().weight)
-        self.gate: nn.Module = (
-            _padded_conv(config, last, 3, kernel=3) if config.fold == 1 else SubPixelConv(config, last, 3)
-        )
-        gate = self.leaving()
-        nn.init.zeros_(gate.weight)
-        nn.init.constant_(cast(Tensor, gate.bias), math.log(_KEPT_AT_FIRST / (1 - _KEPT_AT_FIRST)))
 
     def entering(self) -> nn.Conv2d:
         """The convolution that takes the last picture."""
         return cast(nn.Conv2d, self.enter[1])
 
-    def leaving(self) -> nn.Conv2d:
-        """The convolution of the gate."""
-        return cast(nn.Conv2d, self.gate.conv if isinstance(self.gate, SubPixelConv) else self.gate)
-
-    def seen(self, recalled: Tensor, trust: Tensor) -> Tensor:  # (B, 3, H, W), both in [0, 1]
+    def forward(self, recalled: Tensor, trust: Tensor) -> Tensor:  # (B, 3, H, W), both in [0, 1]
         """What is added to the layer that the frame enters too."""
         out: Tensor = self.enter((recalled - 0.5) * trust)
         return out
@@ -191,7 +182,7 @@ class Stylizer(nn.Module):
         self.head = _head(config, widths[0])
         if config.memory:
             width = widths[1 if config.fold == 1 else 0]
-            self.memory = Memory(config, max(config.fold, 2), width, self.last_conv().in_channels)
+            self.memory = Memory(config, max(config.fold, 2), width)
 
     def last_conv(self) -> nn.Conv2d:
         """The convolution that gives the colours."""
@@ -205,9 +196,7 @@ class Stylizer(nn.Module):
         assert last.bias is not None
         parameters = [(first.weight, 1), (last.weight.view(3, -1), 0), (last.bias.view(3, -1), 0)]
         if self.config.memory:
-            gate = self.memory.leaving()
-            assert gate.bias is not None
-            parameters += [(self.memory.entering().weight, 1), (gate.weight.view(3, -1), 0), (gate.bias.view(3, -1), 0)]
+            parameters.append((self.memory.entering().weight, 1))
         return parameters
 
     def forward(self, rgb: Tensor, recalled: Tensor | None = None, trust: Tensor | None = None) -> Tensor:
@@ -224,15 +213,9 @@ class Stylizer(nn.Module):
         """
         if recalled is None or trust is None:
             return self.with_features(rgb)[0]
-        x = self.up(self.blocks(self._entered(rgb, recalled, trust)))
-        last = self.head
-        if self.config.fold == 4:
-            *first, last = cast(nn.Sequential, last)
-            for layer in first:
-                x = layer(x)
-        shade, gate = (out[:, :, : rgb.shape[2], : rgb.shape[3]] for out in _both(last, self.memory.gate, x))
-        painted = self._in_range(shade)
-        mixed = painted + torch.sigmoid(gate.float()) * trust * (recalled - painted)
+        shade = self.head(self.up(self.blocks(self._entered(rgb, recalled, trust))))
+        painted = self._in_range(shade[:, :, : rgb.shape[2], : rgb.shape[3]])
+        mixed = painted + _KEPT * trust * (recalled - painted)
         # Cut off after the mix, not before: what is new may have to make up for what the memory lost, many times over.
         return mixed if self.training else mixed.clamp(0, 1)  # (B, 3, H, W) float32 RGB in [0, 1]
 
@@ -252,34 +235,13 @@ class Stylizer(nn.Module):
 
     def _entered(self, rgb: Tensor, recalled: Tensor, trust: Tensor) -> Tensor:
         """Down to a quarter size, with the memory added before the first normalisation at half size or less."""
-        seen = self.memory.seen(recalled, trust)
+        seen = self.memory(recalled, trust)
         conv, norm, relu = self.stem
         x = conv(self.grain(rgb))
         if self.config.fold > 1:
             return cast(Tensor, self.down(relu(norm(x + seen))))
         first, second = self.down
         return cast(Tensor, second(first(relu(norm(x)), seen)))
-
-
-def _both(one: nn.Module, other: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    """What two last layers give for the same input, by one convolution where their sizes allow it.
-
-    Processors compute eight or sixteen channels at once, so that three and three take the time of three.
-    """
-    first, second = (layer.conv if isinstance(layer, SubPixelConv) else layer for layer in (one, other))
-    assert isinstance(first, nn.Conv2d)
-    assert isinstance(second, nn.Conv2d)
-    assert first.bias is not None
-    assert second.bias is not None
-    if first.kernel_size != second.kernel_size:
-        return one(x), other(x)
-    weight, bias = torch.cat([first.weight, second.weight]), torch.cat([first.bias, second.bias])
-    outs = first._conv_forward(x, weight, bias).split([first.out_channels, second.out_channels], dim=1)
-    found, beside = (
-        layer.unfold(out) if isinstance(layer, SubPixelConv) else out
-        for layer, out in zip((one, other), outs, strict=True)
-    )
-    return found, beside
 
 
 def _stem_conv(config: NetworkConfig, outputs: int) -> nn.Module:

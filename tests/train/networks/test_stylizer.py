@@ -346,26 +346,22 @@ class TestMemory:
         torch.testing.assert_close(network(frame, last, torch.ones_like(frame)), mixed)
 
     @torch.no_grad()
-    def test_the_gate_opens_and_closes_for_each_pixel(self, preset: str) -> None:
+    def test_what_is_kept_goes_by_the_trust_in_each_pixel(self, preset: str) -> None:
         network = self.network(preset)
-        bias = network.memory.leaving().bias
-        assert bias is not None
-        bias.fill_(30)
         frame, last = torch.rand(1, 3, 66, 70), torch.rand(1, 3, 66, 70)
         trust = torch.zeros_like(frame)
-        trust[..., :35] = 1
+        trust[..., :35] = 0.5
         painted = network(frame, last, trust)
-        torch.testing.assert_close(painted[..., :35], last[..., :35])
+        torch.testing.assert_close(painted[..., :35], (0.525 * network(frame) + 0.475 * last)[..., :35])
         torch.testing.assert_close(painted[..., 35:], network(frame)[..., 35:])
 
+    @torch.no_grad()
     def test_what_it_remembers_changes_how_it_paints(self, preset: str) -> None:
         network = self.network(preset)
         torch.nn.init.normal_(network.memory.entering().weight)
-        bias = network.memory.leaving().bias
-        assert bias is not None
-        with torch.no_grad():
-            bias.fill_(-30)  # nothing is kept
         frame = torch.rand(1, 3, 66, 70)
-        with torch.no_grad():
-            painted = [network(frame, torch.rand_like(frame), torch.ones_like(frame)) for _ in range(2)]
+        painted = []
+        for last in (torch.rand_like(frame), torch.rand_like(frame)):
+            mixed = network(frame, last, torch.full_like(frame, 0.5))
+            painted.append((mixed - 0.475 * last) / 0.525)  # without what is kept
         assert (painted[0] - painted[1]).abs().max() > 0.01
