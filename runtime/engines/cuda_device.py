@@ -20,7 +20,7 @@ from numpy.typing import DTypeLike, NDArray
 from artmirror.runtime.common.errors import ArtmirrorError, CannotRunHere
 
 _DRIVER_LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-INSTALL_HINT = "pip install 'artmirror[cuda]' (pycuda, which is compiled: it needs the CUDA toolkit)"
+INSTALL_HINT = "python -m artmirror.runtime.engines.build_pycuda, then pip install 'artmirror[cuda]'"
 
 _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: not held up by what libraries do on the default stream
 _OUT_OF_MEMORY = ("out of memory", "outofmemory", "failed to allocate memory")

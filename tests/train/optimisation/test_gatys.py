@@ -93,6 +93,38 @@ class TestPainting:
         assert painted.shape == (1, 3, 64, 72)
         assert 0 <= painted.min() <= painted.max() <= 1
 
+    def test_the_loss_falls_as_that_of_a_plain_implementation(self, random_vgg: VggFeatures) -> None:
+        """Gatys et al. 2016 written down at once: one sum of losses, torch's own gradient and L-BFGS."""
+        photo, painting, count = picture(64, 72, 0), picture(64, 80, 1), 12
+        steps: list[Iteration] = []
+        weights = PaintWeights(content=1.0, style=100.0, total_variation=0.1)
+        paint(photo, [(painting, 1.0)], random_vgg, weights=weights, iterations=count, observe=steps.append)
+
+        with torch.no_grad():
+            plain, seen = random_vgg(photo), random_vgg(painting)
+        unit = {layer: (gram(plain[layer]) - gram(seen[layer])).square().mean() for layer in STYLE_LAYERS}
+        pixels = photo.clone(memory_format=torch.contiguous_format).requires_grad_()
+        optimizer = torch.optim.LBFGS([pixels], lr=1.0, max_iter=1, history_size=10)
+        curve: list[float] = []
+
+        def closure() -> torch.Tensor:
+            optimizer.zero_grad()
+            now = random_vgg(pixels)
+            content = (now[CONTENT_LAYER] - plain[CONTENT_LAYER]).square().mean()
+            style = sum((gram(now[layer]) - gram(seen[layer])).square().mean() / unit[layer] for layer in STYLE_LAYERS)
+            across, down = pixels[..., 1:] - pixels[..., :-1], pixels[..., 1:, :] - pixels[..., :-1, :]
+            outside = (pixels - pixels.clamp(0, 1)).square().mean()
+            smooth = across.abs().mean() + down.abs().mean()
+            total = content + 100 * style / len(STYLE_LAYERS) + 0.1 * smooth + 5000 * outside
+            total.backward()
+            curve.append(float(total.detach()))
+            return total
+
+        for _ in range(count):
+            optimizer.step(closure)
+        assert [step.losses["total"] for step in steps] == pytest.approx(curve[:count], rel=0.02)
+        assert curve[count - 1] < 0.5 * curve[0]
+
     def test_a_painting_begun_as_itself_stays(self, random_vgg: VggFeatures) -> None:
         painting = picture(64, 64, 1)
         painted = paint(painting, [(painting, 1.0)], random_vgg, weights=PaintWeights(total_variation=0), iterations=3)
