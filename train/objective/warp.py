@@ -17,16 +17,16 @@ def recall(picture: Tensor, flow: Tensor) -> Tensor:
 
     Args:
         picture: (B, 3, H, W) float32 RGB in [0, 1].
-        flow: (B, 2, h, w) float32 pixels of the full frame, from the present to the last one, at a quarter of the size.
+        flow: (B, 2, h, w) float32 pixels of the full frame, from the present to the last one, at half the size.
     """
     grid = _grid(spread(flow, picture.shape[2:]))
     sampled = F.grid_sample(picture.float(), grid, mode="bicubic", padding_mode="border", align_corners=True)
     return sampled.clamp(0, 1)
 
 
-def spread(quarter: Tensor, size: torch.Size) -> Tensor:
-    """A quarter-size flow or mask at full size."""
-    return F.interpolate(quarter.float(), size=tuple(size), mode="bilinear", align_corners=False)
+def spread(small: Tensor, size: torch.Size) -> Tensor:
+    """A half-size flow or mask at full size."""
+    return F.interpolate(small.float(), size=tuple(size), mode="bilinear", align_corners=False)
 
 
 def _grid(flow: Tensor) -> Tensor:  # (B, 2, H, W) pixels
