@@ -13,9 +13,9 @@ from artmirror.benchmarks.look.blind import Verdict, read_votes, write_test
 from artmirror.benchmarks.look.yardstick import PhotoLooks, Point, Standing, sheet, style_at, summarised
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.train.objective.vgg import VggFeatures
-from tests.train.conftest import smooth_picture
+from tests.train.conftest import painting, random_vgg, smooth_picture, vgg_file
 
-pytest_plugins = ("tests.train.conftest",)
+__all__ = ["painting", "random_vgg", "vgg_file"]  # fixtures
 
 
 def invoke(*words: object) -> Result:
