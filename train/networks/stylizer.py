@@ -217,15 +217,18 @@ class Stylizer(nn.Module):
         painted = self._in_range(shade[:, :, : rgb.shape[2], : rgb.shape[3]])
         mixed = painted + _KEPT * trust * (recalled - painted)
         # Cut off after the mix, not before: what is new may have to make up for what the memory lost, many times over.
-        return mixed if self.training else mixed.clamp(0, 1)  # (B, 3, H, W) float32 RGB in [0, 1]
+        return self._cut_off(mixed)  # (B, 3, H, W) float32 RGB in [0, 1]
 
     def with_features(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
         """As `forward` without a memory, and what it has made of the frames before it paints: (B, C, h, w)."""
         features = self.down(self.stem(self.grain(rgb)))
         shade = self.head(self.up(self.blocks(features)))
         painted = self._in_range(shade[:, :, : rgb.shape[2], : rgb.shape[3]])
-        # In training the losses see, and pull back, what is out of range.
-        return painted if self.training else painted.clamp(0, 1), features
+        return self._cut_off(painted), features
+
+    def _cut_off(self, painted: Tensor) -> Tensor:
+        # In training the losses see, and pull back, what is out of range; tanh leaves nothing out of it.
+        return painted if self.training or self.config.output == "tanh" else painted.clamp(0, 1)
 
     def _in_range(self, shade: Tensor) -> Tensor:
         shade = shade.float()  # bf16 has too few levels for 8-bit pictures
