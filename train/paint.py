@@ -24,7 +24,7 @@ from artmirror.runtime.common.suffixes import PICTURE_SUFFIXES
 from artmirror.train.checkpoint import load_plain, save_plain, state_path
 from artmirror.train.device import find_device
 from artmirror.train.objective.vgg import VggFeatures, load_vgg
-from artmirror.train.optimisation.descent import Iteration, Look, PaintWeights, coarse_to_fine, resized
+from artmirror.train.optimisation.descent import Iteration, Look, PaintWeights, coarse_to_fine, fitted_size, resized
 from artmirror.train.optimisation.film import FilmPlan, paint_film
 from artmirror.train.optimisation.gatys import GramLook, with_colours_of
 from artmirror.train.optimisation.mrf import PatchLook
@@ -32,7 +32,7 @@ from artmirror.train.optimisation.photoreal import PhotoLook
 from artmirror.train.optimisation.semantic import ground_masks, semantic_look
 from artmirror.train.optimisation.texture import GRID, TextureNetwork, learn_texture, make_texture
 from artmirror.train.optimisation.tiles import BYTES_PER_PIXEL
-from artmirror.train.pairs.base import read_rgb, to_tensor
+from artmirror.train.pairs.base import read_rgb, to_bgr, to_tensor
 from artmirror.train.prepare.video import VideoReader, filled
 from artmirror.train.progress import shown_by, stop_after_step, training_bar
 
@@ -54,7 +54,7 @@ def picture(photo: Path, paintings: Paintings, output: Path, options: Options) -
     """
     device = find_device(options["device"])
     rgb = read_rgb(photo)
-    size = _fitted_size(rgb.shape[:2], options["size"])
+    size = fitted_size(rgb.shape[:2], options["size"])
     whole = to_tensor(rgb)[None]
     frame = resized(whole, size).to(device)
     mask = None
@@ -90,7 +90,7 @@ def picture(photo: Path, paintings: Paintings, output: Path, options: Options) -
             if every and iteration.step % every == 0:
                 folder = output.with_name(f"{output.stem}.previews")
                 folder.mkdir(exist_ok=True)
-                save_picture(_to_pixels(iteration.picture), folder / f"iteration_{iteration.step:05d}.jpg")
+                save_picture(to_bgr(iteration.picture), folder / f"iteration_{iteration.step:05d}.jpg")
 
         painted = coarse_to_fine(
             frame,
@@ -144,7 +144,14 @@ def film(source: Path, paintings: Paintings, output: Path, options: Options) -> 
             show(Iteration(done, count * plan.passes, iteration.losses, iteration.step_s, iteration.picture))
 
         paint_film(
-            count, folder, look, plan, memory_bytes=options["memory"], observe=observe, should_stop=lambda: stopped
+            count,
+            folder,
+            look,
+            plan,
+            device=device,
+            memory_bytes=options["memory"],
+            observe=observe,
+            should_stop=lambda: stopped,
         )
     if stopped:
         _interrupted(f"Stopped; {folder.path} holds what is painted.")
@@ -197,7 +204,7 @@ def texture(painting: Path, output: Path, options: Options) -> None:
         except (RuntimeError, KeyError) as error:
             raise ArtmirrorError(f"{options['start_from']} is no texture network of this version: {error}") from None
         network = network.to(device).eval()
-    save_picture(_to_pixels(make_texture(network, side, side, options["seed"])), output)
+    save_picture(to_bgr(make_texture(network, side, side, options["seed"])), output)
     click.echo(f"{output}: {side}x{side}, meets its own other side. More of it: --start-from {network_file}")
 
 
@@ -217,7 +224,7 @@ class _Folder:
         return np.ascontiguousarray(read_picture(self._file(number, frame))[..., ::-1])
 
     def write(self, number: int, frame: int, picture: Tensor) -> None:
-        self.keep(number, frame, _to_pixels(picture))
+        self.keep(number, frame, to_bgr(picture))
 
     def keep(self, number: int, frame: int, pixels: Pixels) -> None:
         """`write`, of (H, W, 3) uint8 BGR."""
@@ -232,7 +239,7 @@ class _Folder:
             if count == most:
                 break
             if not count:
-                size = _fitted_size((frame.shown.height, frame.shown.width), longer)
+                size = fitted_size(frame.shown, longer)
             self.keep(0, count, filled(frame, Size(*size)))
             count += 1
         if not count:
@@ -322,23 +329,11 @@ def _read(path: Path) -> Tensor:
     return to_tensor(read_rgb(path))[None]
 
 
-def _fitted_size(shape: tuple[int, ...], longer: int) -> tuple[int, int]:
-    """(H, W) in the photo's proportions, on the grid of VGG-19."""
-    scale = longer / max(shape)
-    height, width = (max(64, round(side * scale / 8) * 8) for side in shape)
-    return height, width
-
-
-def _to_pixels(picture: Tensor) -> Pixels:
-    rgb = (picture[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-    return np.ascontiguousarray(rgb[..., ::-1])
-
-
 def _coloured(painted: Tensor, frame: Tensor, options: Options) -> Pixels:
     """As pixels, BGR; Gatys et al. 2017, section 5.2: luminance of the one, chroma of the other, where asked for."""
-    pixels = _to_pixels(painted)
+    pixels = to_bgr(painted)
     if options["keep_colours"] != "luminance":
         return pixels
-    result = cv2.cvtColor(_to_pixels(frame), cv2.COLOR_BGR2YCrCb)
+    result = cv2.cvtColor(to_bgr(frame), cv2.COLOR_BGR2YCrCb)
     result[..., 0] = cv2.cvtColor(pixels, cv2.COLOR_BGR2YCrCb)[..., 0]
     return np.asarray(cv2.cvtColor(result, cv2.COLOR_YCrCb2BGR), np.uint8)

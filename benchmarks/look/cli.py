@@ -1,7 +1,6 @@
 """`st-bench look`: where networks stand between an unpainted photo and an optimised one, and a blind test."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +106,7 @@ def look(
 
 
 def _looks(networks: list[Path], painting: Path, photos: Path, options: dict[str, Any]) -> list["PhotoLooks"]:
-    from artmirror.benchmarks.look.yardstick import look_at_photo
+    from artmirror.benchmarks.look.yardstick import look_at_photo, optimiser
     from artmirror.benchmarks.temporal.distances import Judge
     from artmirror.runtime.common.pictures import picture_paths, read_picture
 
@@ -117,48 +116,14 @@ def _looks(networks: list[Path], painting: Path, photos: Path, options: dict[str
     count = min(options["count"], len(paths))
     chosen = [paths[place * len(paths) // count] for place in range(count)]
     vgg = options["vgg"] or _published()
-    judge = Judge(vgg, painting, options["size"], [_square(read_picture(path)) for path in chosen])
-    optimise = _optimiser(vgg, painting, options)
+    calibration = [_square(read_picture(path)) for path in chosen]
+    judge = Judge(vgg, painting, options["size"], calibration)
+    optimise = optimiser(vgg, painting, calibration, options["iterations"])
     found = []
     for number, path in enumerate(chosen, start=1):
         click.echo(f"{path.name}: {number} of {count}", err=True)
         found.append(look_at_photo(path, networks, painting, judge, optimise, options["size"]))
     return found
-
-
-def _optimiser(
-    vgg: Path, painting: Path, options: dict[str, Any]
-) -> Callable[[Pixels, Callable[[int, Pixels], None]], Pixels]:
-    import numpy as np
-    import torch
-
-    from artmirror.benchmarks.look.yardstick import STYLE_WEIGHT
-    from artmirror.train.objective.vgg import load_vgg
-    from artmirror.train.optimisation.descent import PaintWeights
-    from artmirror.train.optimisation.gatys import paint
-    from artmirror.train.pairs.base import read_rgb, to_tensor
-
-    wanted = to_tensor(read_rgb(painting))[None]
-    known = vgg.suffix == ".safetensors"
-
-    def to_pixels(picture: torch.Tensor) -> Pixels:
-        rgb = (picture[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-        return np.ascontiguousarray(rgb[..., ::-1])
-
-    def optimise(frame: Pixels, observe: Callable[[int, Pixels], None]) -> Pixels:
-        photo = to_tensor(np.ascontiguousarray(frame[..., ::-1]))[None]
-        features = load_vgg(vgg, None if known else photo)
-        best = paint(
-            photo,
-            [(wanted, 1.0)],
-            features,
-            weights=PaintWeights(style=STYLE_WEIGHT),
-            iterations=options["iterations"],
-            observe=lambda iteration: observe(iteration.step, to_pixels(iteration.picture)),
-        )
-        return to_pixels(best)
-
-    return optimise
 
 
 def _published() -> Path:

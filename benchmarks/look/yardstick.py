@@ -10,16 +10,25 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 
 from artmirror.benchmarks.temporal.distances import Judge
 from artmirror.benchmarks.temporal.painters import EnginePainter
 from artmirror.runtime.common.pictures import read_picture
 from artmirror.runtime.common.pixels import Pixels
 from artmirror.runtime.gallery.paintings import choose
+from artmirror.train.objective.vgg import load_vgg
+from artmirror.train.optimisation.descent import PaintWeights, fitted_size
+from artmirror.train.optimisation.gatys import paint
+from artmirror.train.pairs.base import read_rgb, to_bgr, to_tensor
 
 _JUDGED_EVERY = 10  # iterations; all of them at first, where the path is steep
 _STEEP = 10
-STYLE_WEIGHT = 300.0  # of the optimised picture: its path passes the content of all networks
+_STYLE_WEIGHT = 300.0  # of the optimised picture: its path passes the content of all networks
+
+
+# Of a photo (H, W, 3) uint8 BGR, told each iteration's number and picture, the last picture.
+Optimise = Callable[[Pixels, Callable[[int, Pixels], None]], Pixels]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +69,13 @@ def look_at_photo(
     networks: Sequence[Path],
     painting: Path,
     judge: Judge,
-    optimise: Callable[[Pixels, Callable[[int, Pixels], None]], Pixels],
+    optimise: Optimise,
     longer: int,
 ) -> PhotoLooks:
     """Paint a photo with each network, optimise it, and judge all.
 
     Args:
-        optimise: Of a photo (H, W, 3) uint8 BGR, told each iteration's number and picture.
+        optimise: As `optimiser` gives it.
         longer: Its longer side, pixels.
 
     Raises:
@@ -95,6 +104,34 @@ def look_at_photo(
             Standing(network.stem, photo.name, point, style_at(path, point.content), unpainted_style=path[0].style)
         )
     return PhotoLooks((frame, *painted, best), tuple(standings), tuple(path))
+
+
+def optimiser(vgg: Path, painting: Path, calibration: Sequence[Pixels], iterations: int) -> Optimise:
+    """What optimises a photo, as `look_at_photo` takes it; VGG-19 is that of a `Judge` of the same arguments.
+
+    Raises:
+        ArtmirrorError: the weights or the painting cannot be read.
+    """
+    wanted = to_tensor(read_rgb(painting))[None]
+    known = vgg.suffix == ".safetensors"  # normalised already
+    features = load_vgg(vgg, None if known else torch.cat([_tensor(photo) for photo in calibration]))
+
+    def optimise(frame: Pixels, observe: Callable[[int, Pixels], None]) -> Pixels:
+        best = paint(
+            _tensor(frame),
+            [(wanted, 1.0)],
+            features,
+            weights=PaintWeights(style=_STYLE_WEIGHT),
+            iterations=iterations,
+            observe=lambda iteration: observe(iteration.step, to_bgr(iteration.picture)),
+        )
+        return to_bgr(best)
+
+    return optimise
+
+
+def _tensor(bgr: Pixels) -> torch.Tensor:
+    return to_tensor(np.ascontiguousarray(bgr[..., ::-1]))[None]
 
 
 def style_at(path: Sequence[Point], content: float) -> float:
@@ -176,7 +213,6 @@ def _painted(network: Path, painting: Path, frame: Pixels) -> Pixels:
 
 
 def _fitted(picture: Pixels, longer: int) -> Pixels:
-    scale = longer / max(picture.shape[:2])
-    height, width = (max(64, round(side * scale / 8) * 8) for side in picture.shape[:2])
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    height, width = fitted_size(picture.shape[:2], longer)
+    method = cv2.INTER_AREA if longer < max(picture.shape[:2]) else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(picture, (width, height), interpolation=method), np.uint8)

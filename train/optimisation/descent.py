@@ -6,7 +6,7 @@ size begins with the result of the one before, so that large strokes come into l
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -90,6 +90,13 @@ def pixels_cost(pixels: Tensor, weights: PaintWeights) -> tuple[float, Tensor]:
     rest = weights.total_variation * TotalVariationLoss()(free) + _OUTSIDE * outside
     (slope,) = torch.autograd.grad(rest, free)
     return float(rest.detach()), slope
+
+
+def fitted_size(shape: Sequence[int], longer: int) -> tuple[int, int]:
+    """(H, W) in the proportions of `shape`, on VGG-19's grid of 8, 64 or more."""
+    scale = longer / max(shape)
+    height, width = (max(64, round(side * scale / 8) * 8) for side in shape)
+    return height, width
 
 
 def sizes(height: int, width: int) -> list[tuple[int, int]]:

@@ -72,6 +72,7 @@ def paint_film(
     look: Look,
     plan: FilmPlan,
     *,
+    device: torch.device | None = None,
     memory_bytes: int = 4_000_000_000,
     observe: Callable[[int, int, Iteration], None] = lambda number, frame, iteration: None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -80,6 +81,7 @@ def paint_film(
 
     Args:
         count: Of frames.
+        device: Where the look computes; None for the processor.
         observe: Told the pass, from 1, the frame, from 0, and the iteration.
     """
     for number in range(1, plan.passes + 1):
@@ -87,7 +89,7 @@ def paint_film(
         for frame in order:
             if pictures.has(number, frame):
                 continue
-            painting = _painted(number, frame, count, pictures, look, plan, memory_bytes, observe, should_stop)
+            painting = _painted(number, frame, count, pictures, look, plan, device, memory_bytes, observe, should_stop)
             if should_stop():
                 return
             pictures.write(number, frame, painting)
@@ -100,18 +102,19 @@ def _painted(
     pictures: Pictures,
     look: Look,
     plan: FilmPlan,
+    device: torch.device | None,
     memory_bytes: int,
     observe: Callable[[int, int, Iteration], None],
     should_stop: Callable[[], bool],
 ) -> Tensor:
-    photo = to_tensor(pictures.read(0, frame))[None]
+    photo = to_tensor(pictures.read(0, frame))[None].to(device)
     towards = -1 if number % 2 else 1  # where the neighbour lies that is painted already
     history = plan.history if number == 1 else (1,)
     earlier = [frame + towards * step for step in history if 0 <= frame + towards * step < count]
-    brought = long_term([bring(pictures, number, other, frame) for other in earlier])
+    brought = long_term([bring(pictures, number, other, frame, device) for other in earlier])
     start = photo
     if number > 1:
-        start = to_tensor(pictures.read(number - 1, frame))[None]
+        start = to_tensor(pictures.read(number - 1, frame))[None].to(device)
     if brought:
         nearest = brought[0]
         share = nearest.trust if number == 1 else _BLEND * nearest.trust
@@ -129,13 +132,13 @@ def _painted(
     )
 
 
-def bring(pictures: Pictures, number: int, other: int, frame: int) -> Brought:
-    """The painting of frame `other` in this pass, on frame `frame`."""
+def bring(pictures: Pictures, number: int, other: int, frame: int, device: torch.device | None = None) -> Brought:
+    """The painting of frame `other` in this pass, on frame `frame`, for a device; None for the processor."""
     here, there = pictures.read(0, frame), pictures.read(0, other)
     flow, back = dense_flow(here, there, dis_flow)
     warped = warp_image(pictures.read(number, other).astype(np.float32), flow) / 255
     trust = torch.from_numpy(trusted(flow, back).astype(np.float32))[None, None]
-    return Brought(torch.from_numpy(warped.transpose(2, 0, 1).copy())[None], trust)
+    return Brought(torch.from_numpy(warped.transpose(2, 0, 1).copy())[None].to(device), trust.to(device))
 
 
 def long_term(brought: Sequence[Brought]) -> list[Brought]:

@@ -33,7 +33,7 @@ class MattingLaplacian:
         pairs = torch.stack([_mean(self._photo * self._photo[:, [c]]) - mean * mean[:, [c]] for c in range(3)], 2)
         covariance = pairs.permute(0, 3, 4, 1, 2)  # (1, H - 2, W - 2, 3, 3)
         count = _WINDOW**2
-        self._inverse = torch.linalg.inv(covariance + even / count * torch.eye(3, dtype=torch.float64))
+        self._inverse = torch.linalg.inv(covariance + even / count * torch.eye(3).to(covariance))
         self._mean = mean
 
     def __call__(self, values: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ class PhotoLook:
     def at(self, photo: Tensor) -> Cost:  # (1, 3, h, w) float32 RGB in [0, 1]
         """What a picture of this size costs."""
         weights, laplacian = self._weights, MattingLaplacian(photo)
-        here, there = self._masks or (torch.ones(1, 1, 1, 1), torch.ones(1, 1, 1, 1))
+        here, there = self._masks or (photo.new_ones(1, 1, 1, 1), photo.new_ones(1, 1, 1, 1))
         with torch.no_grad():
             plain = self._features(photo)
             seen = self._features(at_short_side(self._other, round(min(photo.shape[2:]) * self._scale)))

@@ -78,6 +78,12 @@ def to_tensor(rgb: NDArray[np.uint8]) -> Tensor:  # (H, W, 3) uint8 RGB
     return torch.from_numpy(rgb).permute(2, 0, 1).float().div(255).contiguous()
 
 
+def to_bgr(picture: Tensor) -> NDArray[np.uint8]:
+    """(1, 3, H, W) float RGB, about in [0, 1], as (H, W, 3) uint8 BGR on the processor."""
+    rgb = (picture[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+    return np.ascontiguousarray(rgb[..., ::-1])
+
+
 def make_pair(
     first: NDArray[np.uint8],  # (S, S, 3) RGB
     second: NDArray[np.uint8],  # (S, S, 3) RGB
