@@ -179,7 +179,6 @@ def texture(painting: Path, output: Path, options: Options) -> None:
     """
     device = find_device(options["device"])
     side = max(64, options["size"] // GRID * GRID)
-    network_file = output.with_suffix(".texture.pt")
     network = TextureNetwork()
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     if options["start_from"] in ("photo", "noise"):
@@ -197,12 +196,14 @@ def texture(painting: Path, output: Path, options: Options) -> None:
                 should_stop=stopping,
             )
         weights = {name: value.cpu() for name, value in network.state_dict().items()}
+        network_file = output.with_suffix(".texture.pt")
         save_plain(network_file, {"kind": _TEXTURE_KIND, "format_version": 1, "weights": weights})
     else:
+        network_file = Path(options["start_from"])
         try:
-            network.load_state_dict(load_plain(Path(options["start_from"]), _TEXTURE_KIND)["weights"])
+            network.load_state_dict(load_plain(network_file, _TEXTURE_KIND)["weights"])
         except (RuntimeError, KeyError) as error:
-            raise ArtmirrorError(f"{options['start_from']} is no texture network of this version: {error}") from None
+            raise ArtmirrorError(f"{network_file} is no texture network of this version: {error}") from None
         network = network.to(device).eval()
     save_picture(to_bgr(make_texture(network, side, side, options["seed"])), output)
     click.echo(f"{output}: {side}x{side}, meets its own other side. More of it: --start-from {network_file}")

@@ -216,6 +216,11 @@ class TestCommand:
         told = self.invoke(*words, "--size", 200, "--start-from", tmp_path / "texture.texture.pt")
         assert told.exit_code == 0, told.output
         assert cv2.imread(str(output)).shape == (192, 192, 3)
+        wall = tmp_path / "wall.png"
+        told = self.invoke(*words[:-1], wall, "--size", 64, "--start-from", tmp_path / "texture.texture.pt")
+        assert told.exit_code == 0, told.output
+        assert "texture.texture.pt" in told.stdout.replace("\n", "")  # the one that there is
+        assert "wall.texture.pt" not in told.stdout
         told = self.invoke(*words, "--start-from", painting)
         assert told.exit_code == 1
         assert "Traceback" not in told.output
