@@ -10,17 +10,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 
 from artmirror.benchmarks.temporal.distances import Judge
 from artmirror.benchmarks.temporal.painters import EnginePainter
 from artmirror.runtime.common.pictures import read_picture
 from artmirror.runtime.common.pixels import Pixels
 from artmirror.runtime.gallery.paintings import choose
-from artmirror.train.objective.vgg import load_vgg
-from artmirror.train.optimisation.descent import PaintWeights, fitted_size
-from artmirror.train.optimisation.gatys import paint
-from artmirror.train.pairs.base import read_rgb, to_bgr, to_tensor
 
 _JUDGED_EVERY = 10  # iterations; all of them at first, where the path is steep
 _STEEP = 10
@@ -112,13 +107,24 @@ def optimiser(vgg: Path, painting: Path, calibration: Sequence[Pixels], iteratio
     Raises:
         ArtmirrorError: the weights or the painting cannot be read.
     """
+    # The others of this room go without torch; that it is there, the judge has seen.
+    import torch
+
+    from artmirror.train.objective.vgg import load_vgg
+    from artmirror.train.optimisation.descent import PaintWeights
+    from artmirror.train.optimisation.gatys import paint
+    from artmirror.train.pairs.base import read_rgb, to_bgr, to_tensor
+
+    def tensor_of(bgr: Pixels) -> torch.Tensor:
+        return to_tensor(np.ascontiguousarray(bgr[..., ::-1]))[None]
+
     wanted = to_tensor(read_rgb(painting))[None]
     known = vgg.suffix == ".safetensors"  # normalised already
-    features = load_vgg(vgg, None if known else torch.cat([_tensor(photo) for photo in calibration]))
+    features = load_vgg(vgg, None if known else torch.cat([tensor_of(photo) for photo in calibration]))
 
     def optimise(frame: Pixels, observe: Callable[[int, Pixels], None]) -> Pixels:
         best = paint(
-            _tensor(frame),
+            tensor_of(frame),
             [(wanted, 1.0)],
             features,
             weights=PaintWeights(style=_STYLE_WEIGHT),
@@ -128,10 +134,6 @@ def optimiser(vgg: Path, painting: Path, calibration: Sequence[Pixels], iteratio
         return to_bgr(best)
 
     return optimise
-
-
-def _tensor(bgr: Pixels) -> torch.Tensor:
-    return to_tensor(np.ascontiguousarray(bgr[..., ::-1]))[None]
 
 
 def style_at(path: Sequence[Point], content: float) -> float:
@@ -213,6 +215,8 @@ def _painted(network: Path, painting: Path, frame: Pixels) -> Pixels:
 
 
 def _fitted(picture: Pixels, longer: int) -> Pixels:
+    from artmirror.train.optimisation.descent import fitted_size
+
     height, width = fitted_size(picture.shape[:2], longer)
     method = cv2.INTER_AREA if longer < max(picture.shape[:2]) else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(picture, (width, height), interpolation=method), np.uint8)

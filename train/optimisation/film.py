@@ -5,7 +5,7 @@
 
 x is a frame's painting, w that of an earlier frame brought onto it by the flow between them, c where the flow can be
 trusted: it agrees with the flow back, and no motion boundary is there (eq. 5 and 6, `runtime.common.flow.trusted`).
-Each frame begins with the last painting, warped, where c holds, and with the photo elsewhere (section 4.1).
+Each frame begins with the last painting, warped (section 4.1); the first one, and one after a cut, with the photo.
 
 Long-term (eq. 9 and 10): frames further back count where no nearer one is trusted:
 c_long^(i-j) = max(c^(i-j) - sum over nearer k of c^(i-k), 0).
@@ -112,14 +112,12 @@ def _painted(
     history = plan.history if number == 1 else (1,)
     earlier = [frame + towards * step for step in history if 0 <= frame + towards * step < count]
     brought = long_term([bring(pictures, number, other, frame, device) for other in earlier])
-    start = photo
+    anew = not brought or float(brought[0].trust.mean()) < 0.1
+    start = photo if anew else brought[0].picture
     if number > 1:
         start = to_tensor(pictures.read(number - 1, frame))[None].to(device)
-    if brought:
-        nearest = brought[0]
-        share = nearest.trust if number == 1 else _BLEND * nearest.trust
-        start = start + share * (nearest.picture - start)
-    anew = not brought or float(brought[0].trust.mean()) < 0.1
+        if brought:
+            start = start + _BLEND * brought[0].trust * (brought[0].picture - start)
     return coarse_to_fine(
         photo,
         WithTerm(look, "temporal", plan.temporal_weight, lambda at: temporal_loss(brought, at)) if brought else look,
