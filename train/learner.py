@@ -100,7 +100,7 @@ class Learner:
 
     def _of_sequence(self, sequence: FrameSequence, share: float) -> dict[str, Tensor]:
         sequence = FrameSequence(*map(self._moved_whole, sequence))
-        painted = self._model(sequence.frames, sequence.found_flow, sequence.mask, lead=sequence.lead)
+        painted = self._model(sequence.frames, sequence.found, lead=sequence.lead)
         judged = judged_of(sequence, painted)
         terms: dict[str, Tensor] = self._objective(judged.frames, *judged.pair, share, painted=judged.painted)
         return terms

@@ -40,7 +40,7 @@ from artmirror.train.objective.vgg import VggFeatures, load_vgg
 from artmirror.train.pairs.base import Pair, middle, to_tensor
 from artmirror.train.pairs.paintings import VIEWS, Painting, drawn, find_paintings, is_held_out, view_of
 from artmirror.train.pairs.photos import Photos
-from artmirror.train.pairs.sequences import FrameSequence
+from artmirror.train.pairs.sequences import FoundMotion, FrameSequence
 from artmirror.train.pairs.varied import VariedPairs
 from artmirror.train.remembering import InTurn, judged_of
 from artmirror.train.schedule import cosine
@@ -149,19 +149,18 @@ class ManyModel(nn.Module):
         frames: Tensor,
         statistics: Tensor,
         pictures: Sequence[Tensor],
-        found_flow: Tensor | None = None,
-        mask: Tensor | None = None,
+        found: FoundMotion | None = None,
         *,
         lead: int = 0,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Paint frames that come n times as often as paintings, or a sequence for each; also codes and their affines.
 
-        Frames, flow, mask and lead are as `remembering.InTurn` takes them.
+        Frames, what was found and lead are as `remembering.InTurn` takes them.
         """
         code = self.code(statistics, pictures)
         affines = self.network.affines(code)
         repeated = affines.repeat(len(frames) // len(affines), 1)
-        return InTurn(self.network)(frames, found_flow, mask, repeated, lead=lead), code, affines
+        return InTurn(self.network)(frames, found, repeated, lead=lead), code, affines
 
 
 class ManyLearner:
@@ -207,7 +206,7 @@ class ManyLearner:
             share = 0.1 + 0.9 * min(1.0, self.done / grows) if grows else 1.0
             if isinstance(batch, FrameSequence):
                 painted, code, affines = self._parallel(
-                    batch.frames, target.statistics, seen, batch.found_flow, batch.mask, lead=batch.lead
+                    batch.frames, target.statistics, seen, batch.found, lead=batch.lead
                 )
                 judged = judged_of(batch, painted)
                 frames, pair, looked_at = judged.frames, judged.pair, judged.painted

@@ -7,13 +7,13 @@ from torch import Tensor, nn
 
 from artmirror.train.networks.stylizer import Stylizer
 from artmirror.train.objective.warp import recall, spread
-from artmirror.train.pairs.sequences import FrameSequence, long_gap
+from artmirror.train.pairs.sequences import FoundMotion, FrameSequence, long_gap
 
 _STILL_PX, _AT_REST = 0.1, 5.0  # what stands still counts so many times: there the eye sees what flickers
 
 
 class InTurn(nn.Module):
-    """A network that also paints sequences, each frame with the picture before it in mind, as at show time.
+    """A network that also paints sequences, each frame with that of the key frame in mind, as at show time.
 
     The gradient goes through the frames after the lead: what is remembered shall be worth remembering. The first frame
     has a gradient of its own, since nothing is before it.
@@ -26,8 +26,7 @@ class InTurn(nn.Module):
     def forward(
         self,
         frames: Tensor,
-        found_flow: Tensor | None = None,
-        mask: Tensor | None = None,
+        found: FoundMotion | None = None,
         affines: Tensor | None = None,
         *,
         lead: int = 0,
@@ -37,8 +36,7 @@ class InTurn(nn.Module):
 
         Args:
             frames: (B, 3, H, W) float RGB in [0, 1], or of sequences (B, L + K, 3, H, W).
-            found_flow: Of sequences, (B, L + K - 1, 2, h, w) float32 pixels, from each frame to the one before it.
-            mask: Of sequences, (B, L + K - 1, 1, h, w) float32 in [0, 1], where that is trusted.
+            found: Of sequences, `FrameSequence.found`.
             affines: (B, 2 N) float32, of a network for many paintings.
             lead: L, the frames that are only painted so that the others have something before them.
             with_features: Of frames that are no sequences, as `Stylizer.with_features`.
@@ -50,18 +48,19 @@ class InTurn(nn.Module):
             assert isinstance(self.network, Stylizer)
             return self.network.with_features(frames)
         style = () if affines is None else (affines,)
-        if found_flow is None or mask is None:
+        if found is None:
             painted: Tensor = self.network(frames, *style)
             return painted
         first, *others = (frame.contiguous(memory_format=torch.channels_last) for frame in frames.unbind(1))
         pictures = [self.network(first, *style)]
-        for number, (frame, flow, trust) in enumerate(
-            zip(others, found_flow.unbind(1), mask.unbind(1), strict=True), start=1
-        ):
+        kept = pictures[0]
+        seen = zip(others, *(tensor.unbind(1) for tensor in found), strict=True)
+        for number, (frame, flow, new, trust) in enumerate(seen, start=1):
             last = pictures[-1].detach() if number <= lead else pictures[-1]
+            kept = torch.where(new > 0, last, kept)
             with torch.set_grad_enabled(torch.is_grad_enabled() and number >= lead):
                 trusted = spread(trust, frame.shape[2:]).expand_as(frame)
-                pictures.append(self.network(frame, *style, recall(last, flow), trusted))
+                pictures.append(self.network(frame, *style, recall(kept, flow), trusted))
         return torch.stack(pictures, 1)
 
 

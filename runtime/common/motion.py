@@ -1,4 +1,4 @@
-"""Motion from each frame back to the one that was painted before it, for networks with a memory."""
+"""Motion from each frame back to one that was painted before it, for networks with a memory."""
 
 from collections import deque
 from typing import Any, cast
@@ -15,43 +15,32 @@ HALF = 2  # times smaller than the frame are flow and mask
 # drifts a little and differs from several frames ago by no more than from the last one: that difference is noise.
 _STILL_PX, _LITTLE_PX, _AROUND, _NEW = 0.1, 1.0, 25, 0.4  # pixels of the frame, of the half, share of the newest motion
 _AGO, _BETTER, _LEVELS = 8, 1.4, 0.3  # frames, times, levels
-_MOVED = 0.95  # trust in what moved, beside what stood still: it was sampled between pixels, by an estimate
-_SURE, _LOST, _NEAR = 7.0, 21.0, 5  # levels that the moved frame may differ by, trusted and not; small pixels about
+_SURE, _LOST, _NEAR = 9.0, 13.0, 5  # levels that the moved frame may differ by, trusted and not; small pixels about
 _CUT = 0.3  # share of the frame that has to be trusted; with less it is another scene
+_WORN = 0.9  # with less of a key frame trusted, the next frame takes its place
 
 
 class FrameMotion:
-    """Follows the frames of one stream.
+    """Follows the frames of one stream, from each to the one before it.
 
-    Both arrays are overwritten by `follow`, never replaced, so that an engine may be bound to them.
+    Both arrays are overwritten by `follow`, never replaced.
 
     Attributes:
         flow: (h, w, 2) float32 (dx, dy) in pixels of the full frame, from this frame to the last one; h and w are a
             half of the frame's, rounded up.
-        mask: (h, w) float32 in [0, 1], where the last frame, moved so, shows the same as this one: up to 1 where it
-            stood still, and a little less where it moved. 0 everywhere after `forget` and at a cut.
+        mask: (h, w) float32 in [0, 1], where the last frame, moved so, shows the same as this one. 0 everywhere after
+            `forget` and at a cut.
     """
 
-    def __init__(self, size: tuple[int, int], *, fine: bool = True) -> None:
-        """`size` is (H, W) of the frames; `fine` searches at every second point of the half, else every fourth."""
-        self._small = (-(-size[1] // HALF), -(-size[0] // HALF))  # (w, h)
-        columns, rows = self._small
-        self.flow = np.zeros((rows, columns, 2), np.float32)
-        self.mask = np.zeros((rows, columns), np.float32)
-        self._scale = np.array([size[1] / columns, size[0] / rows, 0, 0])  # OpenCV wants four numbers
-        self._pixel = np.array([[-1], [1]]) / self._scale[:2]  # of the frame, either way
-        self._inside = np.array([[0, 0], [columns - 1, rows - 1]], np.float64)
-        self._places = np.dstack(np.meshgrid(np.arange(columns), np.arange(rows))).astype(np.float32)
-        # DIS (Kroeger et al. 2016) has no coarse grid for pictures that are very small.
-        self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-        self._search.setFinestScale(1 if fine else 2)
-        self._drift = np.zeros((rows, columns, 2), np.float32)
-        self._before: deque[NDArray[np.uint8]] = deque(maxlen=_AGO)  # (h, w) grey, the newest last
+    def __init__(self, size: tuple[int, int]) -> None:
+        """`size` is (H, W) of the frames."""
+        self._steps = _Steps(size, fine=False)
+        self.flow = np.zeros((*self._steps.size, 2), np.float32)
+        self.mask = np.zeros(self._steps.size, np.float32)
 
     def forget(self) -> None:
         """The next frame has none before it."""
-        self._before.clear()
-        self._drift[:] = 0
+        self._steps.forget()
 
     def follow(self, frame: Pixels) -> bool:
         """Find the motion from `frame` (H, W, 3) uint8 BGR to the frame of the call before.
@@ -59,38 +48,144 @@ class FrameMotion:
         Returns:
             Whether there is anything to remember: not at first, and not after a cut.
         """
-        small = cv2.resize(frame, self._small, interpolation=cv2.INTER_AREA)
-        grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
-        self.flow[:] = 0
-        self.mask[:] = 0
-        if not self._before:
-            self._before.append(grey)
+        grey, last = self._steps.shrunk(frame), self._steps.last
+        step = self._steps.to_last(grey)
+        trust = None if last is None or step is None else self._steps.trust(last, grey, step)
+        if step is None or trust is None:
+            self.flow[:] = 0
+            self.mask[:] = 0
             return False
-        last, ago = self._before[-1], self._before[0]
+        self.mask[:] = trust
+        cv2.multiply(step, self._steps.scale, dst=self.flow)
+        return True
+
+
+class KeyMotion:
+    """Follows the frames of one stream, from each to a key frame, which stays for as long as it shows the same.
+
+    What is brought from the key frame is sampled between pixels once, however many frames lie between; from frame to
+    frame it would be once for each, and lose strokes every time. The flow is made of the steps from frame to frame,
+    which are steadier than a flow that is found anew over a longer way. The mask looks at the key frame itself.
+
+    Arrays as in `FrameMotion`, flow and mask to the key frame.
+
+    Attributes:
+        renewed: The key frame is the frame right before this one, and was not before.
+    """
+
+    def __init__(self, size: tuple[int, int], *, worn: float = _WORN) -> None:
+        """`size` is (H, W) of the frames; a key frame of which less than `worn` is trusted is the last frame's turn."""
+        self._steps = _Steps(size, fine=True)
+        self._worn = worn
+        self.flow = np.zeros((*self._steps.size, 2), np.float32)
+        self.mask = np.zeros(self._steps.size, np.float32)
+        self.renewed = False
+        self._key: NDArray[np.uint8] | None = None  # (h, w) grey; None where the last frame is to be it
+        self._way = np.zeros((*self._steps.size, 2), np.float32)  # to the key frame, pixels of the half
+
+    def forget(self) -> None:
+        """The next frame has none before it."""
+        self._steps.forget()
+        self._key = None
+
+    def follow(self, frame: Pixels) -> bool:
+        """Find the motion from `frame` (H, W, 3) uint8 BGR to the key frame.
+
+        Returns:
+            Whether there is anything to remember: not at first, and not after a cut.
+        """
+        grey, last = self._steps.shrunk(frame), self._steps.last
+        step = self._steps.to_last(grey)
+        self.renewed = self._key is None
+        if self._key is None:
+            self._key = last
+            self._way[:] = 0
+        trust = None
+        if step is not None and self._key is not None:
+            self._way = step + np.asarray(self._steps.moved(self._way, step), np.float32)
+            trust = self._steps.trust(self._key, grey, self._way)
+        if trust is None:
+            self._key = None
+            self.flow[:] = 0
+            self.mask[:] = 0
+            return False
+        if trust.mean() < self._worn:
+            self._key = None
+        self.mask[:] = trust
+        cv2.multiply(self._way, self._steps.scale, dst=self.flow)
+        return True
+
+
+class _Steps:
+    """Motion from frame to frame at half size: what both are made of.
+
+    Attributes:
+        size: (h, w) of the half.
+        scale: Pixels of the frame for one of the half, (x, y, 0, 0): OpenCV wants four numbers.
+        last: (h, w) uint8, the frame before in grey; None where there is none.
+    """
+
+    def __init__(self, size: tuple[int, int], *, fine: bool) -> None:
+        self.size = rows, columns = -(-size[0] // HALF), -(-size[1] // HALF)
+        self.scale = np.array([size[1] / columns, size[0] / rows, 0, 0])
+        self._pixel = np.array([[-1], [1]]) / self.scale[:2]  # of the frame, either way
+        self._inside = np.array([[0, 0], [columns - 1, rows - 1]], np.float64)
+        self._places = np.dstack(np.meshgrid(np.arange(columns), np.arange(rows))).astype(np.float32)
+        # DIS (Kroeger et al. 2016). Fine: patches at every sixth point of the half itself, else at every fourth of an
+        # eighth of the frame. It has no coarse grid for pictures that are very small.
+        self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._search.setFinestScale(0 if fine else 2)
+        if fine:
+            self._search.setPatchStride(6)
+            self._search.setGradientDescentIterations(5)
+        self._drift = np.zeros((rows, columns, 2), np.float32)
+        self._before: deque[NDArray[np.uint8]] = deque(maxlen=_AGO)  # (h, w) grey, the newest last
+
+    @property
+    def last(self) -> NDArray[np.uint8] | None:
+        return self._before[-1] if self._before else None
+
+    def forget(self) -> None:
+        self._before.clear()
+        self._drift[:] = 0
+
+    def shrunk(self, frame: Pixels) -> NDArray[np.uint8]:
+        """(h, w) grey of a frame (H, W, 3) BGR."""
+        small = cv2.resize(frame, self.size[::-1], interpolation=cv2.INTER_AREA)
+        return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
+
+    def to_last(self, grey: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+        """(h, w, 2) pixels of the half; None where there is no frame before. Keeps `grey` as the last frame."""
         self._before.append(grey)
-        found = self._search.calc(grey, last, None)  # type: ignore[call-overload]
+        if len(self._before) == 1:
+            return None
+        last, ago = self._before[-2], self._before[0]
+        found = np.asarray(self._search.calc(grey, last, None), np.float32)  # type: ignore[call-overload]
         around = cv2.blur(found, (_AROUND, _AROUND))
         cv2.addWeighted(around, _NEW, self._drift, 1 - _NEW, 0, dst=self._drift)
-        changed, noise = _blurred(ago, grey, _AROUND), _blurred(self._moved(last, found), grey, _AROUND)
+        changed, noise = _blurred(ago, grey, _AROUND), _blurred(self.moved(last, found), grey, _AROUND)
         unchanged = (changed <= _BETTER * noise + _LEVELS).astype(np.uint8)
         little = cv2.inRange(self._drift, *(_LITTLE_PX * self._pixel))
         still = cv2.bitwise_or(cv2.inRange(self._drift, *(_STILL_PX * self._pixel)), little * unchanged)
-        found = np.asarray(cv2.copyTo(found, cv2.bitwise_not(still)), np.float32)
-        differs = _blurred(self._moved(last, found), grey, _NEAR)
-        differs[cv2.inRange(cv2.add(found, self._places), *self._inside) == 0] = _LOST
-        mask = np.clip((_LOST - differs) / (_LOST - _SURE), 0, 1)
-        if mask.mean() < _CUT:
-            self.forget()
-            self._before.append(grey)
-            return False
-        np.multiply(mask, np.where(still, np.float32(1), np.float32(_MOVED)), out=self.mask)
-        cv2.multiply(found, self._scale, dst=self.flow)
-        return True
+        return np.asarray(cv2.copyTo(found, cv2.bitwise_not(still)), np.float32)
 
-    def _moved(self, grey: NDArray[np.uint8], flow: NDArray[np.float32]) -> NDArray[np.uint8]:
+    def trust(
+        self, earlier: NDArray[np.uint8], grey: NDArray[np.uint8], flow: NDArray[np.float32]
+    ) -> NDArray[np.float32] | None:
+        """Where `earlier`, moved by `flow`, shows the same as `grey`: (h, w) in [0, 1]. None at a cut, and forgets."""
+        differs = _blurred(self.moved(earlier, flow), grey, _NEAR)
+        differs[cv2.inRange(cv2.add(flow, self._places), *self._inside) == 0] = _LOST
+        mask = np.asarray(np.clip((_LOST - differs) / (_LOST - _SURE), 0, 1), np.float32)
+        if mask.mean() >= _CUT:
+            return mask
+        self.forget()
+        self._before.append(grey)
+        return None
+
+    def moved(self, field: NDArray[Any], flow: NDArray[np.float32]) -> NDArray[Any]:
+        """`field` of the earlier frame (h, w) or (h, w, 2), sampled where `flow` points."""
         where: Any = cv2.add(flow, self._places)
-        moved = cv2.remap(grey, where, cast(Any, None), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(moved, np.uint8)
+        return np.asarray(cv2.remap(field, where, cast(Any, None), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
 def _blurred(one: NDArray[np.uint8], other: NDArray[np.uint8], side: int) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from artmirror.runtime.common.motion import HALF, FrameMotion
+from artmirror.runtime.common.motion import HALF, KeyMotion
 from artmirror.runtime.common.pixels import Pixels
 from artmirror.runtime.engines.base import Look
 
@@ -14,10 +14,11 @@ INPUTS, OUTPUT = ("previous", "mask"), "painted"  # of a graph with a memory, be
 
 
 class Memory:
-    """The last painted picture, brought onto the frame that is painted now.
+    """A picture that was painted before, brought onto the frame that is painted now.
 
-    For each frame: `follow` it, which needs no painted picture and may run while the last one is still painted; then,
-    when that is done, `bring`. All arrays stay where they are, so that an engine binds them once.
+    That is the picture of a key frame (`KeyMotion`). For each frame: `follow` it, which needs no painted picture and
+    may run while the last one is still painted; then, when that is done, `bring`. All arrays stay where they are, so
+    that an engine binds them once.
 
     Attributes:
         previous: (1, H, W, 3) uint8 BGR, input.
@@ -25,13 +26,14 @@ class Memory:
         painted: (1, H, W, 3) uint8 BGR, output: the picture at full strength.
     """
 
-    def __init__(self, size: tuple[int, int], *, fine: bool = True) -> None:
-        """`size` is (H, W) of the frames; for `fine` see `FrameMotion`."""
+    def __init__(self, size: tuple[int, int]) -> None:
+        """`size` is (H, W) of the frames."""
         height, width = size
         self.previous = np.zeros((1, height, width, 3), np.uint8)
         self.mask = np.zeros((1, height, width, 3), np.uint8)
         self.painted = np.zeros((1, height, width, 3), np.uint8)
-        self._motion = FrameMotion(size, fine=fine)
+        self._motion = KeyMotion(size)
+        self._kept = np.zeros((height, width, 3), np.uint8)  # the picture of the key frame
         self._remembers = False
         self._style: NDArray[np.float32] | None = None
         self._flow = np.zeros((height, width, 2), np.float32)
@@ -47,14 +49,14 @@ class Memory:
         self._motion.forget()
 
     def follow(self, frame: Pixels, look: Look) -> None:
-        """Find how `frame` (H, W, 3) uint8 BGR moved since the last one. In another style nothing is kept."""
+        """Find how `frame` (H, W, 3) uint8 BGR moved since the key frame. In another style nothing is kept."""
         if not _equal(look.style, self._style):
             self.forget()
             self._style = None if look.style is None else look.style.copy()
         self._remembers = self._motion.follow(frame)
 
     def bring(self) -> None:
-        """Move `painted` of the last frame to where its content is now."""
+        """Move the picture of the key frame to where its content is now. `painted` is still the last frame's."""
         height, width = self._trust.shape
         if not self._remembers:
             self.mask[:] = 0
@@ -62,7 +64,9 @@ class Memory:
         small = cv2.convertScaleAbs(self._motion.mask, alpha=255)
         cv2.resize(small, (width, height), dst=self._trust, interpolation=cv2.INTER_LINEAR)
         cv2.cvtColor(self._trust, cv2.COLOR_GRAY2BGR, dst=self.mask[0])
-        np.copyto(self.previous, self.painted)
+        if self._motion.renewed:
+            np.copyto(self._kept, self.painted[0])
+        np.copyto(self.previous[0], self._kept)
         moving = np.asarray(self._motion.flow.any(axis=2))
         if not moving.any():
             return
@@ -72,7 +76,7 @@ class Memory:
         where = cv2.add(self._flow[rows, columns], self._places[rows, columns])
         both = cast(Any, where), cast(Any, None)  # both coordinates are in the first map, which the stubs forget
         # Bicubic: bilinearly it would lose sharpness with every frame.
-        moved = cv2.remap(self.painted[0], *both, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        moved = cv2.remap(self._kept, *both, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         np.copyto(self.previous[0, rows, columns], moved)
 
 

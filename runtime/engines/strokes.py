@@ -68,7 +68,7 @@ class StrokesEngine:
         self._scale = min(size) / _REFERENCE_HEIGHT
         self._spacing = max(3.0, _SPACING * self._scale)
         self._grid = (int(-(-size[0] // self._spacing)), int(-(-size[1] // self._spacing)))
-        self._motion = FrameMotion(size, fine=False)
+        self._motion = FrameMotion(size)
         self._strokes: _Strokes | None = None
         self._rng = np.random.default_rng(0)
         self._looks: dict[FrameSlot, Look] = {}

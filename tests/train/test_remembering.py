@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from artmirror.train.pairs.sequences import FrameSequence
+from artmirror.train.pairs.sequences import FoundMotion, FrameSequence
 from artmirror.train.remembering import InTurn, judged_of
 
 SIDE, TOTAL = 16, 6
@@ -22,10 +22,15 @@ class Adding(nn.Module):
         return painted if recalled is None or trust is None else painted + recalled * trust
 
 
+def found(renewed: float = 1.0) -> FoundMotion:
+    """Nothing moved, and all is trusted."""
+    new = torch.full((1, TOTAL - 1, 1, 1, 1), renewed)
+    return FoundMotion(torch.zeros(1, TOTAL - 1, 2, 8, 8), new, torch.ones(1, TOTAL - 1, 1, 8, 8))
+
+
 def painted_by(network: Adding, lead: int) -> Tensor:
     frames = torch.full((1, TOTAL, 3, SIDE, SIDE), 0.1)
-    found_flow, mask = torch.zeros(1, TOTAL - 1, 2, 8, 8), torch.ones(1, TOTAL - 1, 1, 8, 8)
-    pictures = InTurn(network)(frames, found_flow, mask, lead=lead)
+    pictures = InTurn(network)(frames, found(), lead=lead)
     assert isinstance(pictures, Tensor)
     return pictures
 
@@ -40,6 +45,16 @@ def test_the_gradient_goes_through_the_frames_after_the_lead(lead: int, learned:
     assert network.weight.grad.item() == pytest.approx(0.1 * learned, abs=1e-4)
 
 
+def test_what_is_remembered_is_the_key_frame() -> None:
+    frames = torch.full((1, TOTAL, 3, SIDE, SIDE), 0.1)
+    motion = found(renewed=0.0)
+    motion.renewed[:, 2] = 1  # the fourth frame takes the third as its key frame
+    pictures = InTurn(Adding())(frames, motion)
+    assert isinstance(pictures, Tensor)
+    means = pictures.mean((0, 2, 3, 4)).tolist()
+    assert means == pytest.approx([0.1, 0.2, 0.2, 0.3, 0.3, 0.3], abs=1e-4)
+
+
 def test_the_first_frame_has_a_gradient_of_its_own() -> None:
     network = Adding()
     painted_by(network, 4)[0, 0].mean().backward()
@@ -51,8 +66,7 @@ def test_pairs_are_neighbours_after_the_lead_and_one_that_lies_far_apart() -> No
     lead, count = 4, 2
     frames = torch.arange(TOTAL).float()[None, :, None, None, None].expand(1, TOTAL, 3, SIDE, SIDE)
     flow, visible = torch.zeros(1, count - 1, 2, SIDE, SIDE), torch.ones(1, count - 1, 1, SIDE, SIDE)
-    found_flow, mask = torch.zeros(1, TOTAL - 1, 2, 8, 8), torch.ones(1, TOTAL - 1, 1, 8, 8)
-    sequence = FrameSequence(frames, flow, visible, flow[:, 0], visible[:, 0], found_flow, mask)
+    sequence = FrameSequence(frames, flow, visible, flow[:, 0], visible[:, 0], *found())
     assert sequence.lead == lead
     judged = judged_of(sequence, 10 * frames)
     later, earlier, *_ = judged.pair

@@ -11,13 +11,13 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:  # (B, C, H, W) float, (B, 2, H
 
 
 def recall(picture: Tensor, flow: Tensor) -> Tensor:
-    """Bring a network's last picture onto the present frame, as `runtime.common.motion` does at show time.
+    """Bring a network's earlier picture onto the present frame, as `runtime.engines.memory` does at show time.
 
-    Sampled bicubically: bilinearly it would lose sharpness with every frame.
+    Sampled bicubically: bilinearly it would lose sharpness every time.
 
     Args:
         picture: (B, 3, H, W) float32 RGB in [0, 1].
-        flow: (B, 2, h, w) float32 pixels of the full frame, from the present to the last one, at half the size.
+        flow: (B, 2, h, w) float32 pixels of the full frame, from the present to the earlier one, at half the size.
     """
     grid = _grid(spread(flow, picture.shape[2:]))
     sampled = F.grid_sample(picture.float(), grid, mode="bicubic", padding_mode="border", align_corners=True)

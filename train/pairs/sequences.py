@@ -1,5 +1,6 @@
 """Sequences for networks with a memory: a photo that moves along a smooth path, things before it, cuts."""
 
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,14 +13,23 @@ from torch.utils.data import Dataset
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.flow import inside, warp_image
-from artmirror.runtime.common.motion import FrameMotion
+from artmirror.runtime.common.motion import KeyMotion
 from artmirror.train.config import MotionConfig, TrainConfig
 from artmirror.train.pairs.base import resized, to_tensor
 from artmirror.train.pairs.photos import MovedPhotos, Photos
 from artmirror.train.pairs.random_flow import random_flow
 
 _STILL, _SLOW = 0.2, 0.4  # shares of the sequences in which the camera stands still, and moves less than a third
+_WORN_AT_ONCE = 0.5  # share in which every frame is a key frame
 _THING, _CUT = 0.5, 0.1  # shares in which something passes before the photo, and in which another scene begins
+
+
+class FoundMotion(NamedTuple):
+    """From the second frame on, how each moved since its key frame, as it is found at show time."""
+
+    flow: Tensor  # (L + K - 1, 2, s, s) float32 pixels of the frame; s = S / 2
+    renewed: Tensor  # (L + K - 1, 1, 1, 1) float32, 1 where the frame before is the key frame from now on
+    mask: Tensor  # (L + K - 1, 1, s, s) float32, where what the key frame shows can be trusted
 
 
 class FrameSequence(NamedTuple):
@@ -33,8 +43,14 @@ class FrameSequence(NamedTuple):
     visible: Tensor  # (K - 1, 1, S, S) float32, 1 where the frame before it shows the same
     long_flow: Tensor  # (2, S, S) float32 pixels, exact, from the last frame to that of `long_gap` before
     long_visible: Tensor  # (1, S, S) float32
-    found_flow: Tensor  # (L + K - 1, 2, s, s) float32 pixels of the frame, as it is found at show time; s = S / 2
-    mask: Tensor  # (L + K - 1, 1, s, s) float32, as it is found at show time
+    found_flow: Tensor  # the three of `found`
+    renewed: Tensor
+    mask: Tensor
+
+    @property
+    def found(self) -> FoundMotion:
+        """Of a batch too."""
+        return FoundMotion(self.found_flow, self.renewed, self.mask)
 
     @property
     def lead(self) -> int:
@@ -50,7 +66,7 @@ def long_gap(count: int) -> int:
 class MovedSequences(Dataset[FrameSequence]):
     """Photos that move along a smooth path. Sequence `i` depends on the configuration, the photos and `i` alone.
 
-    The flow that the losses take is exact. What the network is given is found by `FrameMotion` on the noisy frames, as
+    The flow that the losses take is exact. What the network is given is found by `KeyMotion` on the noisy frames, as
     at show time: so it learns how far that can be trusted.
 
     Raises:
@@ -90,8 +106,9 @@ def moved_sequence(
     noise_std = rng.uniform(0, motion.noise_std)
     steps = [_to_and_fro(number - lead, count - 1) for number in range(total)]
 
-    following = FrameMotion((side, side))
-    frames, flows, visibles, found, masks = [], [], [], [], []
+    # A show has many key frames after each other, more than there are frames here.
+    following = KeyMotion((side, side), worn=math.inf) if rng.random() < _WORN_AT_ONCE else KeyMotion((side, side))
+    frames, flows, visibles, found, renewed, masks = [], [], [], [], [], []
     for number, step in enumerate(steps):
         shown = scene if number < cut else after
         noise = rng.normal(0, 255 * noise_std, (side, side, 3)).astype(np.float32)
@@ -100,6 +117,7 @@ def moved_sequence(
         following.follow(np.ascontiguousarray(frame[..., ::-1]))
         if number:
             found.append(following.flow.copy())
+            renewed.append(following.renewed)
             masks.append(following.mask.copy())
         if number > lead:
             flow, visible = shown.flow(step, steps[number - 1])
@@ -114,6 +132,7 @@ def moved_sequence(
         _planes(long_flow[None])[0],
         _planes((long_visible & (not earlier < cut < total))[None, ..., None])[0],
         _planes(np.stack(found)),
+        torch.tensor(renewed).float()[:, None, None, None],
         _planes(np.stack(masks)[..., None]),
     )
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from artmirror.runtime.common.motion import FrameMotion
+from artmirror.runtime.common.motion import FrameMotion, KeyMotion
 from artmirror.runtime.common.pixels import Pixels
 
 SIZE = (179, 241)  # odd
@@ -20,20 +20,25 @@ def scene(shift: tuple[float, float] = (0, 0), seed: int = 0, noise: float = 0) 
     return np.clip(moved, 0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("fine", [True, False])
+Motion = type[FrameMotion] | type[KeyMotion]
+both = pytest.mark.parametrize("kind", [FrameMotion, KeyMotion])
+
+
+@both
 @pytest.mark.parametrize("shift", [(3.0, 0.0), (-2.0, 4.5), (0.0, -1.5)])
-def test_it_finds_where_a_frame_came_from(shift: tuple[float, float], fine: bool) -> None:
-    motion = FrameMotion(SIZE, fine=fine)
+def test_it_finds_where_a_frame_came_from(shift: tuple[float, float], kind: Motion) -> None:
+    motion = kind(SIZE)
     assert not motion.follow(scene())
     assert motion.follow(scene(shift))
     assert motion.flow.shape == (90, 121, 2)
     assert np.median(motion.flow[..., 0]) == pytest.approx(-shift[0], abs=0.4)
     assert np.median(motion.flow[..., 1]) == pytest.approx(-shift[1], abs=0.4)
-    assert 0.9 < motion.mask[8:-8, 8:-8].mean() <= 0.951  # what moved is trusted a little less
+    assert motion.mask[8:-8, 8:-8].mean() > 0.95
 
 
-def test_noise_is_no_motion_and_is_trusted() -> None:
-    motion = FrameMotion(SIZE)
+@both
+def test_noise_is_no_motion_and_is_trusted(kind: Motion) -> None:
+    motion = kind(SIZE)
     motion.follow(scene(noise=4))
     still = np.clip(scene().astype(int) + np.random.default_rng(9).normal(0, 4, (*SIZE, 3)), 0, 255).astype(np.uint8)
     assert motion.follow(still)
@@ -49,8 +54,9 @@ def test_a_slow_pan_is_motion_and_not_noise() -> None:
     assert np.median(motion.flow[..., 0]) == pytest.approx(-0.3, abs=0.1)
 
 
-def test_what_came_into_the_picture_is_not_trusted() -> None:
-    motion = FrameMotion(SIZE)
+@both
+def test_what_came_into_the_picture_is_not_trusted(kind: Motion) -> None:
+    motion = kind(SIZE)
     motion.follow(scene())
     there = scene()
     there[60:120, 80:160] = scene(seed=5)[60:120, 80:160]
@@ -59,8 +65,9 @@ def test_what_came_into_the_picture_is_not_trusted() -> None:
     assert motion.mask[:24].mean() > 0.95
 
 
-def test_a_cut_and_a_light_switched_on_are_other_scenes() -> None:
-    motion = FrameMotion(SIZE)
+@both
+def test_a_cut_and_a_light_switched_on_are_other_scenes(kind: Motion) -> None:
+    motion = kind(SIZE)
     motion.follow(scene())
     assert not motion.follow(scene(seed=7))
     assert not motion.mask.any()
@@ -68,16 +75,18 @@ def test_a_cut_and_a_light_switched_on_are_other_scenes() -> None:
     assert not motion.follow(np.clip(scene(seed=7).astype(int) + 60, 0, 255).astype(np.uint8))
 
 
-def test_it_forgets() -> None:
-    motion = FrameMotion(SIZE)
+@both
+def test_it_forgets(kind: Motion) -> None:
+    motion = kind(SIZE)
     motion.follow(scene())
     motion.forget()
     assert not motion.follow(scene())
     assert motion.follow(scene())
 
 
-def test_its_arrays_stay_where_they_are() -> None:
-    motion = FrameMotion(SIZE)
+@both
+def test_its_arrays_stay_where_they_are(kind: Motion) -> None:
+    motion = kind(SIZE)
     flow, mask = motion.flow, motion.mask
     for shift in (0, 2, 4):
         motion.follow(scene((shift, 0)))
@@ -86,7 +95,55 @@ def test_its_arrays_stay_where_they_are() -> None:
     assert flow.any()
 
 
-def test_the_smallest_frame_is_followed() -> None:
-    motion = FrameMotion((64, 64))
+@both
+def test_the_smallest_frame_is_followed(kind: Motion) -> None:
+    motion = kind((64, 64))
     motion.follow(scene()[:64, :64].copy())
     assert motion.follow(scene()[:64, :64].copy())
+
+
+def test_a_key_frame_stays_while_it_shows_the_same() -> None:
+    motion = KeyMotion(SIZE)
+    motion.follow(scene())
+    renewed = []
+    for number in range(1, 6):
+        assert motion.follow(scene((1.5 * number, 0)))
+        renewed.append(motion.renewed)
+        assert np.median(motion.flow[..., 0]) == pytest.approx(-1.5 * number, abs=0.5)  # the whole way
+    assert renewed == [True, False, False, False, False]
+
+
+def test_a_worn_key_frame_is_the_last_frames_turn() -> None:
+    motion = KeyMotion(SIZE)
+    motion.follow(scene())
+    ways = []
+    for number in range(1, 9):
+        assert motion.follow(scene((5.0 * number, 0)))  # after five frames a tenth of the key frame is gone
+        ways.append(-np.median(motion.flow[..., 0]) / 5)
+    assert max(ways) == pytest.approx(6, abs=1.1)
+    worn = int(np.argmax(ways))
+    assert ways[worn + 1] == pytest.approx(1, abs=0.2)
+    assert motion.mask.mean() > 0.9
+
+
+def test_after_a_cut_the_new_scene_is_the_key_frame() -> None:
+    motion = KeyMotion(SIZE)
+    motion.follow(scene())
+    motion.follow(scene((1, 0)))
+    assert not motion.follow(scene(seed=7))
+    assert motion.follow(scene((3, 0), seed=7))
+    assert motion.renewed
+    assert np.median(motion.flow[..., 0]) == pytest.approx(-3, abs=0.4)
+
+
+def test_what_changed_slowly_is_not_trusted_for_ever() -> None:
+    motion = KeyMotion(SIZE)
+    dark = scene()
+    motion.follow(dark)
+    for number in range(1, 30):
+        lit = dark.astype(int)
+        lit[:60] += number  # a level a frame, in a third of the picture
+        motion.follow(np.clip(lit, 0, 255).astype(np.uint8))
+        if motion.renewed and number > 1:
+            return
+    pytest.fail("the key frame was never renewed")

@@ -41,6 +41,7 @@ def test_shapes(make_config: MakeConfig) -> None:
     assert sequence.visible.shape == (3, 1, 96, 96)
     assert sequence.long_flow.shape == (2, 96, 96)
     assert sequence.found_flow.shape == (5, 2, 48, 48)
+    assert sequence.renewed.shape == (5, 1, 1, 1)
     assert sequence.mask.shape == (5, 1, 48, 48)
     assert all(tensor.dtype == torch.float32 for tensor in sequence)
 
