@@ -15,9 +15,9 @@ HALF = 2  # times smaller than the frame are flow and mask
 # drifts a little and differs from several frames ago by no more than from the last one: that difference is noise.
 _STILL_PX, _LITTLE_PX, _AROUND, _NEW = 0.1, 1.0, 25, 0.4  # pixels of the frame, of the half, share of the newest motion
 _AGO, _BETTER, _LEVELS = 8, 1.4, 0.3  # frames, times, levels
-_SURE, _LOST, _NEAR = 9.0, 13.0, 5  # levels that the moved frame may differ by, trusted and not; small pixels about
+_SURE, _LOST, _NEAR = 8.0, 18.0, 5  # levels that the moved frame may differ by, trusted and not; small pixels about
 _CUT = 0.3  # share of the frame that has to be trusted; with less it is another scene
-_WORN = 0.9  # with less of a key frame trusted, the next frame takes its place
+_WORN = 0.95  # with less of a key frame trusted, the next frame takes its place
 
 
 class FrameMotion:
@@ -131,12 +131,12 @@ class _Steps:
         self._pixel = np.array([[-1], [1]]) / self.scale[:2]  # of the frame, either way
         self._inside = np.array([[0, 0], [columns - 1, rows - 1]], np.float64)
         self._places = np.dstack(np.meshgrid(np.arange(columns), np.arange(rows))).astype(np.float32)
-        # DIS (Kroeger et al. 2016). Fine: patches at every sixth point of the half itself, else at every fourth of an
+        # DIS (Kroeger et al. 2016). Fine: patches at every fifth point of the half itself, else at every fourth of an
         # eighth of the frame. It has no coarse grid for pictures that are very small.
         self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._search.setFinestScale(0 if fine else 2)
         if fine:
-            self._search.setPatchStride(6)
+            self._search.setPatchStride(5)
             self._search.setGradientDescentIterations(5)
         self._drift = np.zeros((rows, columns, 2), np.float32)
         self._before: deque[NDArray[np.uint8]] = deque(maxlen=_AGO)  # (h, w) grey, the newest last

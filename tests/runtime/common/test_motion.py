@@ -117,10 +117,10 @@ def test_a_worn_key_frame_is_the_last_frames_turn() -> None:
     motion = KeyMotion(SIZE)
     motion.follow(scene())
     ways = []
-    for number in range(1, 9):
-        assert motion.follow(scene((5.0 * number, 0)))  # after five frames a tenth of the key frame is gone
-        ways.append(-np.median(motion.flow[..., 0]) / 5)
-    assert max(ways) == pytest.approx(6, abs=1.1)
+    for number in range(1, 12):
+        assert motion.follow(scene((2.0 * number, 0)))  # after six frames a twentieth of the key frame is gone
+        ways.append(-np.median(motion.flow[..., 0]) / 2)
+    assert max(ways) == pytest.approx(7, abs=1.2)
     worn = int(np.argmax(ways))
     assert ways[worn + 1] == pytest.approx(1, abs=0.2)
     assert motion.mask.mean() > 0.9
