@@ -32,7 +32,7 @@ class VideoFilter(nn.Module):
 
     @property
     def has_memory(self) -> bool:
-        """Whether the network takes its own last picture, and gives it for the next frame."""
+        """Whether the network takes its own picture of an earlier frame, and gives one."""
         return self.painter.config.memory
 
     def forward(

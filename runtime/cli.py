@@ -146,7 +146,7 @@ def _list_styles(ctx: click.Context, param: click.Parameter, value: bool) -> Non
         "--steady",
         type=click.Choice(CHOICES),
         default=AUTO,
-        help="Paint with the last picture in mind, so that what stands still stands still. auto: of cameras and "
+        help="Paint with an earlier picture in mind, so that what stands still stands still. auto: of cameras and "
         "streams, where the style has such a file, NAME-steady.onnx.",
     ),
     cloup.option("--max-frames", type=click.IntRange(1), metavar="N", help="Stop after N frames of the source."),

@@ -176,7 +176,7 @@ _OPTIONAL_PATHS = ("photos_path", "clips_path", "flow_weights_path", "vgg_path")
     cloup.option(
         "--memory",
         is_flag=True,
-        help="Give the network its own last picture: what stands still is not painted anew. "
+        help="Give the network its own picture of an earlier frame: what stands still is not painted anew. "
         "Goes with --start-from a network without.",
     ),
     cloup.option(

@@ -76,7 +76,7 @@ class NetworkConfig:
     fold: int = 1  # 2 or 4: the stem steps over so many pixels at once, the head gives them back
     output: Output = "tanh"  # what brings the head's values into [0, 1]; linear ones are cut off at show time
     grain: float = 1.5 / 255  # standard deviation of the fixed grain that is added to the frame, in [0, 1]
-    memory: bool = False  # takes its own last picture, brought onto this frame, and where to trust it
+    memory: bool = False  # takes its own picture of an earlier frame, brought onto this frame, and where to trust it
 
     def __post_init__(self) -> None:
         _check_choices(self)

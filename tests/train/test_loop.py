@@ -371,7 +371,7 @@ def test_the_losses_of_reconet_are_options(make_config: MakeConfig, tmp_path: Pa
 
 
 class TestMemory:
-    """A network that is given its own last picture learns from sequences."""
+    """A network that is given its own earlier picture learns from sequences."""
 
     memory = NetworkConfig(channels=(4, 6, 8), blocks=1, memory=True)
 

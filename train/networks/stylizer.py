@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from artmirror.train.config import NetworkConfig
 
-_KEPT = 0.95  # of the last picture, where it is fully trusted
+_KEPT = 0.95  # of the earlier picture, where it is fully trusted
 _GRAIN_SIDE = 251  # pixels after which the grain repeats: prime, so that it never falls in step with the strides
 
 
@@ -122,12 +122,12 @@ class SubPixelConv(nn.Module):
 
 
 class Memory(nn.Module):
-    """What a network does with its own last picture, brought onto this frame (Ruder et al. 2018, section 4).
+    """What a network does with its picture of an earlier frame, brought onto this one (Ruder et al. 2018, section 4).
 
-    A departure from that paper, whose network takes the picture at full size beside the frame: here it enters at half
-    size or less, where it costs next to nothing; and most of it is kept as it is, pixel by pixel, beside what is
-    painted anew. So the network paints what is missing: strokes where there were none, and edges that were sampled
-    between pixels once too often. Where nothing may be trusted, it paints exactly as without a memory.
+    A departure from that paper, whose network takes its last picture, at full size, beside the frame: here a picture of
+    a key frame (`KeyMotion`) enters at half size or less, where it costs next to nothing; and most of it is kept as it
+    is, pixel by pixel, beside what is painted anew. So the network paints what is missing: strokes where there were
+    none, and edges that were sampled between pixels. Where nothing may be trusted, it paints exactly as without a memory.
 
     A learned gate in place of the fixed share was tried: it closes, since what is painted anew is nearer to the
     painting at once, and what is kept only in the long run.
@@ -143,7 +143,7 @@ class Memory(nn.Module):
         nn.init.zeros_(self.entering().weight)
 
     def entering(self) -> nn.Conv2d:
-        """The convolution that takes the last picture."""
+        """The convolution that takes the earlier picture."""
         return cast(nn.Conv2d, self.enter[1])
 
     def forward(self, recalled: Tensor, trust: Tensor) -> Tensor:  # (B, 3, H, W), both in [0, 1]
@@ -204,7 +204,7 @@ class Stylizer(nn.Module):
 
         Args:
             rgb: (B, 3, H, W) float RGB in [0, 1].
-            recalled: Of a network with memory its last pictures, brought onto these frames: same shape and range.
+            recalled: Of a network with memory its earlier pictures, brought onto these frames: same shape and range.
             trust: (B, 3, H, W) float in [0, 1], how far each pixel of them holds; three times the same, since a single
                 channel that is spread over three costs more time than the rest of the memory.
 
