@@ -127,7 +127,7 @@ class Memory(nn.Module):
     A departure from that paper, whose network takes its last picture, at full size, beside the frame: here a picture of
     a key frame (`KeyMotion`) enters at half size or less, where it costs next to nothing; and most of it is kept as it
     is, pixel by pixel, beside what is painted anew. So the network paints what is missing: strokes where there were
-    none, and edges that were sampled between pixels. Where nothing may be trusted, it paints exactly as without a memory.
+    none, and edges that were sampled between pixels. Where nothing may be trusted, it paints as without a memory.
 
     A learned gate in place of the fixed share was tried: it closes, since what is painted anew is nearer to the
     painting at once, and what is kept only in the long run.
