@@ -118,6 +118,30 @@ def open_file_tensorrt(
     return _open(path, manifest, size, device, threads, [(_TENSORRT, tensorrt), (_CUDA, _CUDA_OPTIONS)])
 
 
+def session_options(size: tuple[int, int], provider: str, threads: int | None = None) -> Any:
+    """How a session for one size is opened on a GPU.
+
+    Args:
+        size: (H, W).
+        provider: The first that is asked for.
+        threads: Of the processor; None leaves it to the library.
+    """
+    options = ort.SessionOptions()
+    options.log_severity_level = 3  # errors only; warnings speak to people who tune graphs
+    # One size is known from here on, so that no shape is computed on the CPU in the middle of the network.
+    options.add_free_dimension_override_by_name("height", size[0])
+    options.add_free_dimension_override_by_name("width", size[1])
+    if provider == _CUDA:
+        # A part that is left to the processor makes a frame slow, in silence.
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        # Of INT8 files, weights and biases are turned into floats once. Else the biases, which are int32, are turned
+        # for every frame, on the processor: the provider does not take them. It has no convolution in INT8 to lose.
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    return options
+
+
 def _open(
     path: Path,
     manifest: Manifest,
@@ -140,15 +164,7 @@ def _open(
         )
 
     def open_network(stream: Any) -> OnnxRuntimeNetwork:
-        options = ort.SessionOptions()
-        options.log_severity_level = 3  # errors only; warnings speak to people who tune graphs
-        # One size is known from here on, so that no shape is computed on the CPU in the middle of the network.
-        options.add_free_dimension_override_by_name("height", size[0])
-        options.add_free_dimension_override_by_name("width", size[1])
-        if wanted == _CUDA:  # a part that is left to the processor makes a frame slow, in silence
-            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        if threads is not None:
-            options.intra_op_num_threads = threads
+        options = session_options(size, wanted, threads)
         place = {"device_id": str(device), "user_compute_stream": str(int(stream.handle))}
         if hasattr(ort, "preload_dlls"):
             ort.preload_dlls()  # CUDA and cuDNN, where they came as packages

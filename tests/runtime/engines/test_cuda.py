@@ -403,7 +403,8 @@ class TestOnnxRuntime:
         self.open("onnxruntime-tensorrt").close()
         (entries, alone), (others, both) = ort.sessions
         assert entries["session.disable_cpu_ep_fallback"] == "1"
-        assert "session.disable_cpu_ep_fallback" not in others  # shapes stay there
+        assert entries["session.disable_quant_qdq"] == "1"
+        assert others == {}  # shapes stay there, and TensorRT has convolutions in INT8
         assert alone["CUDAExecutionProvider"]["use_tf32"] == both["CUDAExecutionProvider"]["use_tf32"] == "0"
         assert both["TensorrtExecutionProvider"]["trt_fp16_enable"] == "False"
 
