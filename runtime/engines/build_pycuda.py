@@ -22,22 +22,28 @@ _HEADERS = ("nvidia-cuda-runtime>=13", "nvidia-cuda-crt>=13", "nvidia-cuda-profi
 
 @click.command()
 @click.option("--version", help="Of pycuda.  [default: the newest]")
-def main(version: str | None) -> None:
+@click.option("--target", type=click.Path(path_type=Path), help="A folder to install into, in place of this Python.")
+def main(version: str | None, target: Path | None) -> None:
     """Compile pycuda with the headers of PyPI, and install it into this Python."""
     try:
-        build(version)
+        build(version, target)
     except ArtmirrorError as error:
         raise click.ClickException(str(error)) from None
     click.echo("pycuda is installed")
 
 
-def build(version: str | None = None) -> None:
+def build(version: str | None = None, target: Path | None = None) -> None:
     """Download, set up, compile and install.
+
+    Args:
+        version: Of pycuda; None for the newest.
+        target: Where the headers and pycuda go; None for this Python.
 
     Raises:
         ArtmirrorError: pip, the compiler or the headers are missing, or the build failed.
     """
-    _pip("install", *_HEADERS)
+    where = () if target is None else ("--target", str(target))
+    _pip("install", *where, *_HEADERS)
     with TemporaryDirectory() as folder:
         work = Path(folder)
         name = "pycuda" if version is None else f"pycuda=={version}"
@@ -48,22 +54,31 @@ def build(version: str | None = None) -> None:
         (tree,) = (path for path in work.glob("pycuda-*") if path.is_dir())
         library = work / "lib"
         library.mkdir()
-        # What it is linked with: the driver's own library takes its place at run time.
-        _run("cc", "-shared", "-Wl,-soname,libcuda.so.1", "-o", str(library / "libcuda.so"), "-x", "c", "/dev/null")
+        # What it is linked with: the driver's own library takes its place at run time. A linker that is told to leave
+        # out what is not needed (Ubuntu's is) leaves out an empty one, and then pycuda does not load the driver.
+        (work / "driver.c").write_text("void cuInit(void) {}\n")
+        _run("cc", "-shared", "-Wl,-soname,libcuda.so.1", "-o", str(library / "libcuda.so"), str(work / "driver.c"))
+        include = str(headers(target))
         (tree / "siteconf.py").write_text(
-            f"CUDA_INC_DIR = [{str(headers())!r}]\nCUDADRV_LIB_DIR = [{str(library)!r}]\nCUDA_ENABLE_CURAND = False\n"
+            f"CUDA_INC_DIR = [{include!r}]\nCUDADRV_LIB_DIR = [{str(library)!r}]\nCUDA_ENABLE_CURAND = False\n"
         )
-        _pip("install", "--no-deps", "--force-reinstall", str(tree))
+        _pip("install", "--no-deps", *(where or ("--force-reinstall",)), str(tree))
 
 
-def headers() -> Path:
+def headers(target: Path | None = None) -> Path:
     """Where pip put CUDA's headers.
+
+    Args:
+        target: The folder that it was told to put them into; None for this Python.
 
     Raises:
         ArtmirrorError: nowhere.
     """
-    spec = find_spec("nvidia")
-    places = [] if spec is None else [Path(place) for place in spec.submodule_search_locations or ()]
+    if target is not None:
+        places = [target / "nvidia"]
+    else:
+        spec = find_spec("nvidia")
+        places = [] if spec is None else [Path(place) for place in spec.submodule_search_locations or ()]
     for place in places:
         for header in sorted(place.glob("*/include/cuda.h"), reverse=True):
             return header.parent

@@ -6,7 +6,9 @@ in whichever thread runs the block and translates CUDA's errors on the way out.
 """
 
 import ctypes
+import os
 import sys
+import weakref
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -23,6 +25,7 @@ _DRIVER_LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 INSTALL_HINT = "python -m artmirror.runtime.engines.build_pycuda, then pip install 'artmirror[cuda]'"
 
 _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: not held up by what libraries do on the default stream
+_ENOUGH_PROCESSORS = 4  # one may spin while source, engine and sink have one each
 _OUT_OF_MEMORY = ("out of memory", "outofmemory", "failed to allocate memory")
 _DRIVER_TOO_OLD = (
     "driver version is insufficient",
@@ -120,7 +123,10 @@ class Device:
             raise explain(str(error), self.name) from error
 
     def page_locked(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """An array of zeros in host memory that the GPU copies from and to by itself. Freed with its last reference."""
+        """An array of zeros in host memory that the GPU copies from and to by itself.
+
+        It is freed with its last reference, in whichever thread that goes.
+        """
         try:
             array: NDArray[Any] = self._driver.pagelocked_empty(shape, dtype)
         except self._driver.MemoryError as error:
@@ -130,7 +136,23 @@ class Device:
                 "smaller --size"
             ) from error
         array[...] = 0
+        allocation: Any = array
+        while isinstance(allocation, np.ndarray):
+            allocation = allocation.base
+        # By itself pycuda frees it in the thread that opened the GPU alone; elsewhere it warns, and leaks it.
+        # At the end of the process nobody has to, and a source that hangs may still write into it.
+        weakref.finalize(array, self._free_page_locked, allocation).atexit = False
         return array
+
+    def _free_page_locked(self, allocation: Any) -> None:
+        try:
+            if not self.lost:
+                with self:
+                    allocation.free()
+        except ArtmirrorError:
+            pass  # lost just now
+        if self.lost:
+            abandon(allocation)
 
     def memory(self, size_bytes: int) -> DeviceBuffer:
         """Memory on the GPU, not initialised."""
@@ -144,9 +166,13 @@ class Device:
     def event(self) -> Any:
         """A mark in a stream: `record(stream)`, `synchronize()`.
 
-        A thread that synchronises spins on a core, which answers some 30 µs sooner than sleeping does.
+        A thread that synchronises spins on a core, which answers some 30 µs sooner than sleeping does. Where there are
+        few cores it sleeps: a core that spins is one that the source, the sinks and the window wait for.
         """
-        return self._driver.Event(self._driver.event_flags.DISABLE_TIMING)
+        kinds = self._driver.event_flags
+        if processors() < _ENOUGH_PROCESSORS:
+            return self._driver.Event(kinds.DISABLE_TIMING | kinds.BLOCKING_SYNC)
+        return self._driver.Event(kinds.DISABLE_TIMING)
 
     def copy_in(self, array: NDArray[Any], buffer: DeviceBuffer, stream: Any) -> None:
         """Begin to copy a page-locked array to the GPU; returns at once."""
@@ -216,6 +242,11 @@ def explain(message: str, name: str) -> ArtmirrorError:
             "(dmesg | grep NVRM)"
         )
     return ArtmirrorError(f"{name} refused ({short}); --device cpu does without it")
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _load_driver() -> ModuleType:

@@ -31,7 +31,9 @@ class CudaGraph:
         try:
             work()
         except BaseException as error:
-            self._driver.cuStreamEndCapture(self._stream)  # in any case: else the stream goes on capturing
+            ended, graph = self._driver.cuStreamEndCapture(self._stream)  # in any case: else it goes on capturing
+            if int(ended) == 0:
+                self._driver.cuGraphDestroy(graph)
             if isinstance(error, ArtmirrorError):  # what a library says when it is not to be captured
                 raise GraphRefused(str(error.message)) from error
             raise

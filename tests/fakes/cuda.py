@@ -44,7 +44,7 @@ class FakeCuda(ModuleType):
     class LogicError(Error):
         pass
 
-    event_flags = SimpleNamespace(DISABLE_TIMING=2)
+    event_flags = SimpleNamespace(DISABLE_TIMING=2, BLOCKING_SYNC=1)
 
     def __init__(self, *, devices: int = 1, name: str = "Simulated GPU", capability: tuple[int, int] = (8, 6)) -> None:
         super().__init__("pycuda.driver")
@@ -122,20 +122,23 @@ class FakeCuda(ModuleType):
 
     def pagelocked_empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         self.call("cuMemHostAlloc")
-        array = np.empty(shape, dtype)
-        if sum(self.page_locked.values()) + array.nbytes > self.host_limit:
-            raise self.MemoryError("cuMemHostAlloc failed: out of memory")
-        array.view(np.uint8)[...] = 0xCD
-        address = array.ctypes.data
-        self.page_locked[address] = array.nbytes
-        weakref.finalize(array, self.page_locked.pop, address)
-        return array
+        allocation = FakeHostAllocation(self, np.empty(shape, dtype).nbytes)
+        return np.asarray(allocation).view(dtype).reshape(shape)
 
     def memcpy_htod_async(self, address: int, array: np.ndarray, stream: "FakeStream") -> None:
         self._copy("copy in", array, stream, lambda: (self.memory[address], array.reshape(-1).view(np.uint8)))
 
     def memcpy_dtoh_async(self, array: np.ndarray, address: int, stream: "FakeStream") -> None:
         self._copy("copy out", array, stream, lambda: (array.reshape(-1).view(np.uint8), self.memory[address]))
+
+    def is_capturing(self, handle: int) -> bool:
+        return self.streams[handle].captured is not None
+
+    def paint(self, handle: int, frame: int, strength: int, stylized: int, style: int | None) -> str | None:
+        """Put the stand-in for a network into a stream; what the GPU says where it refuses."""
+        if not self.broken:
+            self.streams[handle].put("compute", invert(self, frame, strength, stylized, style))
+        return self.broken
 
     def _copy(self, what: str, array: np.ndarray, stream: "FakeStream", ends: Callable[[], Any]) -> None:
         self.call("cuMemcpyAsync")
@@ -181,6 +184,22 @@ class FakeAllocation:
 
     def __int__(self) -> int:
         return self._address
+
+
+class FakeHostAllocation:
+    """Page-locked memory; `free` is what the owner of an array of it is asked for."""
+
+    def __init__(self, owner: FakeCuda, size: int) -> None:
+        if sum(owner.page_locked.values()) + size > owner.host_limit:
+            raise owner.MemoryError("cuMemHostAlloc failed: out of memory")
+        self._bytes = np.full(size, 0xCD, np.uint8)
+        self.__array_interface__ = self._bytes.__array_interface__
+        self._owner, self._address = owner, self._bytes.ctypes.data
+        owner.page_locked[self._address] = size
+
+    def free(self) -> None:
+        self._owner.call("cuMemFreeHost")
+        del self._owner.page_locked[self._address]
 
 
 Work = tuple[str, Callable[[], None]]  # what, for the spans, and how

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
-from tests.fakes.cuda import FakeCuda, invert
+from tests.fakes.cuda import FakeCuda
 
 
 class FakeOnnxRuntime:
@@ -62,7 +62,7 @@ class _Session:
     def __init__(self, ort: FakeOnnxRuntime, providers: list[tuple[str, dict[str, str]]]) -> None:
         self._ort = ort
         self._names = [name for name, _ in providers if name in ort.started] + ["CPUExecutionProvider"]
-        self._stream = ort.owner.streams[int(providers[0][1]["user_compute_stream"])]
+        self._stream_handle = int(providers[0][1]["user_compute_stream"])
 
     def get_inputs(self) -> list[Any]:
         style = [_tensor("style", [self._ort.style_length])] if self._ort.style_length else []
@@ -83,7 +83,6 @@ class _Session:
 
     def run_with_iobinding(self, binding: Any, options: Any) -> None:
         assert options.entries["disable_synchronize_execution_providers"] == "1"
-        if self._ort.run_error or self._ort.owner.broken:
-            raise RuntimeError(self._ort.run_error or self._ort.owner.broken)
-        names = ("frame", "strength", "stylized", "style")
-        self._stream.put("compute", invert(self._ort.owner, *(binding.bound.get(name) for name in names)))
+        given = [binding.bound.get(name) for name in ("frame", "strength", "stylized", "style")]
+        if error := self._ort.run_error or self._ort.owner.paint(self._stream_handle, *given):
+            raise RuntimeError(error)

@@ -12,7 +12,7 @@ from artmirror.runtime.engines.cuda import CudaEngine
 from artmirror.runtime.engines.open import open_engine
 from artmirror.runtime.formats.plan import PlanInfo, write_plan
 from tests.fakes import cuda as fake_cuda
-from tests.fakes.cuda import FakeCuda, invert
+from tests.fakes.cuda import FakeCuda
 from tests.fakes.ends import SIZE
 from tests.fakes.engine import make_manifest
 
@@ -121,17 +121,14 @@ class _Context:
 
     def execute_async_v3(self, handle: int) -> bool:
         owner = self._trt.owner
-        stream = owner.streams[handle]
         self._trt.executions += 1
-        error = self._trt.execute_error or owner.broken
-        if self._trt.refuse_capture and stream.captured is not None:
+        error = self._trt.execute_error
+        if self._trt.refuse_capture and owner.is_capturing(handle):
             error = "operation not permitted when stream is capturing"
-        if error:
+        given = [self._addresses.get(name) for name in ("frame", "strength", "stylized", "style")]
+        if error := error or owner.paint(handle, *given):
             self._log.log(1, error)
             return False
-        addresses = self._addresses
-        given = (addresses.get(name) for name in ("frame", "strength", "stylized", "style"))
-        stream.put("compute", invert(owner, *given))
         return True
 
 
