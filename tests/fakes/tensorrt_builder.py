@@ -85,12 +85,18 @@ class Context:
 
 
 def make_tensorrt(
-    *, strongly_typed_flag: bool, built_as: str = "Half", parsed_as: str = "HALF", size_decides: bool = False
+    *,
+    strongly_typed_flag: bool,
+    built_as: str = "Half",
+    parsed_as: str = "HALF",
+    size_decides: bool = False,
+    engine: bytes = b"an engine",
 ) -> Any:
     """A module of a version with or without the flag, which parses and builds its one convolution as it is told.
 
     Args:
         size_decides: The inspector tells formats only for a size.
+        engine: What is built.
     """
     calls = SimpleNamespace(network_flags=None, config=None)
     network = SimpleNamespace(
@@ -121,10 +127,10 @@ def make_tensorrt(
             return Profile()
 
         def build_serialized_network(self, network: object, config: Config) -> bytes:
-            return b"an engine"
+            return engine
 
     layer = {"Name": "conv", "LayerType": "CaskConvolution", "Metadata": "[ONNX Layer: node_conv2d]"}
-    engine = SimpleNamespace(
+    opened = SimpleNamespace(
         create_engine_inspector=lambda: Inspector(layer, built_as, size_decides=size_decides),
         create_execution_context=Context,
         get_tensor_profile_shape=lambda name, index: calls.config.profiles[index][name],
@@ -136,7 +142,7 @@ def make_tensorrt(
         calls=calls,
         Builder=Builder,
         OnnxParser=lambda network, logger: SimpleNamespace(parse=lambda data: True),
-        Runtime=lambda logger: SimpleNamespace(deserialize_cuda_engine=lambda data: engine),
+        Runtime=lambda logger: SimpleNamespace(deserialize_cuda_engine=lambda data: opened),
         ILogger=Logger,
         IProgressMonitor=ProgressMonitor,
         NetworkDefinitionCreationFlag=flags,

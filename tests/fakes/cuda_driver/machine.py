@@ -7,7 +7,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.fakes.cuda_driver.build import build_driver, build_packages
+import pytest
+
+from tests.fakes.cuda_driver.build import build_driver, build_packages, has_compiler
 from tests.places import ROOT
 
 LIBRARIES = Path(__file__).with_name("libraries")  # a stand-in for tensorrt
@@ -66,3 +68,10 @@ class SimulatedMachine:
             check=False,
         )
         return Ended(done.returncode, done.stdout, done.stderr, json.loads(report.read_text()))
+
+
+def simulated_machine(folder: Path) -> SimulatedMachine:
+    """A machine that keeps its files in a folder, or skip the test."""
+    if not has_compiler():
+        pytest.skip("pycuda and the simulated driver want a C and C++ compiler: apt install g++")
+    return SimulatedMachine(folder)

@@ -5,16 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.cuda_driver.build import has_compiler
-from tests.fakes.cuda_driver.machine import Ended, SimulatedMachine
+from tests.fakes.cuda_driver.machine import Ended, SimulatedMachine, simulated_machine
 from tests.fakes.tensorrt_runtime import write_fake_plan
 
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> SimulatedMachine:
-    if not has_compiler():
-        pytest.skip("pycuda and the simulated driver want a C and C++ compiler: apt install g++")
-    return SimulatedMachine(tmp_path_factory.mktemp("machine"))
+    return simulated_machine(tmp_path_factory.mktemp("machine"))
 
 
 @pytest.fixture(scope="module")
