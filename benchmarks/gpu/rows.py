@@ -22,9 +22,7 @@ def measure_engine(name: str, engine: CudaEngine, picture: Pixels, painted: Pixe
     Raises:
         ArtmirrorError: the engine failed.
     """
-    slots = engine.allocate(2)
-    for slot in slots:
-        slot.frame[:] = picture
+    slots, slots_asleep = (_slots(engine, picture, asleep=asleep) for asleep in (False, True))
     stylize(engine, slots[0])
     psnr = psnr_db(slots[0].stylized, painted)
     for _ in range(_WARMUP):
@@ -53,7 +51,18 @@ def measure_engine(name: str, engine: CudaEngine, picture: Pixels, painted: Pixe
         end_to_end_ns=tuple(end_to_end_ns),
         end_to_end_fps_one_slot=_throughput(engine, slots[:1], frames),
         end_to_end_fps_two_slots=_throughput(engine, slots, frames),
+        end_to_end_fps_asleep=_throughput(engine, slots_asleep, frames),
     )
+
+
+def _slots(engine: CudaEngine, picture: Pixels, *, asleep: bool) -> list[FrameSlot]:
+    """Two with the picture in them; whoever waits for them sleeps or spins."""
+    chosen, engine.device.waits_asleep = engine.device.waits_asleep, asleep
+    slots = engine.allocate(2)
+    engine.device.waits_asleep = chosen
+    for slot in slots:
+        slot.frame[:] = picture
+    return slots
 
 
 def _throughput(engine: CudaEngine, slots: Sequence[FrameSlot], frames: int) -> float:

@@ -28,6 +28,7 @@ _MEASURED = (
     "end to end ms p50/p95/p99",
     "FPS 1 slot",
     "FPS 2 slots",
+    "asleep",
     "gain",
 )
 
@@ -138,6 +139,7 @@ def _cells(row: Row, ceilings: dict[str, float]) -> list[str]:
         _percentiles(row.end_to_end_ns),
         _number(row.end_to_end_fps_one_slot, ".0f"),
         _number(row.end_to_end_fps_two_slots, ".0f"),
+        _number(row.end_to_end_fps_asleep, ".0f"),
         _number(row.overlap_gain, ".2f"),
     ]
 

@@ -31,6 +31,7 @@ class Row:
     end_to_end_ns: tuple[Duration, ...] = ()  # each frame by itself, from host memory to host memory
     end_to_end_fps_one_slot: Rate | None = None
     end_to_end_fps_two_slots: Rate | None = None
+    end_to_end_fps_asleep: Rate | None = None  # two slots; the thread that waits sleeps, in all else it spins
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:

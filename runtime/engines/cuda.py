@@ -79,7 +79,11 @@ class _Resources:
 
 
 class CudaEngine:
-    """Keeps the Protocol `artmirror.runtime.engines.base.Engine` with a network on a GPU."""
+    """Keeps the Protocol `artmirror.runtime.engines.base.Engine` with a network on a GPU.
+
+    Attributes:
+        device: The GPU.
+    """
 
     max_in_flight = 2
 
@@ -100,7 +104,7 @@ class CudaEngine:
             ArtmirrorError: `open_network` or the GPU failed.
         """
         self.manifest = manifest
-        self._device = device
+        self.device = device
         self._size = size
         self._mean_style = np.zeros(manifest.style_length, np.float32)
         with device:
@@ -112,12 +116,12 @@ class CudaEngine:
         self._latch = Latch(self._release)
 
     def allocate(self, count: int) -> list[FrameSlot]:
-        with self._latch, self._device:
+        with self._latch, self.device:
             resources = self._open_resources()
             return [self._make_slot(resources) for _ in range(count)]
 
     def submit(self, slot: FrameSlot, look: Look) -> None:
-        with self._latch, self._device as device:
+        with self._latch, self.device as device:
             resources = self._open_resources()
             copy_in, compute, copy_out = resources.streams
             places = resources.places[slot]
@@ -139,7 +143,7 @@ class CudaEngine:
             places.copied_out.record(copy_out)
 
     def wait(self, slot: FrameSlot) -> None:
-        with self._latch, self._device:
+        with self._latch, self.device:
             self._open_resources().places[slot].copied_out.synchronize()
 
     def compute(self, slot: FrameSlot, count: int) -> None:
@@ -148,7 +152,7 @@ class CudaEngine:
         Raises:
             ArtmirrorError: the device or the library failed.
         """
-        with self._latch, self._device:
+        with self._latch, self.device:
             resources = self._open_resources()
             for _ in range(count):
                 resources.network.launch(resources.places[slot])
@@ -169,7 +173,7 @@ class CudaEngine:
         return self._resources
 
     def _make_slot(self, resources: _Resources) -> FrameSlot:
-        device = self._device
+        device = self.device
         shape = (*self._size, 3)
         slot = FrameSlot(device.page_locked(shape, np.uint8), device.page_locked(shape, np.uint8))
         length = self._mean_style.size
@@ -205,12 +209,12 @@ class CudaEngine:
         if resources is None:
             return
         try:
-            if not self._device.lost:
-                with self._device:
+            if not self.device.lost:
+                with self.device:
                     _free(resources)
         except ArtmirrorError:
             pass  # lost just now; whoever waits for a result is told
-        if self._device.lost:
+        if self.device.lost:
             abandon(resources)
 
 

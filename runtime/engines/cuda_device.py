@@ -71,6 +71,7 @@ class Device:
         name: As the driver names it.
         compute_capability: (major, minor).
         driver: The CUDA version that the driver reaches, as in "13.0".
+        waits_asleep: Threads that wait for events made from now on sleep; else they spin on a core.
         lost: A call failed in a way from which the context does not recover; nothing on it can be used any more.
     """
 
@@ -83,6 +84,8 @@ class Device:
         self._driver = _load_driver()
         self.ordinal = ordinal
         self.name = f"cuda:{ordinal}"
+        # Spinning answers some 30 µs sooner. Where there are few cores, source, sinks and window need each of them.
+        self.waits_asleep = processors() < _ENOUGH_PROCESSORS
         self.lost = False
         try:
             self._driver.init()
@@ -164,15 +167,10 @@ class Device:
         return self._driver.Stream(_NON_BLOCKING)
 
     def event(self) -> Any:
-        """A mark in a stream: `record(stream)`, `synchronize()`.
-
-        A thread that synchronises spins on a core, which answers some 30 µs sooner than sleeping does. Where there are
-        few cores it sleeps: a core that spins is one that the source, the sinks and the window wait for.
-        """
+        """A mark in a stream: `record(stream)`, `synchronize()`."""
         kinds = self._driver.event_flags
-        if processors() < _ENOUGH_PROCESSORS:
-            return self._driver.Event(kinds.DISABLE_TIMING | kinds.BLOCKING_SYNC)
-        return self._driver.Event(kinds.DISABLE_TIMING)
+        sleeps = kinds.BLOCKING_SYNC if self.waits_asleep else 0
+        return self._driver.Event(kinds.DISABLE_TIMING | sleeps)
 
     def copy_in(self, array: NDArray[Any], buffer: DeviceBuffer, stream: Any) -> None:
         """Begin to copy a page-locked array to the GPU; returns at once."""

@@ -55,6 +55,7 @@ def test_a_row_on_a_simulated_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert len(row.compute_ns) == len(row.end_to_end_ns) == 5
     assert min(*row.compute_ns, *row.end_to_end_ns) > 0
     assert row.compute_fps
+    assert row.end_to_end_fps_asleep
     assert row.overlap_gain == row.end_to_end_fps_two_slots / row.end_to_end_fps_one_slot
 
 

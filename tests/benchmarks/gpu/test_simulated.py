@@ -32,4 +32,5 @@ def test_what_runs_is_measured_and_the_rest_says_why_not(tmp_path: Path) -> None
     assert "tensorrt_rtx" in str(rows["TensorRT-RTX FP16"].reason)
     assert "| TensorRT FP16 |" in (tmp_path / "out.md").read_text()
     assert ended.counts["misuses"] == 0
+    assert min(ended.counts["spinning_waits"], ended.counts["sleeping_waits"]) >= 5  # both were measured
     assert not ended.leaks
