@@ -107,7 +107,7 @@ _MAPPED = ("semantic", "photo")
     cloup.option(
         "--frame-iterations", type=click.IntRange(1), default=60, help="Of frames that begin with the last painting."
     ),
-    cloup.option("--temporal-weight", type=click.FloatRange(0), default=2e4, help="Higher holds stiller."),
+    cloup.option("--temporal-weight", type=click.FloatRange(0), default=2e3, help="Higher holds stiller."),
     cloup.option("--passes", type=click.IntRange(1), default=1, help="Over the film, forward and backward in turn."),
     cloup.option("--max-frames", type=click.IntRange(1), metavar="N", help="Paint so many frames alone."),
     cloup.option("--keep-frames", is_flag=True, help="Leave the painted frames in OUTPUT.frames."),

@@ -17,7 +17,7 @@ _STILL_PX, _LITTLE_PX, _AROUND, _NEW = 0.1, 1.0, 25, 0.4  # pixels of the frame,
 _AGO, _BETTER, _LEVELS = 8, 1.4, 0.3  # frames, times, levels
 _SURE, _LOST, _NEAR = 8.0, 18.0, 5  # levels that the moved frame may differ by, trusted and not; small pixels about
 _CUT = 0.3  # share of the frame that has to be trusted; with less it is another scene
-_WORN = 0.95  # with less of a key frame trusted, the next frame takes its place
+_WORN = 0.93  # with less of a key frame trusted, the next frame takes its place
 
 
 class FrameMotion:

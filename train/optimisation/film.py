@@ -54,7 +54,7 @@ class FilmPlan:
     first_iterations: int = 200  # of the first frame, and after a cut
     iterations: int = 60  # of the others, which have a good start
     passes: int = 1
-    temporal_weight: float = 2e4  # gamma
+    temporal_weight: float = 2e3  # gamma; ten times more, and what is new gets all the strokes that the rest lacks
     history: tuple[int, ...] = (1, 2, 4)  # J: frames back
 
 
