@@ -18,6 +18,7 @@ _AGO, _BETTER, _LEVELS = 8, 1.4, 0.3  # frames, times, levels
 _SURE, _LOST, _NEAR = 8.0, 18.0, 5  # levels that the moved frame may differ by, trusted and not; small pixels about
 _CUT = 0.3  # share of the frame that has to be trusted; with less it is another scene
 _WORN = 0.93  # with less of a key frame trusted, the next frame takes its place
+_OLD = 16  # frames; so that the network gets a word in where nothing changes either, and heals what was trusted wrongly
 
 
 class FrameMotion:
@@ -61,7 +62,7 @@ class FrameMotion:
 
 
 class KeyMotion:
-    """Follows the frames of one stream, from each to a key frame, which stays for as long as it shows the same.
+    """Follows the frames of one stream, from each to a key frame, which stays for some frames while it shows the same.
 
     What is brought from the key frame is sampled between pixels once, however many frames lie between; from frame to
     frame it would be once for each, and lose strokes every time. The flow is made of the steps from frame to frame,
@@ -80,6 +81,7 @@ class KeyMotion:
         self.flow = np.zeros((*self._steps.size, 2), np.float32)
         self.mask = np.zeros(self._steps.size, np.float32)
         self.renewed = False
+        self._age = 0  # frames since the key frame
         self._key: NDArray[np.uint8] | None = None  # (h, w) grey; None where the last frame is to be it
         self._way = np.zeros((*self._steps.size, 2), np.float32)  # to the key frame, pixels of the half
 
@@ -100,6 +102,8 @@ class KeyMotion:
         if self._key is None:
             self._key = last
             self._way[:] = 0
+            self._age = 0
+        self._age += 1
         trust = None
         if step is not None and self._key is not None:
             self._way = step + np.asarray(self._steps.moved(self._way, step), np.float32)
@@ -109,7 +113,7 @@ class KeyMotion:
             self.flow[:] = 0
             self.mask[:] = 0
             return False
-        if trust.mean() < self._worn:
+        if trust.mean() < self._worn or self._age >= _OLD:
             self._key = None
         self.mask[:] = trust
         cv2.multiply(self._way, self._steps.scale, dst=self.flow)
