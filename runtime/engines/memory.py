@@ -75,7 +75,7 @@ class Memory:
         rows, columns = (_around(np.asarray(moving.any(axis=1 - axis)), (height, width)[axis]) for axis in (0, 1))
         where = cv2.add(self._flow[rows, columns], self._places[rows, columns])
         both = cast(Any, where), cast(Any, None)  # both coordinates are in the first map, which the stubs forget
-        # Bicubic: bilinearly it would lose sharpness with every frame.
+        # Bicubic: bilinearly it would lose sharpness every time.
         moved = cv2.remap(self._kept, *both, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         np.copyto(self.previous[0, rows, columns], moved)
 
