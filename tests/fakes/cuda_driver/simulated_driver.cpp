@@ -224,6 +224,16 @@ bool is_there(const std::set<Thing*>& things, const void* handle, const char* ca
 #define NEEDS(things, handle) \
   if (!is_there(driver().things, handle, __func__)) return CUDA_ERROR_INVALID_HANDLE
 
+template <class Thing>
+CUresult destroy(std::set<Thing*>& things, const void* handle, const char* call) {
+  NEEDS_GPU();
+  if (!is_there(things, handle, call)) return CUDA_ERROR_INVALID_HANDLE;
+  auto* thing = static_cast<Thing*>(const_cast<void*>(handle));
+  things.erase(thing);
+  delete thing;
+  return CUDA_SUCCESS;
+}
+
 void lose(int error, bool context_too) {
   driver().context_lost = context_too;
   driver().lost = error;
@@ -529,13 +539,7 @@ EXPORT CUresult cuEventCreate(CUevent* event, unsigned flags) {
   return CUDA_SUCCESS;
 }
 
-EXPORT CUresult cuEventDestroy(CUevent event) {
-  NEEDS_GPU();
-  NEEDS(events, event);
-  driver().events.erase(reinterpret_cast<Event*>(event));
-  delete reinterpret_cast<Event*>(event);
-  return CUDA_SUCCESS;
-}
+EXPORT CUresult cuEventDestroy(CUevent event) { return destroy(driver().events, event, __func__); }
 
 EXPORT CUresult cuEventRecord(CUevent event, CUstream stream) {
   NEEDS_GPU();
@@ -603,21 +607,9 @@ EXPORT CUresult cuGraphInstantiateWithFlags(CUgraphExec* executable, CUgraph gra
   return CUDA_SUCCESS;
 }
 
-EXPORT CUresult cuGraphDestroy(CUgraph graph) {
-  NEEDS_GPU();
-  NEEDS(graphs, graph);
-  driver().graphs.erase(reinterpret_cast<Graph*>(graph));
-  delete reinterpret_cast<Graph*>(graph);
-  return CUDA_SUCCESS;
-}
+EXPORT CUresult cuGraphDestroy(CUgraph graph) { return destroy(driver().graphs, graph, __func__); }
 
-EXPORT CUresult cuGraphExecDestroy(CUgraphExec executable) {
-  NEEDS_GPU();
-  NEEDS(executables, executable);
-  driver().executables.erase(reinterpret_cast<Graph*>(executable));
-  delete reinterpret_cast<Graph*>(executable);
-  return CUDA_SUCCESS;
-}
+EXPORT CUresult cuGraphExecDestroy(CUgraphExec executable) { return destroy(driver().executables, executable, __func__); }
 
 EXPORT CUresult cuGraphLaunch(CUgraphExec executable, CUstream stream) {
   NEEDS_GPU();
