@@ -16,6 +16,8 @@ HALF = 2  # times smaller than the frame are flow and mask
 _STILL_PX, _LITTLE_PX, _AROUND, _NEW = 0.1, 1.0, 25, 0.4  # pixels of the frame, of the half, share of the newest motion
 _AGO, _BETTER, _LEVELS = 8, 1.4, 0.3  # frames, times, levels
 _SURE, _LOST, _NEAR = 8.0, 18.0, 5  # levels that the moved frame may differ by, trusted and not; small pixels about
+# Even ground is drawn along with what moves before it, and looks the same: so flow that stretches is trusted less.
+_RIGID, _TORN, _TEAR = 0.15, 0.3, 9  # pixels a pixel that flow may change by, trusted and not; small pixels about
 _CUT = 0.3  # share of the frame that has to be trusted; with less it is another scene
 _WORN = 0.93  # with less of a key frame trusted, the next frame takes its place
 _OLD = 16  # frames; so that the network gets a word in where nothing changes either, and heals what was trusted wrongly
@@ -180,6 +182,7 @@ class _Steps:
         differs = _blurred(self.moved(earlier, flow), grey, _NEAR)
         differs[cv2.inRange(cv2.add(flow, self._places), *self._inside) == 0] = _LOST
         mask = np.asarray(np.clip((_LOST - differs) / (_LOST - _SURE), 0, 1), np.float32)
+        mask *= np.clip((_TORN - _stretch(flow)) / (_TORN - _RIGID), 0, 1)
         if mask.mean() >= _CUT:
             return mask
         self.forget()
@@ -195,3 +198,10 @@ class _Steps:
 def _blurred(one: NDArray[np.uint8], other: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
     """How far two pictures differ, over squares of `side` pixels."""
     return np.asarray(cv2.blur(cv2.absdiff(one, other).astype(np.float32), (side, side)), np.float32)
+
+
+def _stretch(flow: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How much it changes from place to place, (h, w) pixels a pixel, over squares of `_TEAR` pixels."""
+    changes = [cv2.Sobel(flow, cv2.CV_32F, dx, 1 - dx, ksize=3, scale=1 / 8) for dx in (0, 1)]
+    squares = np.asarray(sum(change[..., axis] ** 2 for change in changes for axis in (0, 1)), np.float32)
+    return np.asarray(cv2.blur(np.sqrt(squares), (_TEAR, _TEAR)), np.float32)
