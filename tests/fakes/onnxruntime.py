@@ -1,9 +1,10 @@
-"""What the GPU back end uses of `onnxruntime`, without a network: it inverts pixels on a simulated GPU."""
+"""What the GPU back end uses of `onnxruntime`, without a network: it inverts pixels on the simulated GPU."""
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
-from tests.fakes.cuda import FakeCuda
+from tests.fakes.cuda_driver.gpu import SimulatedGpu
 
 
 class FakeOnnxRuntime:
@@ -37,9 +38,9 @@ class FakeOnnxRuntime:
         def add_session_config_entry(self, key: str, value: str) -> None:
             self.entries[key] = value
 
-    def __init__(self, owner: FakeCuda) -> None:
+    def __init__(self, gpu: SimulatedGpu) -> None:
         self.sessions: list[tuple[dict[str, str], dict[str, dict[str, str]]]] = []  # entries, options of providers
-        self.owner = owner
+        self.gpu = gpu
         self.providers = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
         self.started = list(self.providers)
         self.run_error: str | None = None
@@ -73,16 +74,17 @@ class _Session:
 
     def io_binding(self) -> Any:
         bound: dict[str, int] = {}
+        sizes: dict[str, int] = {}
 
         def bind(name: str, kind: str, ordinal: int, element_type: Any, shape: list[int], address: int) -> None:
             assert (kind, ordinal) == ("cuda", 0)
-            assert address in self._ort.owner.memory
-            bound[name] = address
+            bound[name], sizes[name] = address, math.prod(shape)
 
-        return SimpleNamespace(bound=bound, bind_input=bind, bind_output=bind)
+        return SimpleNamespace(bound=bound, sizes=sizes, bind_input=bind, bind_output=bind)
 
     def run_with_iobinding(self, binding: Any, options: Any) -> None:
         assert options.entries["disable_synchronize_execution_providers"] == "1"
-        given = [binding.bound.get(name) for name in ("frame", "strength", "stylized", "style")]
-        if error := self._ort.run_error or self._ort.owner.paint(self._stream_handle, *given):
+        addresses = [binding.bound.get(name) for name in ("frame", "strength", "stylized", "style")]
+        gpu = self._ort.gpu
+        if error := self._ort.run_error or gpu.paint(self._stream_handle, *addresses, binding.sizes["frame"]):
             raise RuntimeError(error)

@@ -1,6 +1,7 @@
-"""A `tensorrt` module without a network: its engine inverts pixels in the memory of a simulated GPU."""
+"""A `tensorrt` module without a network: its engine inverts pixels on the simulated GPU."""
 
 import dataclasses
+import math
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -11,8 +12,7 @@ import pytest
 from artmirror.runtime.engines.cuda import CudaEngine
 from artmirror.runtime.engines.open import open_engine
 from artmirror.runtime.formats.plan import PlanInfo, write_plan
-from tests.fakes import cuda as fake_cuda
-from tests.fakes.cuda import FakeCuda
+from tests.fakes.cuda_driver.gpu import SimulatedGpu
 from tests.fakes.ends import SIZE
 from tests.fakes.engine import make_manifest
 
@@ -26,6 +26,8 @@ class FakeTensorRt(ModuleType):
         deserialize_error: What is logged when a plan is opened, which then fails.
         has_host_code: Plans are version-compatible ones.
         execute_error: What is logged when a run is started, which then fails.
+        refuse_capture: Runs do what no capture permits.
+        capturable: What a context says of itself; None for a library that cannot be asked.
         cache: What the runtime cache was given.
         executions: How many runs were put into a stream directly, captures included.
     """
@@ -34,25 +36,28 @@ class FakeTensorRt(ModuleType):
     TensorIOMode = SimpleNamespace(INPUT="in", OUTPUT="out")
     DataType = SimpleNamespace(UINT8="uint8", FLOAT="float")
     DynamicShapesKernelSpecializationStrategy = SimpleNamespace(EAGER="eager")
+    ProfilingVerbosity = SimpleNamespace(NONE="none", DETAILED="detailed")
 
     class ILogger:
         ERROR = 1
         INTERNAL_ERROR = 0
         WARNING = 2
 
-    def __init__(self, owner: FakeCuda, name: str = "tensorrt") -> None:
+    def __init__(self, gpu: SimulatedGpu, name: str = "tensorrt") -> None:
         super().__init__(name)
-        self.owner = owner
+        self.gpu = gpu
         self.deserialize_error: str | None = None
         self.execute_error: str | None = None
         self.refuse_capture = False
+        self.capturable: bool | None = None
+        self.contexts: list[_Context] = []
         self.has_host_code = False
         self.cache: bytes | None = None
         self.executions = 0
         self.tensors = {"frame": ("in", "uint8"), "strength": ("in", "float"), "stylized": ("out", "uint8")}
 
     def Runtime(self, log: Any) -> "_Runtime":
-        self.owner.call("cudaGetDevice")
+        assert self.gpu.has_context()
         return _Runtime(self, log)
 
 
@@ -91,7 +96,8 @@ class _Engine:
 
     def create_execution_context(self, config: Any = None) -> "_Context":
         assert config is None or config.dynamic_shapes_kernel_specialization_strategy == "eager"
-        return _Context(self._trt, self._log)
+        self._trt.contexts.append(context := _Context(self._trt, self._log))
+        return context
 
     def _create_runtime_config(self) -> Any:
         def deserialize(kept: bytes) -> bool:
@@ -107,26 +113,31 @@ class _Engine:
 
 
 class _Context:
+    nvtx_verbosity = "detailed"
+
     def __init__(self, trt: FakeTensorRt, log: Any) -> None:
         self._trt, self._log = trt, log
         self._addresses: dict[str, int] = {}
+        self._size = 0  # of a frame in bytes
+        if trt.capturable is not None:
+            self.is_stream_capturable = lambda handle: trt.capturable
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        self._size = math.prod(shape)
         return name == "frame" and len(shape) == 4
 
     def set_tensor_address(self, name: str, address: int) -> bool:
-        assert address in self._trt.owner.memory
         self._addresses[name] = address
         return True
 
     def execute_async_v3(self, handle: int) -> bool:
-        owner = self._trt.owner
+        gpu = self._trt.gpu
         self._trt.executions += 1
         error = self._trt.execute_error
-        if self._trt.refuse_capture and owner.is_capturing(handle):
-            error = "operation not permitted when stream is capturing"
-        given = [self._addresses.get(name) for name in ("frame", "strength", "stylized", "style")]
-        if error := error or owner.paint(handle, *given):
+        if self._trt.refuse_capture:
+            error = error or gpu.synchronize(handle)
+        addresses = [self._addresses.get(name) for name in ("frame", "strength", "stylized", "style")]
+        if error := error or gpu.paint(handle, *addresses, self._size):
             self._log.log(1, error)
             return False
         return True
@@ -149,18 +160,34 @@ def write_fake_plan(path: Path, **changes: object) -> None:
 
 
 class Bench:
-    """A simulated GPU with TensorRT, and an engine on it."""
+    """TensorRT on a simulated GPU, and an engine of it."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, **options: Any) -> None:
+    def __init__(
+        self,
+        gpu: SimulatedGpu,
+        monkeypatch: pytest.MonkeyPatch,
+        folder: Path,
+        *,
+        graphs: bool = False,
+        library: str = "tensorrt",
+        **options: Any,
+    ) -> None:
+        """Put the library in its place.
+
+        Args:
+            folder: For the plan and for caches.
+            graphs: Whether cuda-bindings are there.
+            options: What else the plan says of itself.
+        """
         monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
-        self.cuda = fake_cuda.install(monkeypatch, options.pop("cuda", None), graphs=options.pop("graphs", False))
-        self.library = options.get("library", "tensorrt")
-        self.trt = FakeTensorRt(self.cuda, self.library)
-        monkeypatch.setitem(sys.modules, self.library, self.trt)
+        if not graphs:
+            monkeypatch.setitem(sys.modules, "cuda.bindings.driver", None)
+        self.trt = FakeTensorRt(gpu, library)
+        monkeypatch.setitem(sys.modules, library, self.trt)
         self.path = folder / "fake.plan"
-        write_fake_plan(self.path, **options)
+        write_fake_plan(self.path, library=library, **options)
 
-    def open(self) -> CudaEngine:
-        engine = open_engine(self.path, size=SIZE)
+    def open(self, size: tuple[int, int] = SIZE) -> CudaEngine:
+        engine = open_engine(self.path, size=size)
         assert isinstance(engine, CudaEngine)
         return engine

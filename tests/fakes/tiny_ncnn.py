@@ -6,12 +6,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from artmirror.export.to_ncnn import write_ncnn_of
-from artmirror.export.trained import trained_of
 from artmirror.runtime.engines.vulkan_device import vulkan_devices
-from artmirror.train.checkpoint import save_checkpoint
-from artmirror.train.config import NetworkConfig
-from tests.export.conftest import make_checkpoint
 
 _folder = TemporaryDirectory(prefix="tiny_ncnn")
 
@@ -19,6 +14,13 @@ _folder = TemporaryDirectory(prefix="tiny_ncnn")
 @cache
 def tiny_ncnn() -> Path:
     """The .ncnn.param, converted once for all tests, which leave it alone."""
+    # Imported here, since tests in another process (`cuda_driver.elsewhere`) shall not wait for torch.
+    from artmirror.export.to_ncnn import write_ncnn_of
+    from artmirror.export.trained import trained_of
+    from artmirror.train.checkpoint import save_checkpoint
+    from artmirror.train.config import NetworkConfig
+    from tests.export.conftest import make_checkpoint
+
     checkpoint = make_checkpoint(NetworkConfig(channels=(4, 6, 8), blocks=1))
     folder = Path(_folder.name)
     save_checkpoint(folder / "tiny.pt", checkpoint)

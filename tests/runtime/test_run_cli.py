@@ -12,31 +12,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from artmirror.runtime.cli import main
 from artmirror.runtime.gallery.bundled import find_style
 from artmirror.runtime.sources.open import open_source
 from tests.fakes.media import clip_pictures, noise, read_all, sound_packets, write_clip, write_picture
+from tests.fakes.st_run import one_line_of, run
 from tests.fakes.tiny_many import styles, tiny_many, write_style
 
 PROGRAM = Path(sys.executable).with_name("st-run")
-
-
-def run(*arguments: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result.exit_code, result.stdout, result.stderr
-
-
-def one_line_of(code: int, *arguments: object) -> str:
-    found, _, err = run(*arguments)
-    assert found == code, (arguments, err)
-    assert "Traceback" not in err
-    errors = [line for line in err.splitlines() if line.startswith("Error: ")]
-    assert len(errors) == 1, err
-    assert err.strip().splitlines()[-1] == errors[0]
-    return errors[0]
 
 
 def test_video_keeps_frames_rate_size_and_sound(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from artmirror.train.checkpoint import save_checkpoint
 from artmirror.train.config import NetworkConfig
 from tests.export.conftest import make_checkpoint
 from tests.fakes.benchmark_records import make_environment
+from tests.fakes.cuda_driver.gpu import SimulatedGpu
 from tests.fakes.ends import SIZE
 from tests.fakes.tensorrt_runtime import Bench
 
@@ -35,7 +36,7 @@ def make_row(name: str, fps: float | None, **changes: object) -> Row:
     return Row(name, **{**values, **changes})
 
 
-def gpu(*words: str) -> Result:
+def bench_gpu(*words: str) -> Result:
     return CliRunner().invoke(main, ["gpu", *words])
 
 
@@ -45,8 +46,9 @@ def render(*rows: Row, ceilings: dict[str, float] | None = None) -> str:
     return console.export_text()
 
 
-def test_a_row_on_a_simulated_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    engine = Bench(monkeypatch, tmp_path).open()
+@pytest.mark.simulated_gpu
+def test_a_row_on_a_simulated_gpu(gpu: SimulatedGpu, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    engine = Bench(gpu, monkeypatch, tmp_path).open()
     picture = np.full((*SIZE, 3), 9, np.uint8)
     row = measure_engine("TensorRT FP16", engine, picture, 255 - picture, 5)
     engine.close()
@@ -139,7 +141,7 @@ def test_the_script_ends_well_without_a_gpu(tmp_path: Path) -> None:
         save_checkpoint(tmp_path / f"{name}.pt", make_checkpoint(network))
     record, table = tmp_path / "out.json", tmp_path / "out.md"
     files = [str(tmp_path / f"{name}.pt") for name in ("full", "light")]
-    done = gpu(*files, "--size", "96x64", "--frames", "2", "-o", str(record), "-o", str(table))
+    done = bench_gpu(*files, "--size", "96x64", "--frames", "2", "-o", str(record), "-o", str(table))
     assert done.exit_code == 0, done.stderr
     rows = read_gpu(record).rows
     assert [row.network for row in rows] == ["full"] * 7 + ["light"] * 7
@@ -166,7 +168,7 @@ def test_mistakes_are_told_before_anything_is_measured(
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "full.pt").touch()
-    done = gpu(*words)
+    done = bench_gpu(*words)
     assert done.exit_code == 2
     assert message in done.stderr
     assert "device:" not in done.stderr

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.cuda_driver.build import build_driver, build_packages, has_compiler
+from tests.fakes.cuda_driver.gpu import ALIVE
 from tests.places import ROOT
 
 LIBRARIES = Path(__file__).with_name("libraries")  # a stand-in for tensorrt
-ALIVE = ("device_memory", "host_memory", "streams", "events", "graphs", "executables")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,12 @@ class SimulatedMachine:
             "XDG_CACHE_HOME": str(folder / "cache"),
         }
 
-    def run(self, *words: object, **settings: object) -> Ended:
-        """Run a Python program.
+    def run(self, *words: object, timeout_s: float = 120, **settings: object) -> Ended:
+        """Run a Python program in the folder of the checkout.
 
         Args:
             words: As behind `python`.
+            timeout_s: It is killed by then.
             settings: Variables of the simulated driver without their common beginning, in small letters.
         """
         report = self._folder / "report.json"
@@ -64,10 +65,12 @@ class SimulatedMachine:
             env={**os.environ, **self._variables, **chosen, "SIMULATED_CUDA_REPORT": str(report)},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=timeout_s,
+            cwd=ROOT,
             check=False,
         )
-        return Ended(done.returncode, done.stdout, done.stderr, json.loads(report.read_text()))
+        counts = json.loads(report.read_text()) if report.exists() else {}  # none where it crashed, or never began
+        return Ended(done.returncode, done.stdout, done.stderr, counts)
 
 
 def simulated_machine(folder: Path) -> SimulatedMachine:

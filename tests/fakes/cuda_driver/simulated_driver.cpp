@@ -6,11 +6,16 @@
 //
 // What is not simulated: kernels (but for one, which inverts pixels), speed, and that freeing memory waits for the work
 // that uses it: here that is a misuse. The functions that begin with `simulated_` are for tests; so are these variables:
-//   SIMULATED_CUDA_REPORT         a file that gets the counts as JSON when the process ends
-//   SIMULATED_CUDA_DEVICE_BYTES   memory of the GPU (default 1 GiB)
-//   SIMULATED_CUDA_HOST_BYTES     page-locked memory that the system lends (default 1 GiB)
-//   SIMULATED_CUDA_LOSE_AFTER     the GPU is lost after so many copies
-//   SIMULATED_CUDA_LOSE_CONTEXT   then taking a context off a thread fails too
+//   SIMULATED_CUDA_REPORT           a file that gets the counts as JSON when the process ends
+//   SIMULATED_CUDA_DEVICE_BYTES     memory of the GPU (default 1 GiB)
+//   SIMULATED_CUDA_HOST_BYTES       page-locked memory that the system lends (default 1 GiB)
+//   SIMULATED_CUDA_LOSE_AFTER       the GPU is lost after so many copies
+//   SIMULATED_CUDA_LOSE_CONTEXT     then taking a context off a thread fails too
+//   SIMULATED_CUDA_INIT_ERROR       what the driver answers to its first call
+//   SIMULATED_CUDA_DRIVER_VERSION   the CUDA that it reaches (default 13000)
+//   SIMULATED_CUDA_CAPABILITY       of the GPU (default 86)
+//   SIMULATED_CUDA_HOLD_KERNELS     kernels do not end as long as it is set
+// All but the first may be changed later, by `simulated_set` with the rest of the name.
 #include <cuda.h>
 #include <dlfcn.h>
 
@@ -38,8 +43,21 @@ namespace {
 
 using Work = std::function<void()>;
 
-size_t setting(const char* name, size_t otherwise) {
-  const char* value = std::getenv(name);
+struct Settings {
+  std::mutex mutex;
+  std::map<std::string, size_t> changed;
+};
+
+Settings& settings() {
+  static Settings* only = new Settings;
+  return *only;
+}
+
+size_t setting(const std::string& name, size_t otherwise) {
+  std::lock_guard<std::mutex> hold(settings().mutex);
+  const auto found = settings().changed.find(name);
+  if (found != settings().changed.end()) return found->second;
+  const char* value = std::getenv(("SIMULATED_CUDA_" + name).c_str());
   return value ? std::strtoull(value, nullptr, 10) : otherwise;
 }
 
@@ -128,13 +146,19 @@ struct Graph {
   std::vector<Work> work;
 };
 
+// What a stream did, and when.
+struct Span {
+  const char* what;
+  std::chrono::steady_clock::time_point start, end;
+};
+
 // Blocks of memory by address, of which only so much may be taken.
 class Memory {
  public:
-  Memory(size_t limit, unsigned char filling) : limit_(limit), filling_(filling) {}
+  Memory(std::string limit, unsigned char filling) : limit_(std::move(limit)), filling_(filling) {}
 
   void* take(size_t size) {
-    if (size == 0 || used_ + size > limit_) return nullptr;
+    if (size == 0 || used_ + size > setting(limit_, size_t{1} << 30)) return nullptr;
     auto* block = static_cast<unsigned char*>(aligned_alloc(4096, (size + 4095) / 4096 * 4096));
     std::memset(block, filling_, size);
     blocks_[block] = size;
@@ -157,26 +181,29 @@ class Memory {
     return first + size <= found->first + found->second;
   }
   size_t count() const { return blocks_.size(); }
+  size_t used() const { return used_; }
 
  private:
   std::map<unsigned char*, size_t> blocks_;
   size_t used_ = 0;
-  size_t limit_;
+  std::string limit_;  // the setting that tells it
   unsigned char filling_;
 };
 
 struct Driver {
   std::mutex mutex;  // guards all below it but the atomics; a half of a copy holds it, so that nothing is freed under it
-  Memory device{setting("SIMULATED_CUDA_DEVICE_BYTES", size_t{1} << 30), 0xA5};
-  Memory host{setting("SIMULATED_CUDA_HOST_BYTES", size_t{1} << 30), 0xCD};
+  Memory device{"DEVICE_BYTES", 0xA5};
+  Memory host{"HOST_BYTES", 0xCD};
   std::set<Stream*> streams;
   std::set<Event*> events;
   std::set<Graph*> graphs;
   std::set<Graph*> executables;
+  std::vector<Span> spans;  // since they were last asked for
   int retained = 0;
   std::atomic<int> lost{0};  // the error that every call answers from then on
   std::atomic<bool> context_lost{false};
   std::atomic<int> misuses{0};
+  std::atomic<int> made{0};  // pieces of memory, streams and events, ever
   std::atomic<int> copies{0};
   std::atomic<int> graph_launches{0};
   std::atomic<int> spinning_waits{0};
@@ -239,9 +266,19 @@ void lose(int error, bool context_too) {
   driver().lost = error;
 }
 
+// `work`, and the time that it took.
+Work timed(const char* what, Work work) {
+  return [=] {
+    const auto start = std::chrono::steady_clock::now();
+    work();
+    std::lock_guard<std::mutex> hold(driver().mutex);
+    driver().spans.push_back({what, start, std::chrono::steady_clock::now()});
+  };
+}
+
 CUresult begin_copy(Stream* stream, void* to, const void* from, size_t size, const void* host, const void* device) {
   Driver& all = driver();
-  if (host && !all.host.holds(host, size)) {
+  if (!all.host.holds(host, size)) {
     misuse("a copy that runs by itself, and host memory that is not page-locked or too small");
     return CUDA_ERROR_INVALID_VALUE;
   }
@@ -249,12 +286,12 @@ CUresult begin_copy(Stream* stream, void* to, const void* from, size_t size, con
     misuse("a copy beyond its memory on the GPU");
     return CUDA_ERROR_INVALID_VALUE;
   }
-  stream->put([=] {
+  stream->put(timed(host == from ? "copy in" : "copy out", [=] {
     const size_t half = size / 2;
     for (const auto& [first, length] : {std::pair{size_t{0}, half}, std::pair{half, size - half}}) {
       {
         std::lock_guard<std::mutex> hold(driver().mutex);
-        if ((host && !driver().host.holds(host, size)) || !driver().device.holds(device, size)) {
+        if (!driver().host.holds(host, size) || !driver().device.holds(device, size)) {
           misuse("memory was freed before its copy was done");
           return;
         }
@@ -262,9 +299,9 @@ CUresult begin_copy(Stream* stream, void* to, const void* from, size_t size, con
       }
       dawdle();
     }
-  });
-  const int limit = static_cast<int>(setting("SIMULATED_CUDA_LOSE_AFTER", 0));
-  if (++all.copies == limit) lose(CUDA_ERROR_LAUNCH_FAILED, setting("SIMULATED_CUDA_LOSE_CONTEXT", 0));
+  }));
+  const int limit = static_cast<int>(setting("LOSE_AFTER", 0));
+  if (++all.copies == limit) lose(CUDA_ERROR_LAUNCH_FAILED, setting("LOSE_CONTEXT", 0));
   return CUDA_SUCCESS;
 }
 
@@ -275,12 +312,15 @@ std::string counts() {
   const std::pair<const char*, size_t> entries[] = {
       {"device_memory", all.device.count()},
       {"host_memory", all.host.count()},
+      {"device_bytes", all.device.used()},
+      {"host_bytes", all.host.used()},
       {"streams", all.streams.size()},
       {"events", all.events.size()},
       {"graphs", all.graphs.size()},
       {"executables", all.executables.size()},
       {"contexts", static_cast<size_t>(all.retained)},
       {"misuses", static_cast<size_t>(all.misuses)},
+      {"made", static_cast<size_t>(all.made)},
       {"copies", static_cast<size_t>(all.copies)},
       {"graph_launches", static_cast<size_t>(all.graph_launches)},
       {"spinning_waits", static_cast<size_t>(all.spinning_waits)},
@@ -307,15 +347,37 @@ __attribute__((destructor)) void report() {
 
 EXPORT void simulated_lose(int error, int context_too) { lose(error, context_too); }
 
+EXPORT void simulated_set(const char* name, size_t value) {
+  std::lock_guard<std::mutex> hold(settings().mutex);
+  settings().changed[name] = value;
+}
+
 EXPORT void simulated_counts(char* text, size_t size) { std::snprintf(text, size, "%s", counts().c_str()); }
+
+// The spans since the last call, as JSON: [what, start, end] in nanoseconds.
+EXPORT void simulated_spans(char* text, size_t size) {
+  std::lock_guard<std::mutex> hold(driver().mutex);
+  std::string all;
+  for (const Span& span : driver().spans) {
+    all += std::string(all.empty() ? "[\"" : ", [\"") + span.what + "\"";
+    for (const auto& time : {span.start, span.end}) {
+      all += ", " + std::to_string(std::chrono::nanoseconds(time.time_since_epoch()).count());
+    }
+    all += "]";
+  }
+  driver().spans.clear();
+  std::snprintf(text, size, "[%s]", all.c_str());
+}
 
 // The one kernel. stylized = frame + strength * (255 - 2 * frame); a style's first number is a share of white instead.
 EXPORT CUresult simulated_invert(CUstream stream, CUdeviceptr frame, CUdeviceptr strength, CUdeviceptr style,
                                  CUdeviceptr stylized, size_t size, unsigned delay_us) {
   NEEDS_GPU();
   NEEDS(streams, stream);
-  reinterpret_cast<Stream*>(stream)->put([=] {
-    std::this_thread::sleep_for(std::chrono::microseconds(delay_us));
+  reinterpret_cast<Stream*>(stream)->put(timed("compute", [=] {
+    do {
+      std::this_thread::sleep_for(std::chrono::microseconds(delay_us));
+    } while (setting("HOLD_KERNELS", 0));
     std::lock_guard<std::mutex> hold(driver().mutex);
     const auto address = [](CUdeviceptr pointer) { return reinterpret_cast<void*>(pointer); };
     const Memory& device = driver().device;
@@ -333,16 +395,16 @@ EXPORT CUresult simulated_invert(CUstream stream, CUdeviceptr frame, CUdeviceptr
       const float painted = inverted + white * (255.0f - inverted);
       to[index] = static_cast<unsigned char>(from[index] + amount * (painted - from[index]) + 0.5f);
     }
-  });
+  }));
   return CUDA_SUCCESS;
 }
 
 // ---- the driver and the device
 
-EXPORT CUresult cuInit(unsigned) { return CUDA_SUCCESS; }
+EXPORT CUresult cuInit(unsigned) { return static_cast<CUresult>(setting("INIT_ERROR", CUDA_SUCCESS)); }
 
 EXPORT CUresult cuDriverGetVersion(int* version) {
-  *version = 13000;
+  *version = static_cast<int>(setting("DRIVER_VERSION", 13000));
   return CUDA_SUCCESS;
 }
 
@@ -362,16 +424,16 @@ EXPORT CUresult cuDeviceGetName(char* name, int size, CUdevice) {
 }
 
 EXPORT CUresult cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, CUdevice) {
-  *value = attribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR   ? 8
-           : attribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR ? 6
+  const int capability = static_cast<int>(setting("CAPABILITY", 86));
+  *value = attribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR   ? capability / 10
+           : attribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR ? capability % 10
                                                                        : 1;
   return CUDA_SUCCESS;
 }
 
-EXPORT CUresult cuDeviceComputeCapability(int* major, int* minor, CUdevice) {
-  *major = 8;
-  *minor = 6;
-  return CUDA_SUCCESS;
+EXPORT CUresult cuDeviceComputeCapability(int* major, int* minor, CUdevice device) {
+  cuDeviceGetAttribute(major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, device);
+  return cuDeviceGetAttribute(minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, device);
 }
 
 EXPORT CUresult cuGetErrorName(CUresult error, const char** name) {
@@ -379,6 +441,7 @@ EXPORT CUresult cuGetErrorName(CUresult error, const char** name) {
       {CUDA_SUCCESS, "no error"},
       {CUDA_ERROR_INVALID_VALUE, "invalid argument"},
       {CUDA_ERROR_OUT_OF_MEMORY, "out of memory"},
+      {CUDA_ERROR_NO_DEVICE, "no CUDA-capable device is detected"},
       {CUDA_ERROR_INVALID_DEVICE, "invalid device ordinal"},
       {CUDA_ERROR_INVALID_CONTEXT, "invalid device context"},
       {CUDA_ERROR_INVALID_HANDLE, "invalid resource handle"},
@@ -388,6 +451,8 @@ EXPORT CUresult cuGetErrorName(CUresult error, const char** name) {
       {CUDA_ERROR_NOT_SUPPORTED, "operation not supported"},
       {CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, "operation not permitted when stream is capturing"},
       {CUDA_ERROR_STREAM_CAPTURE_INVALIDATED, "operation failed due to a previous error during capture"},
+      {CUDA_ERROR_SYSTEM_DRIVER_MISMATCH, "system has unsupported display driver / cuda driver combination"},
+      {CUDA_ERROR_UNKNOWN, "unknown error"},
   };
   const auto found = names.find(error);
   *name = found == names.end() ? "unrecognized error code" : found->second;
@@ -442,6 +507,7 @@ EXPORT CUresult cuCtxSynchronize() { return check(); }
 EXPORT CUresult cuMemAlloc(CUdeviceptr* address, size_t size) {
   NEEDS_GPU();
   NOT_CAPTURED();
+  driver().made++;
   void* block = driver().device.take(size);
   *address = reinterpret_cast<CUdeviceptr>(block);
   return block ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
@@ -458,6 +524,7 @@ EXPORT CUresult cuMemFree(CUdeviceptr address) {
 EXPORT CUresult cuMemHostAlloc(void** address, size_t size, unsigned) {
   NEEDS_GPU();
   NOT_CAPTURED();
+  driver().made++;
   *address = driver().host.take(size);
   return *address ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
@@ -489,6 +556,7 @@ EXPORT CUresult cuMemcpyDtoHAsync(void* to, CUdeviceptr from, size_t size, CUstr
 EXPORT CUresult cuStreamCreate(CUstream* stream, unsigned flags) {
   NEEDS_GPU();
   if (flags != CU_STREAM_NON_BLOCKING) misuse("a stream that the default stream holds up");
+  driver().made++;
   auto* made = new Stream;
   driver().streams.insert(made);
   *stream = reinterpret_cast<CUstream>(made);
@@ -533,6 +601,7 @@ EXPORT CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned) {
 
 EXPORT CUresult cuEventCreate(CUevent* event, unsigned flags) {
   NEEDS_GPU();
+  driver().made++;
   auto* made = new Event{(flags & CU_EVENT_BLOCKING_SYNC) != 0, nullptr};
   driver().events.insert(made);
   *event = reinterpret_cast<CUevent>(made);

@@ -1,6 +1,5 @@
 """One contract for every back end, the fake one included."""
 
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,23 +13,23 @@ from artmirror.runtime.engines.base import FULL_STYLE, Engine, Look, stylize
 from artmirror.runtime.engines.open import open_engine
 from artmirror.runtime.engines.switching import SwitchingEngine
 from artmirror.runtime.gallery.bundled import find_style
-from tests.fakes import cuda as fake_cuda
 from tests.fakes.engine import FakeEngine
 from tests.fakes.onnxruntime import FakeOnnxRuntime
 from tests.fakes.real_gpu import build_real_plan, need_gpu
-from tests.fakes.tensorrt_runtime import FakeTensorRt, write_fake_plan
+from tests.fakes.tensorrt_runtime import Bench
 from tests.fakes.tiny_ncnn import need_vulkan, tiny_ncnn
 
 SIZE = (66, 95)  # odd, and no multiple of four: the network must crop
 ON_CPU = ("openvino", "onnxruntime")
 ON_NCNN = ("ncnn-cpu", "ncnn-vulkan")
-# The GPU back ends' own code, on a simulation of CUDA and of the library behind it.
-SIMULATED = ("tensorrt", "tensorrt-graphs", "tensorrt_rtx", "onnxruntime-cuda", "onnxruntime-tensorrt")
+# The GPU back ends' own code and the real pycuda, on a simulated driver and a stand-in of the library.
+_SIMULATED = ("tensorrt", "tensorrt-graphs", "tensorrt_rtx", "onnxruntime-cuda", "onnxruntime-tensorrt")
+SIMULATED = tuple(pytest.param(name, marks=pytest.mark.simulated_gpu) for name in _SIMULATED)
 ON_GPU = tuple(pytest.param(name, marks=pytest.mark.gpu) for name in ("gpu-tensorrt", "gpu-onnxruntime"))
 
 
 @pytest.fixture
-def open_backend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+def open_backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     def open_named(name: str, size: tuple[int, int]) -> Any:
         if name == "fake":
             return FakeEngine(size)
@@ -47,18 +46,16 @@ def open_backend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
             if name == "ncnn-vulkan":
                 need_vulkan()
             return open_engine(tiny_ncnn(), size=size, device=name.removeprefix("ncnn-"))
-        if name not in SIMULATED:
+        if name not in _SIMULATED:
             return open_engine(find_style("starry"), size=size, backend=name)
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        owner = fake_cuda.install(monkeypatch, graphs=name == "tensorrt-graphs")
+        gpu = request.getfixturevalue("gpu")
         if name.startswith("onnxruntime"):
-            monkeypatch.setattr(engine_onnxruntime_cuda, "ort", FakeOnnxRuntime(owner))
+            monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+            monkeypatch.setattr(engine_onnxruntime_cuda, "ort", FakeOnnxRuntime(gpu))
             backend = name.removesuffix("-cuda")
             return open_engine(find_style("starry"), size=size, backend=backend, device="cuda")
         library = name.removesuffix("-graphs")
-        monkeypatch.setitem(sys.modules, library, FakeTensorRt(owner, library))
-        write_fake_plan(tmp_path / "fake.plan", library=library)
-        return open_engine(tmp_path / "fake.plan", size=size)
+        return Bench(gpu, monkeypatch, tmp_path, library=library, graphs=library != name).open(size)
 
     return open_named
 

@@ -12,9 +12,8 @@ from artmirror.runtime.common.pixels import Pixels
 from artmirror.runtime.engines.base import FULL_STYLE, stylize
 from artmirror.runtime.engines.open import choose_backend, open_engine
 from artmirror.runtime.engines.vulkan_device import find_vulkan_device, vulkan_devices
-from tests.fakes import cuda as fake_cuda
+from tests.fakes.st_run import one_line_of, run
 from tests.fakes.tiny_ncnn import need_vulkan, tiny_ncnn
-from tests.runtime.test_run_cli import one_line_of, run
 
 DISCRETE, INTEGRATED, SOFTWARE = 0, 1, 3  # as ncnn numbers the types
 RUN = ("--input", "synthetic:64x64@30", "--output", "null:", "--max-frames", 2)
@@ -111,22 +110,6 @@ def test_it_runs_and_says_where() -> None:
     assert "2 frames at 64x64" in out
     assert "on ncnn (ncnn " in err
     assert "CPU, fp32): --device cpu" in err
-
-
-def test_devices_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    install_devices(monkeypatch, ("GeForce 940M", DISCRETE))
-    cuda = fake_cuda.install(monkeypatch)
-    code, out, err = run("--list-devices")
-    assert (code, err) == (0, "")
-    assert "cuda:0" in out
-    assert cuda.name in out
-    assert "vulkan:0" in out
-    assert "GeForce 940M (discrete GPU)" in out
-    fake_cuda.take_away_pycuda(monkeypatch)
-    code, out, err = run("--list-devices")
-    assert code == 0
-    assert "cuda:0" not in out
-    assert "pip install 'artmirror[cuda]'" in " ".join(err.split())
 
 
 @pytest.mark.parametrize("size", [(64, 64), (97, 130), (520, 512)])  # the last is beyond what llvmpipe's loops hold

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -12,13 +13,16 @@ from click.testing import CliRunner
 from artmirror.runtime.cli import main
 from artmirror.runtime.common.errors import ArtmirrorError, CannotRunHere
 from artmirror.runtime.engines import rebuild
+from artmirror.runtime.engines.cuda_device import open_device
 from artmirror.runtime.engines.open import choose_backend, open_engine, open_for_show
 from artmirror.runtime.engines.rebuild import PlanMismatch, rebuild_advice, rebuild_command, rebuild_plan
+from artmirror.runtime.engines.vulkan_device import vulkan_devices
 from artmirror.runtime.formats.manifest import read_manifest
 from artmirror.runtime.gallery.bundled import find_style
-from tests.fakes import cuda as fake_cuda
-from tests.fakes.tensorrt_runtime import FakeTensorRt, write_fake_plan
-from tests.runtime.test_run_cli import one_line_of, run
+from tests.fakes.cuda_driver.gpu import SimulatedGpu
+from tests.fakes.st_run import one_line_of, run
+from tests.fakes.tensorrt_runtime import Bench, write_fake_plan
+from tests.runtime.engines.test_ncnn import DISCRETE, install_devices
 
 SIZE = (64, 96)
 PLAN, ONNX, NCNN = Path("starry.plan"), Path("starry.onnx"), Path("starry.ncnn.param")
@@ -68,12 +72,72 @@ def test_what_does_not_go_together(path: Path, backend: str | None, device: str 
         choose_backend(path, backend, device)
 
 
+def place_onnx(plan: Path) -> dict[str, Any]:
+    """Put a bundled style beside the plan; returns what the manifest of a plan of it says."""
+    onnx = plan.with_suffix(".onnx")
+    onnx.write_bytes(find_style("starry").read_bytes())
+    manifest = read_manifest(onnx)
+    return {"checkpoint_sha256": manifest.checkpoint_sha256, "precision": manifest.precision}
+
+
+class TestAdvice:
+    """How a plan that does not fit is built again; nothing is opened."""
+
+    @pytest.fixture(autouse=True)
+    def install(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setitem(sys.modules, "tensorrt", ModuleType("tensorrt"))
+        self.plan = tmp_path / "starry.plan"
+
+    def test_the_command_that_builds_it_again(self) -> None:
+        write_fake_plan(self.plan)
+        command = rebuild_command(self.plan)
+        sizes = "--min-size 64x64 --opt-size 640x360 --max-size 2000x2000"
+        assert (
+            " ".join(command)
+            == f"st-export --plan --trt-library tensorrt --fp16 {sizes} {self.plan.with_suffix('.pt')}"
+        )
+        fixed = {"height": 360, "width": 640, "min_size": None, "opt_size": None, "max_size": None}
+        write_fake_plan(self.plan, precision="fp32", **fixed)
+        command = rebuild_command(self.plan)
+        build = "st-export --plan --trt-library tensorrt --size 640x360"
+        assert " ".join(command) == f"{build} {self.plan.with_suffix('.pt')}"
+        onnx = self.plan.with_suffix(".onnx")
+        onnx.write_bytes(b"")  # then nothing needs to be exported
+        write_fake_plan(self.plan, **fixed)
+        assert " ".join(rebuild_command(self.plan)) == f"{build} {onnx}"
+
+    def test_the_very_file_or_the_same_checkpoint_will_do(self) -> None:
+        of_starry = place_onnx(self.plan)
+        onnx = self.plan.with_suffix(".onnx")
+        checksum = hashlib.sha256(onnx.read_bytes()).hexdigest()
+        write_fake_plan(self.plan, onnx_sha256=checksum)
+        assert rebuild_advice(self.plan).startswith("this builds it again: st-export --plan ")
+        write_fake_plan(self.plan, onnx_sha256="2" * 64, **of_starry)
+        assert rebuild_advice(self.plan).startswith("this builds it again: st-export --plan ")
+        onnx.unlink()
+        self.plan.with_suffix(".pt").write_bytes(b"weights")
+        assert "starry.pt is not what starry.plan was built from" in rebuild_advice(self.plan)
+        write_fake_plan(self.plan, checkpoint_sha256=hashlib.sha256(b"weights").hexdigest())
+        assert rebuild_advice(self.plan).startswith("this builds it again: st-export --plan ")
+
+    def test_st_export_knows_the_options(self) -> None:
+        from artmirror.export.cli import main as export_main
+
+        write_fake_plan(self.plan)
+        result = CliRunner().invoke(export_main, rebuild_command(self.plan)[1:])
+        assert result.exit_code == 1, result.output  # the checkpoint is not there; 2 would be: no such option
+        self.plan.with_suffix(".onnx").write_bytes(b"")
+        result = CliRunner().invoke(export_main, rebuild_command(self.plan)[1:])
+        assert result.exit_code == 1, result.output
+
+
+@pytest.mark.simulated_gpu
 class TestPlan:
     @pytest.fixture(autouse=True)
-    def simulate(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-        owner = fake_cuda.install(monkeypatch)
-        monkeypatch.setitem(sys.modules, "tensorrt", FakeTensorRt(owner))
+    def simulate(self, gpu: SimulatedGpu, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        self.gpu = gpu
+        (tmp_path / "cache").mkdir()
+        self.trt = Bench(gpu, monkeypatch, tmp_path / "cache").trt
         self.plan = tmp_path / "starry.plan"
 
     def open(self, **changes: Any) -> None:
@@ -104,15 +168,15 @@ class TestPlan:
             with pytest.raises(PlanMismatch):
                 self.open(library_version=built, version_compatible=True)
 
-    def test_another_gpu(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_another_gpu(self) -> None:
         self.open(targets=["sm75", "sm86"])
         self.open(targets=["Simulated GPU"])
         self.open(targets=["NVIDIA H200"], hardware_compatible=True)  # of Ampere, as the one here
         for targets in (["sm80"], ["sm120"], ["NVIDIA H200"]):
             with pytest.raises(PlanMismatch, match=r"the GPU here is Simulated GPU \(sm86\)"):
                 self.open(targets=targets)
-        owner = fake_cuda.install(monkeypatch, fake_cuda.FakeCuda(capability=(7, 5)))
-        monkeypatch.setitem(sys.modules, "tensorrt", FakeTensorRt(owner))
+        self.gpu.set(capability=75)
+        open_device.cache_clear()
         with pytest.raises(PlanMismatch, match=r"the GPU here is Simulated GPU \(sm75\)"):
             self.open(targets=["NVIDIA H200"], hardware_compatible=True)
 
@@ -129,27 +193,9 @@ class TestPlan:
         assert not isinstance(caught.value, PlanMismatch)  # nothing here builds it
 
     def test_refused_by_the_library(self) -> None:
-        sys.modules["tensorrt"].deserialize_error = "expecting version 240 got 239"
+        self.trt.deserialize_error = "expecting version 240 got 239"
         with pytest.raises(PlanMismatch, match=r"tensorrt 10.9.0.34 refuses the plan.*expecting version 240 got 239"):
             self.open()
-
-    def test_the_command_that_builds_it_again(self) -> None:
-        write_fake_plan(self.plan)
-        command = rebuild_command(self.plan)
-        sizes = "--min-size 64x64 --opt-size 640x360 --max-size 2000x2000"
-        assert (
-            " ".join(command)
-            == f"st-export --plan --trt-library tensorrt --fp16 {sizes} {self.plan.with_suffix('.pt')}"
-        )
-        fixed = {"height": 360, "width": 640, "min_size": None, "opt_size": None, "max_size": None}
-        write_fake_plan(self.plan, precision="fp32", **fixed)
-        command = rebuild_command(self.plan)
-        build = "st-export --plan --trt-library tensorrt --size 640x360"
-        assert " ".join(command) == f"{build} {self.plan.with_suffix('.pt')}"
-        onnx = self.plan.with_suffix(".onnx")
-        onnx.write_bytes(b"")  # then nothing needs to be exported
-        write_fake_plan(self.plan, **fixed)
-        assert " ".join(rebuild_command(self.plan)) == f"{build} {onnx}"
 
     def test_a_plan_alone_is_an_error_with_the_command(self) -> None:
         write_fake_plan(self.plan, library_version="10.1.0")
@@ -158,15 +204,8 @@ class TestPlan:
         ):
             open_for_show(self.plan, size=SIZE)
 
-    def place_onnx(self) -> dict[str, Any]:
-        """Put a bundled style beside the plan; returns what the manifest of a plan of it says."""
-        onnx = self.plan.with_suffix(".onnx")
-        onnx.write_bytes(find_style("starry").read_bytes())
-        manifest = read_manifest(onnx)
-        return {"checkpoint_sha256": manifest.checkpoint_sha256, "precision": manifest.precision}
-
     def test_an_onnx_beside_it_is_used_with_a_warning(self, caplog: pytest.LogCaptureFixture) -> None:
-        write_fake_plan(self.plan, library_version="10.1.0", **self.place_onnx())
+        write_fake_plan(self.plan, library_version="10.1.0", **place_onnx(self.plan))
         with caplog.at_level(logging.WARNING):
             opened = open_for_show(self.plan, size=SIZE)
         assert opened.path == self.plan.with_suffix(".onnx")
@@ -181,7 +220,7 @@ class TestPlan:
                 open_for_show(self.plan, size=SIZE, **asked)
 
     def test_another_network_beside_it_is_neither_used_nor_built(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        of_starry = self.place_onnx()
+        of_starry = place_onnx(self.plan)
         write_fake_plan(self.plan, library_version="10.1.0", **{**of_starry, "checkpoint_sha256": "1" * 64})
         words = (
             r"starry\.onnx is not what starry\.plan was built from \(Fake, huang, fp\d\d\): it is The Starry Night, "
@@ -194,7 +233,7 @@ class TestPlan:
             assert f"st-export --plan {self.plan.with_suffix('.onnx')}" in caught.value.message
 
     def test_another_precision_beside_it_is_used_and_not_built(self, caplog: pytest.LogCaptureFixture) -> None:
-        of_starry = self.place_onnx()
+        of_starry = place_onnx(self.plan)
         other = "fp32" if of_starry["precision"] == "fp16" else "fp16"
         write_fake_plan(self.plan, library_version="10.1.0", **{**of_starry, "precision": other})
         with pytest.raises(ArtmirrorError, match=r"is not what starry\.plan was built from"):
@@ -204,20 +243,6 @@ class TestPlan:
         opened.engine.close()
         assert opened.path == self.plan.with_suffix(".onnx")
         assert "is not what starry.plan was built from" in caplog.text
-
-    def test_the_very_file_or_the_same_checkpoint_will_do(self) -> None:
-        of_starry = self.place_onnx()
-        onnx = self.plan.with_suffix(".onnx")
-        checksum = hashlib.sha256(onnx.read_bytes()).hexdigest()
-        write_fake_plan(self.plan, onnx_sha256=checksum)
-        assert rebuild_advice(self.plan).startswith("this builds it again: st-export --plan ")
-        write_fake_plan(self.plan, onnx_sha256="2" * 64, **of_starry)
-        assert rebuild_advice(self.plan).startswith("this builds it again: st-export --plan ")
-        onnx.unlink()
-        self.plan.with_suffix(".pt").write_bytes(b"weights")
-        assert "starry.pt is not what starry.plan was built from" in rebuild_advice(self.plan)
-        write_fake_plan(self.plan, checkpoint_sha256=hashlib.sha256(b"weights").hexdigest())
-        assert rebuild_advice(self.plan).startswith("this builds it again: st-export --plan ")
 
     def test_damage_is_never_a_reason_to_fall_back(self) -> None:
         self.plan.with_suffix(".onnx").write_bytes(find_style("starry").read_bytes())
@@ -256,16 +281,6 @@ class TestPlan:
         with pytest.raises(ArtmirrorError, match=r"pip install 'artmirror\[export\]'"):
             rebuild_plan(self.plan)
 
-    def test_st_export_knows_the_options(self) -> None:
-        from artmirror.export.cli import main as export_main
-
-        write_fake_plan(self.plan)
-        result = CliRunner().invoke(export_main, rebuild_command(self.plan)[1:])
-        assert result.exit_code == 1, result.output  # the checkpoint is not there; 2 would be: no such option
-        self.plan.with_suffix(".onnx").write_bytes(b"")
-        result = CliRunner().invoke(export_main, rebuild_command(self.plan)[1:])
-        assert result.exit_code == 1, result.output
-
     def test_st_run_says_what_was_chosen_and_why(self) -> None:
         write_fake_plan(self.plan)
         code, _, err = run(
@@ -278,20 +293,33 @@ class TestPlan:
 
     def test_st_run_ends_in_one_line_when_the_gpu_goes(self, tmp_path: Path) -> None:
         write_fake_plan(self.plan)
-        sys.modules["pycuda.driver"].computing.clear()
-        sys.modules["tensorrt"].execute_error = "Cuda Runtime (unspecified launch failure)"
+        self.trt.execute_error = "Cuda Runtime (unspecified launch failure)"
         out = tmp_path / "out.mp4"
         line = one_line_of(1, "--engine", self.plan, "--input", "synthetic:96x64", "--output", out)
         assert "Simulated GPU failed or was lost" in line
         assert not out.exists()
 
+    def test_without_pycuda_it_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "pycuda.driver", None)
+        write_fake_plan(self.plan)
+        line = one_line_of(1, "--engine", self.plan, "--input", "synthetic:96x64", "--output", "null:")
+        assert "pycuda" in line
 
-def test_without_pycuda_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "tensorrt", FakeTensorRt(fake_cuda.install(monkeypatch)))
-    fake_cuda.take_away_pycuda(monkeypatch)
-    write_fake_plan(tmp_path / "a.plan")
-    line = one_line_of(1, "--engine", tmp_path / "a.plan", "--input", "synthetic:96x64", "--output", "null:")
-    assert "pycuda" in line
+    def test_devices_are_listed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        install_devices(monkeypatch, ("GeForce 940M", DISCRETE))
+        vulkan_devices.cache_clear()
+        code, out, err = run("--list-devices")
+        assert (code, err) == (0, "")
+        assert "cuda:0" in out
+        assert self.gpu.name in out
+        assert "vulkan:0" in out
+        assert "GeForce 940M (discrete GPU)" in out
+        monkeypatch.setitem(sys.modules, "pycuda.driver", None)
+        code, out, err = run("--list-devices")
+        assert code == 0
+        assert "cuda:0" not in out
+        assert "pip install 'artmirror[cuda]'" in " ".join(err.split())
+        vulkan_devices.cache_clear()
 
 
 def test_help_names_the_options() -> None:

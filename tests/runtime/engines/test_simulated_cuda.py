@@ -1,4 +1,7 @@
-"""The runtime on a GPU, with the real pycuda and cuda-bindings on a simulated driver; see fakes/cuda_driver."""
+"""Whole programs on a simulated GPU, with the real pycuda and cuda-bindings, from their first line to their end.
+
+What does not need a program of its own is in test_cuda.py.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -37,24 +40,9 @@ def play(machine: SimulatedMachine, plan: Path) -> Play:
     return play_one
 
 
-def test_every_result_belongs_to_its_frame(play: Play) -> None:
-    ended = play("three_slots")
-    assert ended.stdout.split("\n")[1] == "CUDA graph"
-    assert ended.counts["graph_launches"] == 300
-    assert not ended.leaks
-
-
 def test_the_pipeline_keeps_the_order(play: Play) -> None:
-    assert not play("pipeline").leaks
-
-
-def test_threads_that_come_and_go_leave_nothing(play: Play) -> None:
-    assert not play("many_threads").leaks
-
-
-def test_closing_frees_nothing_under_a_thread_that_waits(play: Play) -> None:
-    ended = play("closed_while_it_waits")
-    assert ended.stdout == "closed\n"
+    ended = play("pipeline")
+    assert ended.counts["graph_launches"] >= 200
     assert not ended.leaks
 
 
@@ -62,40 +50,11 @@ def test_the_process_ends_in_silence_whatever_is_held(play: Play) -> None:
     play("held_to_the_end")
 
 
-@pytest.mark.parametrize(
-    ("settings", "told"),
-    [
-        ({"device_bytes": 200_000}, "out of memory on Simulated GPU: use a smaller --size, or close"),
-        ({"host_bytes": 200_000}, "the system does not lend 0 MB of page-locked memory: close other programs"),
-    ],
-)
-def test_out_of_memory_is_one_line(play: Play, settings: dict[str, object], told: str) -> None:
-    ended = play("out_of_memory", **settings)
-    first, last = ended.stdout.splitlines()
-    assert first.startswith(told)
-    assert last == "lost: False"
-    assert not ended.leaks
-
-
-@pytest.mark.parametrize("name", ["lost_in_the_middle", "lost_with_its_context"])
-def test_a_lost_device_is_one_line(play: Play, name: str) -> None:
-    (line,) = play(name).stdout.splitlines()
+def test_a_device_lost_with_its_context_is_one_line(play: Play) -> None:
+    (line,) = play("lost_with_its_context").stdout.splitlines()
     assert line.startswith("the GPU Simulated GPU failed or was lost (")
     assert "unspecified launch failure" in line
     # What lay on the GPU is given up with it; its driver would refuse to free it.
-
-
-def test_a_capture_that_fails_leaves_the_stream_usable(play: Play) -> None:
-    ended = play("failed_captures")
-    assert ended.stdout.split() == ["LogicError", "LogicError", "ZeroDivisionError"]
-    assert not ended.leaks
-
-
-def test_a_waiting_thread_sleeps_where_there_are_few_processors(play: Play) -> None:
-    """A thread that spins takes one of them from the camera and from the window."""
-    few, many = play("few_processors").counts, play("many_processors").counts
-    assert (few["spinning_waits"], few["sleeping_waits"]) == (0, 1)
-    assert (many["spinning_waits"], many["sleeping_waits"]) == (1, 0)
 
 
 def test_misuse_is_noticed(machine: SimulatedMachine, plan: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from artmirror.runtime.engines.base import Engine, Look
 from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.pipeline import Pipeline
+from tests.fakes.cuda_driver.gpu import SimulatedGpu
 from tests.fakes.ends import SIZE, CollectingSink, CountingSource
 from tests.fakes.engine import FakeEngine
 from tests.fakes.tensorrt_runtime import Bench
@@ -120,15 +121,19 @@ def test_random_schedules(seed: int) -> None:
         run_schedule(engine, rng, engine_fails=fail_at is not None)
 
 
+@pytest.mark.simulated_gpu
 @pytest.mark.parametrize("seed", range(6))
-def test_random_schedules_on_simulated_streams(seed: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_random_schedules_on_simulated_streams(
+    seed: int, gpu: SimulatedGpu, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """The GPU back end's own slots, whose copies come late and in two halves."""
     rng = random.Random(seed)
-    bench = Bench(monkeypatch, tmp_path, graphs=seed % 2 == 0)
-    bench.cuda.delay_s = lambda: rng.choice([0.0, 0.0, 0.0005, 0.002])
+    before = gpu.alive()["device_memory"]
+    gpu.delay_us = rng.choice([0, 100, 500, 2000])
+    bench = Bench(gpu, monkeypatch, tmp_path, graphs=seed % 2 == 0)
     with closing_engine(bench.open()) as engine:
         run_schedule(engine, rng)
-    assert not bench.cuda.memory
+    assert gpu.alive()["device_memory"] == before
 
 
 class EarlyPipeline(Pipeline):

@@ -1,6 +1,5 @@
 """The input `style`: every back end takes it, for each frame its own."""
 
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,47 +10,65 @@ import onnx
 import pytest
 
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.style_file import Vector
 from artmirror.runtime.engines import onnxruntime_cuda
 from artmirror.runtime.engines.base import Engine, Look, stylize
 from artmirror.runtime.engines.open import open_engine
 from artmirror.runtime.engines.tiled import TiledEngine
 from artmirror.runtime.formats.manifest import METADATA_KEY, Manifest, StyleInput, read_manifest
-from tests.fakes import cuda as fake_cuda
 from tests.fakes.onnxruntime import FakeOnnxRuntime
-from tests.fakes.tensorrt_runtime import FakeTensorRt, write_fake_plan
-from tests.fakes.tiny_many import styles, tiny_many
+from tests.fakes.tensorrt_runtime import Bench
 from tests.fakes.tiny_ncnn import need_vulkan
+from tests.places import ROOT
 
 SIZE = (66, 92)
 
 
-@pytest.fixture(params=["openvino", "onnxruntime", "ncnn-cpu", "ncnn-vulkan", "tensorrt", "onnxruntime-cuda"])
+SIMULATED = [pytest.param(name, marks=pytest.mark.simulated_gpu) for name in ("tensorrt", "onnxruntime-cuda")]
+
+
+@pytest.fixture(params=["openvino", "onnxruntime", "ncnn-cpu", "ncnn-vulkan", *SIMULATED])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Engine]:
-    name, network = request.param, tiny_many().with_suffix(".onnx")
+    name = request.param
     if name.startswith("ncnn"):
         if name == "ncnn-vulkan":
             need_vulkan()
-        opened = open_engine(tiny_many().with_suffix(".ncnn.param"), size=SIZE, device=name.removeprefix("ncnn-"))
+        opened = open_engine(tiny(".ncnn.param"), size=SIZE, device=name.removeprefix("ncnn-"))
     elif name in ("openvino", "onnxruntime"):
-        opened = open_engine(network, size=SIZE, backend=name)
+        opened = open_engine(tiny(".onnx"), size=SIZE, backend=name)
     else:
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        owner = fake_cuda.install(monkeypatch)
+        gpu = request.getfixturevalue("gpu")
+        network = ROOT / "runtime" / "paintings" / "any-nano.onnx"  # stand-ins run none; its manifest is read
         style = read_manifest(network).style
         assert style is not None
         if name == "tensorrt":
-            library = FakeTensorRt(owner)
-            library.tensors["style"] = ("in", "float")
-            monkeypatch.setitem(sys.modules, "tensorrt", library)
-            write_fake_plan(tmp_path / "fake.plan", style=style)
-            opened = open_engine(tmp_path / "fake.plan", size=SIZE)
+            bench = Bench(gpu, monkeypatch, tmp_path, style=style)
+            bench.trt.tensors["style"] = ("in", "float")
+            opened = bench.open(SIZE)
         else:
-            library = FakeOnnxRuntime(owner)
+            library = FakeOnnxRuntime(gpu)
             library.style_length = style.length
             monkeypatch.setattr(onnxruntime_cuda, "ort", library)
             opened = open_engine(network, size=SIZE, device="cuda")
     yield opened
     opened.close()
+
+
+def tiny(suffix: str) -> Path:
+    """A file of the tiny network for many paintings."""
+    from tests.fakes.tiny_many import tiny_many  # not above: in another process nobody shall wait for torch
+
+    return tiny_many().with_suffix(suffix)
+
+
+def two_styles(style: StyleInput | None) -> tuple[Vector, Vector]:
+    """One that is a code alone, and one with scales and shifts of its own."""
+    assert style is not None
+    rng = np.random.default_rng(1)
+    vectors = np.zeros((2, style.length), np.float32)
+    vectors[:, : style.code_length] = rng.uniform(-1, 1, (2, style.code_length))
+    vectors[1, style.code_length :] = rng.normal(0, 0.2, style.length - style.code_length)
+    return vectors[0], vectors[1]
 
 
 def picture() -> np.ndarray:
@@ -67,14 +84,14 @@ def painted(engine: Engine, look: Look) -> np.ndarray:
 
 
 def test_styles_differ_and_none_is_the_mean(engine: Engine) -> None:
-    first, second = styles(2)
+    first, second = two_styles(engine.manifest.style)
     pictures = [painted(engine, Look(1.0, style)) for style in (first, second)]
     assert np.abs(pictures[0].astype(int) - pictures[1]).mean() > 2
     assert (painted(engine, Look()) == painted(engine, Look(1.0, np.zeros_like(first)))).all()
 
 
 def test_a_style_belongs_to_its_frame_and_is_copied(engine: Engine) -> None:
-    first, second = styles(2)
+    first, second = two_styles(engine.manifest.style)
     alone = [painted(engine, Look(1.0, style)) for style in (first, second)]
     slots = engine.allocate(2)
     passed = np.empty_like(first)
@@ -89,16 +106,16 @@ def test_a_style_belongs_to_its_frame_and_is_copied(engine: Engine) -> None:
 
 
 def test_strength_goes_with_a_style(engine: Engine) -> None:
-    assert (painted(engine, Look(0.0, styles(1)[0])) == picture()).all()
+    assert (painted(engine, Look(0.0, two_styles(engine.manifest.style)[0])) == picture()).all()
 
 
 @pytest.mark.parametrize("changed", [False, True])
 def test_tiles_paint_a_style_as_the_whole_does(changed: bool) -> None:
-    path = tiny_many().with_suffix(".onnx")
+    path = tiny(".onnx")
     size = (390, 407)
     rng = np.random.default_rng(0)
     frame = np.kron(rng.integers(0, 255, (28, 30, 3), np.uint8), np.ones((14, 14, 1), np.uint8))[: size[0], : size[1]]
-    look = Look(0.9, styles(2)[1 if changed else 0])
+    look = Look(0.9, two_styles(read_manifest(path).style)[changed])
     results = []
     for engine in (
         open_engine(path, size=size, full_precision=True),
@@ -113,7 +130,7 @@ def test_tiles_paint_a_style_as_the_whole_does(changed: bool) -> None:
 
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
 def test_a_manifest_that_says_another_length_is_told(backend: str, tmp_path: Path) -> None:
-    path = tiny_many().with_suffix(".onnx")
+    path = tiny(".onnx")
     manifest = read_manifest(path)
     assert manifest.style is not None
     other = tmp_path / "other.onnx"
@@ -128,6 +145,6 @@ def test_a_manifest_that_says_another_length_is_told(backend: str, tmp_path: Pat
 
 def test_a_code_longer_than_the_style_is_damage() -> None:
     values: dict[str, Any] = {"style": StyleInput(4, 5, "x")}
-    manifest = replace(read_manifest(tiny_many().with_suffix(".onnx")), **values)
+    manifest = replace(read_manifest(tiny(".onnx")), **values)
     with pytest.raises(ArtmirrorError, match="a code of 5 in a style of 4 numbers"):
         Manifest.from_json(manifest.to_json(), "x.onnx")

@@ -31,7 +31,7 @@ from artmirror.runtime.gallery.variants import (
     variants,
 )
 from tests.fakes.engine import FakeEngine
-from tests.runtime.test_run_cli import one_line_of, run
+from tests.fakes.st_run import one_line_of, run
 
 SIZE = (64, 96)
 
