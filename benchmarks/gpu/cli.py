@@ -27,6 +27,7 @@ _SIZES = ("640x360", "1280x720", "1920x1080")
     cloup.option("--size", "sizes", type=SizeType(), multiple=True, default=_SIZES, help="Sizes of the frames."),
     cloup.option("--frames", type=click.IntRange(1), default=300, help="Measured frames of every kind."),
     cloup.option("--minutes", type=click.FloatRange(0.1), default=9.0, help="What is not begun by then is left out."),
+    cloup.option("--resume", is_flag=True, help="Keep what the file of -o has measured; measure the other rows."),
 )
 @common_options("st-bench gpu")
 def gpu(
@@ -34,6 +35,7 @@ def gpu(
     sizes: tuple[tuple[int, int], ...],
     frames: int,
     minutes: float,
+    resume: bool,
     outputs: tuple[Path, ...],
     debug: bool,
 ) -> None:
@@ -41,17 +43,22 @@ def gpu(
 
     The pictures are compared with those of PyTorch in FP32. The first checkpoint is the one that the speed goals are
     for; lighter variants of it may follow, as in: starry.pt starry-lite.pt starry-nano.pt. A row that cannot be
-    measured here is listed with its reason. The exit code is 1 if a goal was measured and missed.
+    measured here is listed with its reason; --resume tries it again. The exit code is 1 if a goal was measured and
+    missed.
     """
     twice = [name for name, count in Counter(path.stem for path in checkpoints).items() if count > 1]
     if twice:
         raise click.UsageError(f"several checkpoints are called {twice[0]}; rename one, since rows go by this name")
     json_path, table_path = split_outputs(outputs)
+    if resume and json_path is None:
+        raise click.UsageError("--resume wants the record to go on with: -o FILE.json")
     # Imported here, since --help and completion shall not wait for them.
     from artmirror.benchmarks.gpu.run import measure_gpu
     from artmirror.benchmarks.gpu.table import check_goals, markdown_rows, render_rows
+    from artmirror.benchmarks.records.gpu import read_gpu
 
-    found = measure_gpu(checkpoints, sizes, frames, minutes, json_path)
+    before = read_gpu(json_path) if resume and json_path is not None and json_path.exists() else None
+    found = measure_gpu(checkpoints, sizes, frames, minutes, json_path, before)
     Console(width=200, markup=False, highlight=False, emoji=False).print(render_rows(found.rows, found.ceilings))
     if table_path is not None:
         write_report(table_path, markdown_rows(found.rows, found.ceilings))

@@ -51,6 +51,7 @@ class HalfInput(nn.Module):
 @click.option("--frames", type=click.IntRange(1), default=200, help="Measured runs of every kind.")
 @click.option("--seconds", type=float, default=300.0, help="What is not begun by then is left out.")
 @click.option("--ceilings/--no-ceilings", default=True, help="Measure what the card does at best too.")
+@click.option("--skip", "skipped", nargs=2, multiple=True, metavar="ROW SIZE", help="Leave this row out.")
 @click.option("--folder", type=click.Path(path_type=Path), required=True, help="Where the files go.")
 @common_options("pytorch_rows")
 def main(
@@ -60,6 +61,7 @@ def main(
     frames: int,
     seconds: float,
     ceilings: bool,
+    skipped: tuple[tuple[str, str], ...],
     folder: Path,
     debug: bool,
 ) -> None:
@@ -90,7 +92,8 @@ def main(
         cost = graph_cost(model, size)
         found["sizes"][name] = {"flop": 2 * cost.macs, "bytes": cost.bytes_moved}
     reason = "the time was up; --minutes gives more" if there else f"PyTorch {torch.__version__} sees no CUDA GPU"
-    found["rows"] = [{"name": row, "size": name, "reason": reason} for name in pictures for row in ROWS]
+    wanted = [(row, name) for name in pictures for row in ROWS if (row, name) not in skipped]
+    found["rows"] = [{"name": row, "size": name, "reason": reason} for row, name in wanted]
     _write(found, folder)
     for values in found["rows"] if there else ():
         if time.monotonic() < end_s:

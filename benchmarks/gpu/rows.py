@@ -12,17 +12,21 @@ from artmirror.runtime.frame import FrameSlot
 _WARMUP = 10  # frames before the measured ones
 
 
-def measure_engine(name: str, engine: CudaEngine, picture: Pixels, painted: Pixels, frames: int) -> Row:
+def measure_engine(
+    name: str, engine: CudaEngine, picture: Pixels, painted: Pixels, frames: int, *, graphs: bool = True
+) -> Row:
     """Paint `picture` and compare, then measure.
 
     Args:
         painted: What PyTorch in FP32 makes of `picture`; (H, W, 3) uint8 BGR both.
         frames: Measured frames of every kind.
+        graphs: Whether the network is captured as CUDA graphs, where the engine does so.
 
     Raises:
         ArtmirrorError: the engine failed.
     """
-    slots, slots_asleep = (_slots(engine, picture, asleep=asleep) for asleep in (False, True))
+    slots = _slots(engine, picture, 3, asleep=False, graphs=graphs)
+    slots_asleep = _slots(engine, picture, 2, asleep=True, graphs=graphs)
     stylize(engine, slots[0])
     psnr = psnr_db(slots[0].stylized, painted)
     for _ in range(_WARMUP):
@@ -44,22 +48,27 @@ def measure_engine(name: str, engine: CudaEngine, picture: Pixels, painted: Pixe
         name=name,
         size=f"{info.size[1]}x{info.size[0]}",
         library=info.library,
-        note=info.note,
+        note=info.note if graphs else "its CUDA graph is left out",
         psnr_db=psnr,
         compute_ns=tuple(compute_ns),
         compute_fps=compute_fps,
         end_to_end_ns=tuple(end_to_end_ns),
         end_to_end_fps_one_slot=_throughput(engine, slots[:1], frames),
-        end_to_end_fps_two_slots=_throughput(engine, slots, frames),
+        end_to_end_fps_two_slots=_throughput(engine, slots[:2], frames),
+        end_to_end_fps_three_slots=_throughput(engine, slots, frames),
         end_to_end_fps_asleep=_throughput(engine, slots_asleep, frames),
     )
 
 
-def _slots(engine: CudaEngine, picture: Pixels, *, asleep: bool) -> list[FrameSlot]:
-    """Two with the picture in them; whoever waits for them sleeps or spins."""
-    chosen, engine.device.waits_asleep = engine.device.waits_asleep, asleep
-    slots = engine.allocate(2)
-    engine.device.waits_asleep = chosen
+def _slots(engine: CudaEngine, picture: Pixels, count: int, *, asleep: bool, graphs: bool) -> list[FrameSlot]:
+    """Slots with the picture in them; whoever waits for them sleeps or spins."""
+    device = engine.device
+    chosen = device.waits_asleep, device.captures_graphs
+    device.waits_asleep, device.captures_graphs = asleep, graphs
+    try:
+        slots = engine.allocate(count)
+    finally:
+        device.waits_asleep, device.captures_graphs = chosen
     for slot in slots:
         slot.frame[:] = picture
     return slots

@@ -2,7 +2,7 @@
 
 Exports and builds are `st-export`, PyTorch is `gpu/pytorch.py`: programs of their own, started here and read by file.
 So one of them that fails is a row with a reason. The record is written again after every row: a run that is cut off
-leaves what it has.
+leaves what it has, and the next one can keep that.
 """
 
 import json
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,11 +21,12 @@ import numpy as np
 
 from artmirror.benchmarks.gpu.rows import measure_engine
 from artmirror.benchmarks.records.environment import read_environment
-from artmirror.benchmarks.records.gpu import GpuSession, Row, write_gpu
+from artmirror.benchmarks.records.gpu import WITHOUT_GRAPH, GpuSession, Row, write_gpu
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.engines.cuda import CudaEngine
 from artmirror.runtime.engines.cuda_device import open_device
 from artmirror.runtime.engines.open import open_engine
+from artmirror.runtime.engines.tensorrt import CAPTURED
 
 # Name -> (library that builds a plan, or None for the ONNX itself; back end)
 _ENGINES = {
@@ -36,12 +37,21 @@ _ENGINES = {
 }
 
 
+def _key(row: Row) -> tuple[str, str, str]:
+    return row.name, row.network, row.size
+
+
 @dataclass(slots=True)
 class _Session:
     """A record that grows row by row, and where it is written."""
 
     record: GpuSession
     path: Path | None
+    kept: Sequence[Row]  # of the run before
+
+    def find(self, name: str, network: str, size: str) -> Row | None:
+        """The row that needs not be measured again."""
+        return next((row for row in self.kept if _key(row) == (name, network, size)), None)
 
     def add(self, rows: Sequence[Row]) -> None:
         """Keep rows, tell them on stderr, and write all."""
@@ -50,7 +60,9 @@ class _Session:
             told = row.reason or f"{row.compute_fps:.0f} FPS compute-only"
             click.echo(f"{row.network} {row.size} {row.name}: {told}", err=True)
         if self.path is not None:
-            write_gpu(self.record, self.path)
+            there = {_key(row) for row in self.record.rows}
+            to_come = [row for row in self.kept if _key(row) not in there]  # else they are lost if this run is cut off
+            write_gpu(replace(self.record, rows=(*self.record.rows, *to_come)), self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +95,12 @@ class Network:
 
 
 def measure_gpu(
-    checkpoints: Sequence[Path], sizes: Sequence[tuple[int, int]], frames: int, minutes: float, output: Path | None
+    checkpoints: Sequence[Path],
+    sizes: Sequence[tuple[int, int]],
+    frames: int,
+    minutes: float,
+    output: Path | None,
+    before: GpuSession | None = None,
 ) -> GpuSession:
     """Export, build and measure; each row is told on stderr and written as soon as it is there.
 
@@ -93,13 +110,22 @@ def measure_gpu(
         frames: Measured frames of every kind.
         minutes: What is not begun by then is left out.
         output: Gets the record after every row; None for nowhere.
+        before: A record of the same networks on the same GPU, whose measured rows are kept.
 
     Raises:
-        ArtmirrorError: a checkpoint cannot be exported, or the record cannot be written.
+        ArtmirrorError: a checkpoint cannot be exported, the record cannot be written, or `before` is of another GPU.
     """
     clock = Clock(time.monotonic() + minutes * 60)
-    session = _Session(GpuSession(read_environment(), _describe_device()), output)
-    click.echo(f"device: {', '.join(str(value) for value in session.record.device.values())}", err=True)
+    record, kept = GpuSession(read_environment(), _describe_device()), []
+    if before is not None:
+        if before.device != record.device:
+            raise ArtmirrorError(
+                f"the record is of another GPU ({_told(before.device)}); measure again, without --resume"
+            )
+        kept = [row for row in before.rows if row.reason is None]
+        record = replace(record, ceilings=before.ceilings)
+    session = _Session(record, output, kept)
+    click.echo(f"device: {_told(record.device)}", err=True)
     with tempfile.TemporaryDirectory(prefix="artmirror-gpu-") as name:
         networks = [_export(path, Path(name) / path.stem, clock) for path in checkpoints]
         for index, network in enumerate(networks):
@@ -108,8 +134,8 @@ def measure_gpu(
             costs = _run_pytorch(session, network, sizes, frames, share)
             for size in sizes:
                 for engine_name in _ENGINES:
-                    row = _measure(engine_name, network, size, frames, share)
-                    session.add([replace(row, **costs[row.size])])
+                    for row in _measure(engine_name, network, size, frames, share, session):
+                        session.add([replace(row, **costs[row.size])])
     return session.record
 
 
@@ -118,7 +144,11 @@ def _describe_device() -> dict[str, Any]:
         gpu = open_device(0)
     except ArtmirrorError as error:
         return {"reason": str(error.message)}
-    return {"name": gpu.name, "compute_capability": gpu.compute_capability, "driver": gpu.driver}
+    return {"name": gpu.name, "compute_capability": list(gpu.compute_capability), "driver": gpu.driver}
+
+
+def _told(device: dict[str, Any]) -> str:
+    return ", ".join(str(value) for value in device.values())
 
 
 def _export(checkpoint: Path, folder: Path, clock: Clock) -> Network:
@@ -147,6 +177,11 @@ def _run_pytorch(
     numbers = ["--frames", frames, "--seconds", limit_s, "--onnx", network.onnx, "--folder", network.folder]
     if session.record.ceilings:
         numbers.append("--no-ceilings")
+    labels = [f"{width}x{height}" for height, width in sizes]
+    # None of ours, so of PyTorch: its names stand beside its code, which imports it.
+    ours = {*_ENGINES, *(name + WITHOUT_GRAPH for name in _ENGINES)}
+    kept = [row for row in session.kept if row.network == network.name and row.size in labels and row.name not in ours]
+    numbers += [word for row in kept for word in ("--skip", row.name, row.size)]
     rows_path = network.folder / "rows.json"
     try:
         # A compiler that hangs is killed; what was measured by then is in the file.
@@ -168,30 +203,53 @@ def _run_pytorch(
         for size, cost in found["sizes"].items()
     }
     rows = [Row.from_json(values) for values in found["rows"]]
-    session.add([replace(row, **costs[row.size]) for row in rows])
+    session.add([*kept, *(replace(row, **costs[row.size]) for row in rows)])
     return costs
 
 
-def _measure(name: str, network: Network, size: tuple[int, int], frames: int, clock: Clock) -> Row:
+def _measure(
+    name: str, network: Network, size: tuple[int, int], frames: int, clock: Clock, session: _Session
+) -> Iterator[Row]:
+    """The rows of an engine: one, or one with a CUDA graph and one without."""
     label = f"{size[1]}x{size[0]}"
-    if clock.left_s < 0:
-        return Row(name, label, reason="the time was up; --minutes gives more")
     library, backend = _ENGINES[name]
-    path = network.onnx
-    picture = np.load(network.folder / f"{label}.frame.npy")
-    painted = np.load(network.folder / f"{label}.painted.npy")
+    names = [name, name + WITHOUT_GRAPH] if library is not None else [name]
+    rows = {each: row for each in names if (row := session.find(each, network.name, label)) is not None}
+    if len(rows) == len(names):
+        yield from rows.values()
+        return
     try:
-        if library is not None:
-            beside = network.folder / f"{library}-{label}.onnx"  # a plan gets its name from the ONNX
-            beside.write_bytes(network.onnx.read_bytes())
-            build = ["--plan", "--trt-library", library, "--size", label, beside]
-            _run_program(["artmirror.export.cli", *build], clock.left_s)
-            path = beside.with_suffix(".plan")
+        if clock.left_s < 0:
+            raise ArtmirrorError("the time was up; --minutes gives more")
+        path = network.onnx if library is None else _build(network, library, label, clock)
+        picture = np.load(network.folder / f"{label}.frame.npy")
+        painted = np.load(network.folder / f"{label}.painted.npy")
         with closing(open_engine(path, size=size, backend=backend, device="cuda")) as engine:
             assert isinstance(engine, CudaEngine)
-            return measure_engine(name, engine, picture, painted, frames)
+            for each in names:
+                if each not in rows:
+                    graphs = each == name
+                    if not graphs and rows[name].note != CAPTURED:
+                        raise ArtmirrorError(f"the row above is one without ({rows[name].note or 'nothing told'})")
+                    rows[each] = measure_engine(each, engine, picture, painted, frames, graphs=graphs)
+                yield rows[each]
     except ArtmirrorError as error:
-        return Row(name, label, reason=str(error.message))
+        for each in names:
+            if each not in rows:
+                yield Row(each, label, reason=str(error.message))
+
+
+def _build(network: Network, library: str, label: str, clock: Clock) -> Path:
+    """A plan for one size.
+
+    Raises:
+        ArtmirrorError: the library is missing, refuses, or was not done in time.
+    """
+    onnx = network.folder / f"{library}-{label}.onnx"  # a plan gets its name from the ONNX
+    onnx.write_bytes(network.onnx.read_bytes())
+    build = ["--plan", "--trt-library", library, "--size", label, onnx]
+    _run_program(["artmirror.export.cli", *build], clock.left_s)
+    return onnx.with_suffix(".plan")
 
 
 def _run_program(command: list[Any], limit_s: float) -> None:

@@ -72,6 +72,7 @@ class Device:
         compute_capability: (major, minor).
         driver: The CUDA version that the driver reaches, as in "13.0".
         waits_asleep: Threads that wait for events made from now on sleep; else they spin on a core.
+        captures_graphs: Networks are captured as CUDA graphs for slots made from now on, where they can be.
         lost: A call failed in a way from which the context does not recover; nothing on it can be used any more.
     """
 
@@ -86,6 +87,7 @@ class Device:
         self.name = f"cuda:{ordinal}"
         # Spinning answers some 30 µs sooner. Where there are few cores, source, sinks and window need each of them.
         self.waits_asleep = processors() < _ENOUGH_PROCESSORS
+        self.captures_graphs = True
         self.lost = False
         try:
             self._driver.init()

@@ -15,6 +15,7 @@ from artmirror.runtime.engines.rebuild import PlanMismatch, is_installed
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.formats.plan import PlanInfo, read_plan
 
+CAPTURED = "CUDA graph"  # what an engine notes of itself that runs as one
 _AMPERE = (8, 0)  # compute capability from which on hardware-compatible plans run
 _PACKAGES = {"tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt-rtx-cu13"}  # module -> name on PyPI
 
@@ -79,12 +80,14 @@ class TensorRtNetwork:
         self._no_graph: str | None = None  # why there is none
 
     def prepare(self, places: DeviceSlot) -> None:
-        """Run once, where the library finishes its kernels; then capture that run as a CUDA graph."""
+        """Run once, where the library finishes its kernels; then capture that run as a CUDA graph, if it is to be."""
         self._execute(places)
         self._stream.synchronize()
         if self._runtime_cache is not None:
             write_cache(self._cache_path, bytes(self._runtime_cache.serialize()))
             self._runtime_cache = None  # the context holds it; it is saved once
+        if not self._device.captures_graphs:
+            return
         ask = getattr(self._context, "is_stream_capturable", None)
         if self._no_graph is None and ask is not None and not ask(int(self._stream.handle)):
             self._no_graph = "the library does not let this plan be captured; build it again with st-export"
@@ -104,7 +107,7 @@ class TensorRtNetwork:
 
     def describe(self) -> EngineInfo:
         """Back end, library, device, precision and size, and whether CUDA graphs are used."""
-        graph = "CUDA graph" if self._graphs else f"no CUDA graph: {self._no_graph}" if self._no_graph else ""
+        graph = CAPTURED if self._graphs else f"no CUDA graph: {self._no_graph}" if self._no_graph else ""
         return EngineInfo(
             backend="tensorrt",
             library=f"{self._trt.__name__} {self._trt.__version__}",

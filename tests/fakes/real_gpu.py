@@ -10,7 +10,6 @@ from artmirror.runtime.engines.cuda_device import Device, open_device
 
 def need_gpu() -> Device:
     """The first GPU, or skip the test."""
-    open_device.cache_clear()  # a test before this one may have put a simulation there
     try:
         return open_device(0)
     except ArtmirrorError as error:

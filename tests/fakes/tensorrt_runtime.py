@@ -57,7 +57,6 @@ class FakeTensorRt(ModuleType):
         self.tensors = {"frame": ("in", "uint8"), "strength": ("in", "float"), "stylized": ("out", "uint8")}
 
     def Runtime(self, log: Any) -> "_Runtime":
-        assert self.gpu.has_context()
         return _Runtime(self, log)
 
 
@@ -95,6 +94,7 @@ class _Engine:
         return self._trt.tensors[name][1]
 
     def create_execution_context(self, config: Any = None) -> "_Context":
+        assert self._trt.gpu.has_context()
         assert config is None or config.dynamic_shapes_kernel_specialization_strategy == "eager"
         self._trt.contexts.append(context := _Context(self._trt, self._log))
         return context

@@ -1,6 +1,10 @@
-"""The GPU session: rows on a simulated GPU, the table and goals, and the whole script on a machine without one."""
+"""The GPU session: the table and goals, what is kept, and the whole script on a machine without a GPU."""
 
+import itertools
+import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +12,7 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 from artmirror.benchmarks.cli import main
-from artmirror.benchmarks.gpu.rows import measure_engine
+from artmirror.benchmarks.gpu import run
 from artmirror.benchmarks.gpu.table import check_goals, render_rows
 from artmirror.benchmarks.records.gpu import GpuSession, Row, read_gpu, write_gpu
 from artmirror.runtime.common.errors import ArtmirrorError
@@ -18,9 +22,6 @@ from artmirror.train.checkpoint import save_checkpoint
 from artmirror.train.config import NetworkConfig
 from tests.export.conftest import make_checkpoint
 from tests.fakes.benchmark_records import make_environment
-from tests.fakes.cuda_driver.gpu import SimulatedGpu
-from tests.fakes.ends import SIZE
-from tests.fakes.tensorrt_runtime import Bench
 
 
 def make_row(name: str, fps: float | None, **changes: object) -> Row:
@@ -44,21 +45,6 @@ def render(*rows: Row, ceilings: dict[str, float] | None = None) -> str:
     console = Console(width=220, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
     console.print(render_rows(rows, ceilings or {}))
     return console.export_text()
-
-
-@pytest.mark.simulated_gpu
-def test_a_row_on_a_simulated_gpu(gpu: SimulatedGpu, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    engine = Bench(gpu, monkeypatch, tmp_path).open()
-    picture = np.full((*SIZE, 3), 9, np.uint8)
-    row = measure_engine("TensorRT FP16", engine, picture, 255 - picture, 5)
-    engine.close()
-    assert row.psnr_db == float("inf")
-    assert row.size == "96x64"
-    assert len(row.compute_ns) == len(row.end_to_end_ns) == 5
-    assert min(*row.compute_ns, *row.end_to_end_ns) > 0
-    assert row.compute_fps
-    assert row.end_to_end_fps_asleep
-    assert row.overlap_gain == row.end_to_end_fps_two_slots / row.end_to_end_fps_one_slot
 
 
 def test_psnr() -> None:
@@ -88,6 +74,10 @@ def test_goals() -> None:
         make_row("torch.compile FP16", 900.0, psnr_db=37.0),
         make_row("ONNX Runtime TensorRT FP16", 2100.0),  # TensorRT as well
     ]
+    assert [met for _, met, _ in check_goals(rows)] == [False, True, True, True]
+    rows.append(make_row("TensorRT FP16 without graph", 100.0, psnr_db=10.0))  # shown, and not judged
+    assert [met for _, met, _ in check_goals(rows)] == [False, True, True, True]
+    rows[0] = make_row("TensorRT FP16", 1800.0, end_to_end_fps_two_slots=1000.0, end_to_end_fps_three_slots=1700.0)
     assert [met for _, met, _ in check_goals(rows)] == [False, True, True, True]
     rows[0] = make_row("TensorRT FP16", 800.0, end_to_end_fps_two_slots=600.0)
     assert [met for _, met, _ in check_goals(rows)] == [False, False, False, False]
@@ -128,9 +118,65 @@ def test_records_survive_the_file(tmp_path: Path) -> None:
             read_gpu(tmp_path / "a.json")
 
 
+class Programs:
+    """In the place of those that `st-bench gpu` starts: the export works, PyTorch has one row, and no plan is built.
+
+    Attributes:
+        runs_left: Then somebody stops the run.
+    """
+
+    def __init__(self, runs_left: int = 1000) -> None:
+        self.runs_left = runs_left
+
+    def __call__(self, command: list[Any], limit_s: float) -> None:
+        self.runs_left -= 1
+        if self.runs_left < 0:
+            raise KeyboardInterrupt
+        words = dict(itertools.pairwise(map(str, command)))
+        if command[0].endswith("pytorch"):
+            rows = [{"name": name, "size": "96x64", "compute_fps": 7.0} for name in ("a", "b") if name not in words]
+            costs = {"96x64": {"flop": 1.0, "bytes": 1.0}}
+            found = {"torch": "2.13", "ceilings": {}, "sizes": costs, "rows": rows}
+            (Path(words["--folder"]) / "rows.json").write_text(json.dumps(found))
+            for name in ("frame", "painted"):
+                np.save(Path(words["--folder"]) / f"96x64.{name}.npy", np.zeros((64, 96, 3), np.uint8))
+        elif "--plan" in words:
+            raise ArtmirrorError("no library")
+        else:
+            Path(words["-o"]).touch()
+
+
+def test_what_was_measured_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the run that goes on with it is cut off too."""
+    monkeypatch.setattr(run, "_run_program", Programs())
+    record, checkpoints = tmp_path / "out.json", [Path("full.pt"), Path("light.pt")]
+
+    def measure(before: GpuSession | None) -> dict[tuple[str, str], Row]:
+        run.measure_gpu(checkpoints, [(64, 96)], 5, 9.0, record, before)
+        return {(row.network, row.name): row for row in read_gpu(record).rows}
+
+    first = measure(None)
+    assert [name for _, name in list(first)[:4]] == ["a", "b", "TensorRT FP16", "TensorRT FP16 without graph"]
+    assert len(first) == 2 * (2 + 6)
+    ours = [("full", "TensorRT FP16"), ("light", "TensorRT FP16 without graph"), ("light", "a")]
+    before = read_gpu(record)
+    kept = {key: replace(first[key], reason=None, compute_fps=100.0 + number) for number, key in enumerate(ours)}
+    before = replace(before, rows=(*(row for key, row in first.items() if key not in kept), *kept.values()))
+    monkeypatch.setattr(run, "_run_program", Programs(runs_left=4))
+    with pytest.raises(KeyboardInterrupt):
+        measure(before)
+    monkeypatch.setattr(run, "_run_program", Programs())
+    again = measure(read_gpu(record))
+    assert set(again) == set(first)
+    assert {key: again[key] for key in kept} == kept
+    assert again["full", "a"].compute_fps == 7.0
+    assert again["full", "TensorRT FP16 without graph"].reason
+    with pytest.raises(ArtmirrorError, match="of another GPU"):
+        measure(replace(before, device={"name": "another"}))
+
+
 @pytest.mark.slow
 def test_the_script_ends_well_without_a_gpu(tmp_path: Path) -> None:
-    open_device.cache_clear()
     try:
         open_device(0)
         pytest.skip("there is a GPU")
@@ -144,12 +190,12 @@ def test_the_script_ends_well_without_a_gpu(tmp_path: Path) -> None:
     done = bench_gpu(*files, "--size", "96x64", "--frames", "2", "-o", str(record), "-o", str(table))
     assert done.exit_code == 0, done.stderr
     rows = read_gpu(record).rows
-    assert [row.network for row in rows] == ["full"] * 7 + ["light"] * 7
+    assert [row.network for row in rows] == ["full"] * 9 + ["light"] * 9
     assert all(row.reason for row in rows)
-    assert 0 < (rows[7].frame_flop or 0) < (rows[0].frame_flop or 0)
+    assert 0 < (rows[9].frame_flop or 0) < (rows[0].frame_flop or 0)
     assert "not measured: TensorRT faster than every other row" in done.stdout
     assert "- not measured: TensorRT faster than every other row" in table.read_text()
-    assert len([line for line in table.read_text().splitlines() if line.startswith("| light")]) == 7
+    assert len([line for line in table.read_text().splitlines() if line.startswith("| light")]) == 9
     assert "Traceback" not in done.stderr
 
 
@@ -159,6 +205,7 @@ def test_the_script_ends_well_without_a_gpu(tmp_path: Path) -> None:
         (("a/full.pt", "b/full.pt"), "several checkpoints are called full"),
         (("a/full.pt", "-o", "absent/out.json"), "wanted a file in a folder that exists"),
         (("a/full.pt", "-o", "out.txt"), "wanted a name in .json"),
+        (("a/full.pt", "--resume"), "wants the record to go on with"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_measured(

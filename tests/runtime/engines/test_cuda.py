@@ -159,6 +159,22 @@ def test_graphs_are_captured_once_a_slot_and_replayed(bench_with_graphs: Bench, 
     assert gpu.alive()["executables"] == 0
 
 
+def test_graphs_can_be_left_out(bench_with_graphs: Bench, gpu: SimulatedGpu) -> None:
+    """To measure what they are worth."""
+    launches = gpu.counts()["graph_launches"]
+    with closing(bench_with_graphs.open()) as engine:
+        engine.device.captures_graphs = False
+        (slot,) = engine.allocate(1)
+        assert engine.describe().note == ""
+        slot.frame[:] = 7
+        stylize(engine, slot)
+        assert (slot.stylized == 248).all()
+        engine.device.captures_graphs = True
+        engine.allocate(1)
+        assert engine.describe().note == "CUDA graph"
+    assert gpu.counts()["graph_launches"] == launches
+
+
 def test_a_capture_that_fails_is_ended(gpu: SimulatedGpu) -> None:
     """Else the stream goes on capturing, and nothing that comes after runs."""
     with open_device(0) as device:
