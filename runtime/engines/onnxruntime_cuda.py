@@ -1,5 +1,7 @@
 """ONNX Runtime back end on an NVIDIA GPU, with its CUDA or its TensorRT execution provider."""
 
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ _WANTED_PACKAGE = "pip install 'onnxruntime-gpu>=1.25.1'"
 _INSTALL = {
     _CUDA: "it needs CUDA and cuDNN: pip install 'onnxruntime-gpu[cuda,cudnn]'",
     _TENSORRT: "it needs libnvinfer.so.10, while pip install tensorrt gives a newer one: "
-    "pip install 'tensorrt-cu12>=10,<11'",
+    "pip install 'tensorrt-cu{cuda}>=10,<11'",
 }
 
 
@@ -168,6 +170,9 @@ def _open(
         place = {"device_id": str(device), "user_compute_stream": str(int(stream.handle))}
         if hasattr(ort, "preload_dlls"):
             ort.preload_dlls()  # CUDA and cuDNN, where they came as packages
+        if wanted == _TENSORRT:
+            with suppress(ImportError):
+                import_module("tensorrt")  # loads the libnvinfer of the package, which the provider looks for in vain
         try:
             session = ort.InferenceSession(
                 str(path), options, providers=[(name, {**place, **more}) for name, more in providers]
@@ -177,8 +182,10 @@ def _open(
                 raise explain(str(error), gpu.name) from error
             raise ArtmirrorError(f"ONNX Runtime cannot run {path}: {str(error).splitlines()[0]}") from error
         if session.get_providers()[0] != wanted:  # it goes on without what it cannot load
+            cuda = str(getattr(ort, "cuda_version", "") or "13").partition(".")[0]
+            install = _INSTALL[wanted].format(cuda=cuda)
             raise ArtmirrorError(
-                f"ONNX Runtime {ort.__version__} could not start its {wanted}: {_INSTALL[wanted]}; or use --device cpu"
+                f"ONNX Runtime {ort.__version__} could not start its {wanted}: {install}; or use --device cpu"
             )
         style = [list(entry.shape) for entry in session.get_inputs() if entry.name == "style"]
         length = manifest.style_length

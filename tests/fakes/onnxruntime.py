@@ -16,6 +16,7 @@ class FakeOnnxRuntime:
     """
 
     __version__ = "1.25.1"
+    cuda_version = "13.0"
 
     class RunOptions:
         def __init__(self) -> None:

@@ -532,13 +532,25 @@ def test_a_version_that_leaves_nodes_on_the_processor_is_refused(ort: FakeOnnxRu
 
 def test_the_library_that_is_missing_is_named(ort: FakeOnnxRuntime) -> None:
     ort.started = ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    with pytest.raises(ArtmirrorError, match=r"libnvinfer.so.10.*tensorrt-cu12>=10,<11"):
+    with pytest.raises(ArtmirrorError, match=r"libnvinfer.so.10.*tensorrt-cu13>=10,<11"):
         open_onnx("onnxruntime-tensorrt")
     ort.run_error = "CUDNN_STATUS_NOT_SUPPORTED"
     engine = open_onnx("onnxruntime")
     with pytest.raises(ArtmirrorError, match="Simulated GPU refused") as caught:
         engine.allocate(1)
     assert "lost" not in caught.value.message
+
+
+def test_tensorrt_as_a_package_is_found(ort: FakeOnnxRuntime, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its libraries lie where no loader looks; whoever imports the package loads them."""
+    (tmp_path / "tensorrt.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
+    open_onnx().close()
+    assert "tensorrt" not in sys.modules
+    open_onnx("onnxruntime-tensorrt").close()
+    assert sys.modules["tensorrt"].__file__ == str(tmp_path / "tensorrt.py")
+    monkeypatch.delitem(sys.modules, "tensorrt")
 
 
 def test_the_pipeline_runs_and_a_failure_is_one_line(ort: FakeOnnxRuntime) -> None:
