@@ -1,5 +1,6 @@
 """ONNX Runtime back end on an NVIDIA GPU, with its CUDA or its TensorRT execution provider."""
 
+from collections import Counter
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -144,6 +145,41 @@ def session_options(size: tuple[int, int], provider: str, threads: int | None = 
     return options
 
 
+def open_session(
+    path: Path, size: tuple[int, int], providers: list[tuple[str, dict[str, str]]], gpu: str, threads: int | None = None
+) -> Any:
+    """A session for one size.
+
+    Args:
+        size: (H, W).
+        providers: Names and options; the first is the one that is to run all.
+        gpu: Its name, for errors.
+        threads: Of the processor; None leaves it to the library.
+
+    Raises:
+        ArtmirrorError: the library cannot run the file, or would leave parts of it to the processor.
+    """
+    try:
+        return ort.InferenceSession(str(path), session_options(size, providers[0][0], threads), providers=providers)
+    except Exception as error:  # see launch
+        if "memory" in str(error).lower():
+            raise explain(str(error), gpu) from error
+        why = str(error).splitlines()[0]
+        if "fallback to CPU EP" in why:  # which tells no names
+            with suppress(Exception):  # a library that does not tell them either
+                why = f"it would leave to the processor {_on_processor(path, size, providers)}"
+        raise ArtmirrorError(f"ONNX Runtime cannot run {path}: {why}") from error
+
+
+def _on_processor(path: Path, size: tuple[int, int], providers: list[tuple[str, dict[str, str]]]) -> str:
+    options = session_options(size, providers[0][0])
+    options.add_session_config_entry("session.disable_cpu_ep_fallback", "0")
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    parts = ort.InferenceSession(str(path), options, providers=providers).get_provider_graph_assignment_info()
+    nodes = [node.op_type for part in parts if part.ep_name not in dict(providers) for node in part.get_nodes()]
+    return ", ".join(f"{count} {operator}" for operator, count in Counter(nodes).items())
+
+
 def _open(
     path: Path,
     manifest: Manifest,
@@ -166,21 +202,14 @@ def _open(
         )
 
     def open_network(stream: Any) -> OnnxRuntimeNetwork:
-        options = session_options(size, wanted, threads)
         place = {"device_id": str(device), "user_compute_stream": str(int(stream.handle))}
         if hasattr(ort, "preload_dlls"):
             ort.preload_dlls()  # CUDA and cuDNN, where they came as packages
         if wanted == _TENSORRT:
             with suppress(ImportError):
                 import_module("tensorrt")  # loads the libnvinfer of the package, which the provider looks for in vain
-        try:
-            session = ort.InferenceSession(
-                str(path), options, providers=[(name, {**place, **more}) for name, more in providers]
-            )
-        except Exception as error:  # see launch
-            if "memory" in str(error).lower():
-                raise explain(str(error), gpu.name) from error
-            raise ArtmirrorError(f"ONNX Runtime cannot run {path}: {str(error).splitlines()[0]}") from error
+        placed = [(name, {**place, **more}) for name, more in providers]
+        session = open_session(path, size, placed, gpu.name, threads)
         if session.get_providers()[0] != wanted:  # it goes on without what it cannot load
             cuda = str(getattr(ort, "cuda_version", "") or "13").partition(".")[0]
             install = _INSTALL[wanted].format(cuda=cuda)

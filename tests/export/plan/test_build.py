@@ -173,6 +173,21 @@ def test_plans_of_folded_networks(
     assert {node for layer in layers for node in layer.nodes} >= {"node_pixel_shuffle", "node_tanh", "node_round_1"}
 
 
+def test_plans_of_rtx_take_no_memory_by_themselves(
+    rtx: Library, onnx_files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one with a range of sizes does while it runs, and cannot be captured as a CUDA graph."""
+    configure = engine_from_onnx._configure
+
+    def look(*given: Any) -> None:
+        assert configure(*given).get_flag(rtx.trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
+        raise ArtmirrorError("seen")  # the build itself takes long
+
+    monkeypatch.setattr(engine_from_onnx, "_configure", look)
+    with pytest.raises(ArtmirrorError, match="seen"):
+        build(onnx_files["fp16"], tmp_path / "x.plan", rtx, BuildOptions(RANGE, ("sm86",)))
+
+
 def test_a_plan_in_another_precision_is_an_error(
     rtx: Library, onnx_files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

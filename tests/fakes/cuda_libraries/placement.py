@@ -1,17 +1,20 @@
 """Tells where ONNX Runtime puts the nodes of files, opened as the runtime opens them on a GPU.
 
 python -m tests.fakes.cuda_libraries.placement FILE ...
+python -m tests.fakes.cuda_libraries.placement --refused FILE
 
-Prints JSON: by file, what is wrong, and nothing where all nodes are on the GPU.
+Prints JSON: by file, what is wrong, and nothing where all nodes are on the GPU; or what the runtime says to a file.
 """
 
 import json
 import sys
+from pathlib import Path
 
 import click
 import onnxruntime as ort
 
-from artmirror.runtime.engines.onnxruntime_cuda import session_options
+from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.engines.onnxruntime_cuda import open_session, session_options
 
 CUDA = "CUDAExecutionProvider"
 
@@ -31,5 +34,16 @@ def look(path: str) -> str:
     return ", ".join(f"{operator} on {place}" for operator, place in places if place != CUDA)
 
 
+def refused(path: str) -> str:
+    try:
+        open_session(Path(path), (360, 640), [(CUDA, {})], "GPU")
+    except ArtmirrorError as error:
+        return error.message
+    return ""
+
+
 if __name__ == "__main__":
+    if sys.argv[1] == "--refused":
+        click.echo(refused(sys.argv[2]))
+        sys.exit()
     click.echo(json.dumps({path: look(path) for path in sys.argv[1:]}))
