@@ -41,8 +41,9 @@ def test_a_layer_of_untold_precision_says_nothing_of_its_nodes() -> None:
 
 def test_the_weights_decide() -> None:
     layer = described(Inputs=[{"Format/Datatype": "Float"}], Weights={"Type": "Half", "Count": 3})
-    assert layer.precision == "fp16"
-    assert described(Inputs=[{"Format/Datatype": "Half"}, {"Format/Datatype": "Float"}]).precision == "fp16"
+    assert (layer.precision, layer.holds_weights) == ("fp16", True)
+    bare = described(Inputs=[{"Format/Datatype": "Half"}, {"Format/Datatype": "Float"}])
+    assert (bare.precision, bare.holds_weights) == ("fp16", False)
     mixed = described(LayerType="kgen", Inputs=[{"Format/Datatype": "Half"}, {"Format/Datatype": "Float"}])
     assert mixed.precision == "mixed"
 

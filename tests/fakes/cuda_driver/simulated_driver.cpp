@@ -477,6 +477,11 @@ EXPORT CUresult cuDevicePrimaryCtxRelease(CUdevice) {
   return CUDA_SUCCESS;
 }
 
+EXPORT CUresult cuCtxDetach(CUcontext) {
+  misuse("a primary context is detached, and not released");
+  return CUDA_ERROR_INVALID_CONTEXT;
+}
+
 EXPORT CUresult cuCtxPushCurrent(CUcontext context) {
   current.push_back(context);
   return CUDA_SUCCESS;
