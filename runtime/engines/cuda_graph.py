@@ -43,9 +43,13 @@ class CudaGraph:
         finally:
             self._driver.cuGraphDestroy(graph)
 
-    def launch(self) -> bool:
-        """Run it once in the stream; returns at once. False if the driver refuses."""
-        return int(self._driver.cuGraphLaunch(self._executable, self._stream)[0]) == 0
+    def launch(self) -> str | None:
+        """Run it once in the stream; returns at once. What the driver says, if it refuses."""
+        (error,) = self._driver.cuGraphLaunch(self._executable, self._stream)
+        if int(error) == 0:
+            return None
+        text = self._driver.cuGetErrorString(error)[1]
+        return str(error) if text is None else str(text, "utf-8", "replace")
 
     def close(self) -> None:
         """Free it."""

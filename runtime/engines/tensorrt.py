@@ -102,8 +102,8 @@ class TensorRtNetwork:
         graph = self._graphs.get(places)
         if graph is None:
             self._execute(places)
-        elif not graph.launch():
-            raise explain("a CUDA graph could not be launched", self._device.name)
+        elif (refused := graph.launch()) is not None:
+            raise explain(f"a CUDA graph could not be launched: {refused}", self._device.name)
 
     def describe(self) -> EngineInfo:
         """Back end, library, device, precision and size, and whether CUDA graphs are used."""
