@@ -107,7 +107,7 @@ def open_group(device: str) -> Iterator[Group]:
         device: As for `find_device`. With several processes it names a kind: each takes the GPU of its local rank.
 
     Raises:
-        ArtmirrorError: no such device, or one for all.
+        ArtmirrorError: no such device, or one for all; or the processes do not find each other.
     """
     if not _launched():
         yield Group(find_device(device))
@@ -118,7 +118,14 @@ def open_group(device: str) -> Iterator[Group]:
     own = find_device(device, local_rank)
     if own.type == "cuda":
         torch.cuda.set_device(own)
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if own.type == "cuda" else "gloo")
+    try:
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if own.type == "cuda" else "gloo")
+    except (RuntimeError, ValueError) as error:
+        place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        raise ArtmirrorError(
+            f"the {size} processes could not meet at {place} ({str(error).splitlines()[0]}); "
+            "choose another --master-port of torchrun, or look whether the first machine can be reached"
+        ) from error
     try:
         yield Group(own, rank, size, local_rank)
     finally:

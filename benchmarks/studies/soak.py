@@ -27,7 +27,7 @@ from artmirror.runtime.common.errors import ArtmirrorError
 _SHOW = """\
 title = "soak"
 [camera]
-sources = ["rehearsal:640x360@30"]
+sources = ["rehearsal:{camera}"]
 [screen]
 full_screen = false
 [look]
@@ -45,6 +45,7 @@ port = {port}
 [[output]]
 to = "soak.m3u8"
 """
+CAMERA = "640x360@30"
 _WARM_UP_S = 60.0
 _SWITCH_S, _PHOTO_S = 2.0, 5.0
 _PAGES = 3
@@ -105,8 +106,22 @@ class _Client:
             return ""
 
 
-def soak(minutes: float, *, quality: str, networks: str, report: Callable[[str], None] = lambda line: None) -> Soak:
+def soak(
+    minutes: float,
+    *,
+    quality: str,
+    networks: str,
+    camera: str = CAMERA,
+    report: Callable[[str], None] = lambda line: None,
+) -> Soak:
     """Run a show and trouble it.
+
+    Args:
+        minutes: How long.
+        quality: As in the show's file.
+        networks: As in the show's file.
+        camera: Size and rate of the simulated camera, as `640x360@30`.
+        report: Takes a line for people every five minutes.
 
     Raises:
         ArtmirrorError: the show ended by itself.
@@ -116,7 +131,7 @@ def soak(minutes: float, *, quality: str, networks: str, report: Callable[[str],
     with tempfile.TemporaryDirectory() as folder:
         port = free_port()
         show = Path(folder) / "soak.toml"
-        show.write_text(_SHOW.format(quality=quality, networks=networks, port=port))
+        show.write_text(_SHOW.format(quality=quality, networks=networks, camera=camera, port=port))
         environment = {**os.environ, "XDG_STATE_HOME": folder, "SDL_VIDEODRIVER": "dummy"}
         log = Path(folder) / "log"
         with log.open("wb") as told:
@@ -236,10 +251,13 @@ def free_port() -> int:
 @click.option("--minutes", type=click.FloatRange(0.2), default=180.0, show_default=True)
 @click.option("--quality", default="auto", show_default=True, help="auto, full, lite or nano.")
 @click.option("--networks", type=click.Choice(["many", "own"]), default="many", show_default=True)
+@click.option("--camera", default=CAMERA, show_default=True, help="Size and rate of the simulated camera.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Figures as JSON.")
-def main(minutes: float, quality: str, networks: str, output: Path | None) -> None:
+def main(minutes: float, quality: str, networks: str, camera: str, output: Path | None) -> None:
     """Trouble a show for a while, and tell how it bore it."""
-    found = soak(minutes, quality=quality, networks=networks, report=lambda line: click.echo(line, err=True))
+    found = soak(
+        minutes, quality=quality, networks=networks, camera=camera, report=lambda line: click.echo(line, err=True)
+    )
     for line in found.lines():
         click.echo(line)
     if output is not None:

@@ -2,13 +2,14 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -105,20 +106,33 @@ def ran(tmp_path_factory: pytest.TempPathFactory, photos: Path, painting: Path, 
         )
         for rank in range(2)
     ]
+    return Ran(config, folder, _printed(processes))
+
+
+def _printed(processes: "list[subprocess.Popen[str]]") -> list[Any]:
+    """What each process printed, as JSON. When one fails the others, which wait for it, are ended."""
     try:
-        printed = [process.communicate(timeout=600)[0] for process in processes]
+        end_s = time.monotonic() + 600
+        while any(process.poll() is None for process in processes):
+            assert not any(process.poll() for process in processes), "a process failed: see its error output"
+            assert time.monotonic() < end_s, "the processes did not end"
+            time.sleep(0.1)
     finally:
         for process in processes:
             process.kill()
-    return Ran(config, folder, [json.loads(text) for text in printed])
+    return [json.loads(process.communicate()[0]) for process in processes]
 
 
 def _free_ports(count: int) -> list[int]:
+    """Ports below those that the system hands out itself: another test's connection could take such a one first."""
+    ports: list[int] = []
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+        while len(ports) < count:
+            each, port = stack.enter_context(socket.socket()), random.randrange(15_000, 32_000)
+            with suppress(OSError):
+                each.bind(("127.0.0.1", port))
+                ports.append(port)
+    return ports
 
 
 def _train(ran: Ran, output: Path, **options: Any) -> list[StepReport]:
@@ -228,6 +242,20 @@ class TestOneProcess:
         ):
             pass
 
+    def test_a_place_to_meet_that_is_taken_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = str(taken.getsockname()[1])
+            variables = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+            for name, value in {**variables, "MASTER_PORT": port}.items():
+                monkeypatch.setenv(name, value)
+            with (
+                pytest.raises(ArtmirrorError, match=rf"could not meet at 127.0.0.1:{port} .*EADDRINUSE"),
+                open_group("cpu"),
+            ):
+                pass
+
 
 # Each process trains the network for many paintings; the second one alone is asked to stop, after two steps.
 MANY_PROGRAM = """
@@ -265,11 +293,7 @@ def test_many_paintings_are_learned_by_two_processes(tmp_path: Path, photos: Pat
         )
         for rank in range(2)
     ]
-    try:
-        first, second = (json.loads(process.communicate(timeout=600)[0]) for process in processes)
-    finally:
-        for process in processes:
-            process.kill()
+    first, second = _printed(processes)
     assert first["done"] == second["done"] == 2  # one was asked to stop, both did
     assert first["losses"] != second["losses"]  # each has pairs of its own
     assert load_many(output).network.config.channels == (4, 6, 8)
