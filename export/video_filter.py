@@ -67,8 +67,8 @@ class VideoFilter(nn.Module):
         if self.has_memory:
             assert previous is not None
             assert mask is not None
-            given = (*given, *(picture.float().permute(0, 3, 1, 2) / 255 for picture in (previous, mask)))
-        painted = self.painter(*given).permute(0, 2, 3, 1) * 255
+            given = (*given, previous.float() / 255, mask.float() / 255)
+        painted = self.painter(*given, colours_last=True) * 255
         stylized = _to_bytes(picture + strength * (painted - picture))
         return (stylized, _to_bytes(painted)) if self.has_memory else stylized
 

@@ -13,7 +13,8 @@ HALF = 2  # times smaller than the frame are flow and mask
 # What stands still is not sampled between pixels, which would cost sharpness. A single place tells nothing: noise moves
 # it more than a slow pan does. So it is what drifts less than this, over its neighbourhood and some frames, or what
 # drifts a little and differs from several frames ago by no more than from the last one: that difference is noise.
-_STILL_PX, _LITTLE_PX, _AROUND, _NEW = 0.1, 1.0, 25, 0.4  # pixels of the frame, of the half, share of the newest motion
+_STILL_PX, _LITTLE_PX, _NEW = 0.1, 1.0, 0.4  # pixels of the frame, share of the newest motion
+_EVERY, _AROUND = 2, 13  # of the half's pixels every second tells, either way; and how many of those about
 _AGO, _BETTER, _LEVELS = 8, 1.4, 0.3  # frames, times, levels
 _SURE, _LOST, _NEAR = 8.0, 18.0, 5  # levels that the moved frame may differ by, trusted and not; small pixels about
 # Even ground is drawn along with what moves before it, and looks the same: so flow that stretches is trusted less.
@@ -144,7 +145,8 @@ class _Steps:
         if fine:
             self._search.setPatchStride(5)
             self._search.setGradientDescentIterations(5)
-        self._drift = np.zeros((rows, columns, 2), np.float32)
+        self._every = np.ascontiguousarray(self._places[::_EVERY, ::_EVERY])
+        self._drift = np.zeros(self._every.shape, np.float32)
         self._before: deque[NDArray[np.uint8]] = deque(maxlen=_AGO)  # (h, w) grey, the newest last
 
     @property
@@ -165,15 +167,23 @@ class _Steps:
         self._before.append(grey)
         if len(self._before) == 1:
             return None
+        found = np.asarray(self._search.calc(grey, self._before[-2], None), np.float32)  # type: ignore[call-overload]
+        return np.asarray(cv2.copyTo(found, cv2.bitwise_not(self._still(found, grey))), np.float32)
+
+    def _still(self, found: NDArray[np.float32], grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Where nothing moves though motion was found: (h, w), 255 or 0."""
         last, ago = self._before[-2], self._before[0]
-        found = np.asarray(self._search.calc(grey, last, None), np.float32)  # type: ignore[call-overload]
-        around = cv2.blur(found, (_AROUND, _AROUND))
-        cv2.addWeighted(around, _NEW, self._drift, 1 - _NEW, 0, dst=self._drift)
-        changed, noise = _blurred(ago, grey, _AROUND), _blurred(self.moved(last, found), grey, _AROUND)
+        few, now = np.ascontiguousarray(found[::_EVERY, ::_EVERY]), grey[::_EVERY, ::_EVERY]
+        cv2.addWeighted(cv2.blur(few, (_AROUND, _AROUND)), _NEW, self._drift, 1 - _NEW, 0, dst=self._drift)
+        changed, noise = (
+            _blurred(ago[::_EVERY, ::_EVERY], now, _AROUND),
+            _blurred(_at(last, few + self._every), now, _AROUND),
+        )
         unchanged = (changed <= _BETTER * noise + _LEVELS).astype(np.uint8)
         little = cv2.inRange(self._drift, *(_LITTLE_PX * self._pixel))
         still = cv2.bitwise_or(cv2.inRange(self._drift, *(_STILL_PX * self._pixel)), little * unchanged)
-        return np.asarray(cv2.copyTo(found, cv2.bitwise_not(still)), np.float32)
+        rows, columns = self.size
+        return np.asarray(still, np.uint8).repeat(_EVERY, 0).repeat(_EVERY, 1)[:rows, :columns]
 
     def trust(
         self, earlier: NDArray[np.uint8], grey: NDArray[np.uint8], flow: NDArray[np.float32]
@@ -191,8 +201,13 @@ class _Steps:
 
     def moved(self, field: NDArray[Any], flow: NDArray[np.float32]) -> NDArray[Any]:
         """`field` of the earlier frame (h, w) or (h, w, 2), sampled where `flow` points."""
-        where: Any = cv2.add(flow, self._places)
-        return np.asarray(cv2.remap(field, where, cast(Any, None), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+        return _at(field, np.asarray(cv2.add(flow, self._places), np.float32))
+
+
+def _at(field: NDArray[Any], places: NDArray[np.float32]) -> NDArray[Any]:
+    """`field` at places (h, w, 2), which may lie between its own."""
+    where: Any = places
+    return np.asarray(cv2.remap(field, where, cast(Any, None), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
 def _blurred(one: NDArray[np.uint8], other: NDArray[np.uint8], side: int) -> NDArray[np.float32]:

@@ -97,7 +97,13 @@ class ManyStyle(nn.Module):
         return self.affines(style[:, :length]) + style[:, length:].float()
 
     def forward(
-        self, rgb: Tensor, affines: Tensor, recalled: Tensor | None = None, trust: Tensor | None = None
+        self,
+        rgb: Tensor,
+        affines: Tensor,
+        recalled: Tensor | None = None,
+        trust: Tensor | None = None,
+        *,
+        colours_last: bool = False,
     ) -> Tensor:
         """Paint each frame with its own scales and shifts.
 
@@ -106,16 +112,17 @@ class ManyStyle(nn.Module):
             affines: (B, 2 N) float32.
             recalled: As `Stylizer.forward` takes it.
             trust: The same.
+            colours_last: The same.
 
         Returns:
-            The shape and range of `rgb`, float32.
+            The shape and range of `rgb`, float32; with `colours_last` (B, H, W, 3).
         """
         scales, shifts = affines.chunk(2, 1)
         at = 0
         for norm in self.norms():
             norm.scale, norm.shift = scales[:, at : at + norm.channels], shifts[:, at : at + norm.channels]
             at += norm.channels
-        painted: Tensor = self.body(rgb, recalled, trust)
+        painted: Tensor = self.body(rgb, recalled, trust, colours_last=colours_last)
         return painted
 
     @torch.no_grad()

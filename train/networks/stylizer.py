@@ -146,9 +146,9 @@ class Memory(nn.Module):
         """The convolution that takes the earlier picture."""
         return cast(nn.Conv2d, self.enter[1])
 
-    def forward(self, recalled: Tensor, trust: Tensor) -> Tensor:  # (B, 3, H, W), both in [0, 1]
+    def forward(self, known: Tensor) -> Tensor:  # (B, 3, H, W), the earlier picture about 0, times how far it holds
         """What is added to the layer that the frame enters too."""
-        out: Tensor = self.enter((recalled - 0.5) * trust)
+        out: Tensor = self.enter(known)
         return out
 
 
@@ -199,7 +199,9 @@ class Stylizer(nn.Module):
             parameters.append((self.memory.entering().weight, 1))
         return parameters
 
-    def forward(self, rgb: Tensor, recalled: Tensor | None = None, trust: Tensor | None = None) -> Tensor:
+    def forward(
+        self, rgb: Tensor, recalled: Tensor | None = None, trust: Tensor | None = None, *, colours_last: bool = False
+    ) -> Tensor:
         """Paint a batch of frames.
 
         Args:
@@ -207,14 +209,18 @@ class Stylizer(nn.Module):
             recalled: Of a network with memory its earlier pictures, brought onto these frames: same shape and range.
             trust: (B, 3, H, W) float in [0, 1], how far each pixel of them holds; three times the same, since a single
                 channel that is spread over three costs more time than the rest of the memory.
+            colours_last: `recalled`, `trust` and what is returned are (B, H, W, 3), as the runtime has them. A graph
+                that changes their order before it computes with them takes longer.
 
         Returns:
-            Same shape and range, float32.
+            The shape and range of `rgb`, float32; with `colours_last` (B, H, W, 3).
         """
+        order, back = ((0, 2, 3, 1), (0, 3, 1, 2)) if colours_last else ((0, 1, 2, 3), (0, 1, 2, 3))
         if recalled is None or trust is None:
-            return self.with_features(rgb)[0]
-        shade = self.head(self.up(self.blocks(self._entered(rgb, recalled, trust))))
-        painted = self._in_range(shade[:, :, : rgb.shape[2], : rgb.shape[3]])
+            return self.with_features(rgb)[0].permute(order)
+        known = ((recalled - 0.5) * trust).permute(back)
+        shade = self.head(self.up(self.blocks(self._entered(rgb, known))))
+        painted = self._in_range(shade[:, :, : rgb.shape[2], : rgb.shape[3]].permute(order))
         mixed = painted + _KEPT * trust * (recalled - painted)
         # Cut off after the mix, not before: what is new may have to make up for what the memory lost, many times over.
         return self._cut_off(mixed)  # (B, 3, H, W) float32 RGB in [0, 1]
@@ -236,9 +242,9 @@ class Stylizer(nn.Module):
             shade = torch.tanh(shade)
         return 0.5 * shade + 0.5  # (B, 3, H, W) float32 RGB; in [0, 1] of tanh, else about
 
-    def _entered(self, rgb: Tensor, recalled: Tensor, trust: Tensor) -> Tensor:
+    def _entered(self, rgb: Tensor, known: Tensor) -> Tensor:
         """Down to a quarter size, with the memory added before the first normalisation at half size or less."""
-        seen = self.memory(recalled, trust)
+        seen = self.memory(known)
         conv, norm, relu = self.stem
         x = conv(self.grain(rgb))
         if self.config.fold > 1:
