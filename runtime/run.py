@@ -255,7 +255,14 @@ class _Show:
             if before is None:
                 controls = palette if engine.has_strength or len(palette.titles) > 1 else None
                 format = SinkFormat(
-                    source.size, source.rate, source.frame_count, source.tracks, title, source.files, controls
+                    source.size,
+                    source.rate,
+                    source.frame_count,
+                    source.tracks,
+                    title,
+                    source.files,
+                    controls,
+                    source.live,
                 )
                 for uri in self._options.output_uris:
                     self._sinks.append(open_sink(uri, format))

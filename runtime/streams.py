@@ -66,7 +66,13 @@ def run_streams(
         try:
             for source, (_, output_uri) in zip(sources, pairs, strict=True):
                 form = SinkFormat(
-                    source.size, source.rate, source.frame_count, source.tracks, palette.title, source.files
+                    source.size,
+                    source.rate,
+                    source.frame_count,
+                    source.tracks,
+                    palette.title,
+                    source.files,
+                    live=source.live,
                 )
                 sinks.append(open_sink(output_uri, form))
                 pipelines.append(Pipeline(source, _lane(shared, options), sinks[-1:], look=palette.look))

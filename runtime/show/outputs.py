@@ -139,7 +139,7 @@ def open_output(settings: OutputSettings, size: Size, folder: Path) -> Output:
     is_film = Path(uri).suffix.lower() in WRITTEN_VIDEO_SUFFIXES and "://" not in uri
     if settings.segment is not None and not is_film:
         raise ArtmirrorError(f"{uri} has no segments: they are for recordings such as show.mp4")
-    format = SinkFormat(size, Fraction(settings.rate).limit_denominator(1001), None, None)
+    format = SinkFormat(size, Fraction(settings.rate).limit_denominator(1001), None, None, live=True)
 
     def opened() -> Sink:
         if "://" in uri or uri in ("null:",) or uri.startswith("camera:"):

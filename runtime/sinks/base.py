@@ -47,6 +47,7 @@ class SinkFormat:
     title: str = "artmirror"
     files: tuple[Path, ...] = ()  # what the frames come from, which no sink may write over
     controls: Controls | None = None  # None: nothing can be changed
+    live: bool = False  # as of a source: the painting does not wait
 
 
 class Sink(Protocol):

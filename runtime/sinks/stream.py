@@ -66,7 +66,7 @@ class StreamSink:
             stream.codec_context.max_b_frames = 0
             gop = round(float(rate) * _KEY_FRAME_S)
             stream.options = {
-                "preset": "veryfast",
+                "preset": "superfast",
                 "tune": "zerolatency",
                 "crf": "21",
                 "g": str(gop),

@@ -43,6 +43,13 @@ def test_video_keeps_size_count_and_colours(tmp_path, suffix, size):
     assert max(wrong) <= 5
 
 
+@pytest.mark.parametrize(("live", "effort"), [(True, b"cabac=0"), (False, b"cabac=1")])
+def test_a_live_recording_leaves_the_processor_to_the_painting(tmp_path, live, effort):
+    path = tmp_path / "a.mp4"
+    write_all(open_sink(str(path), format_of(live=live)), [flat(SIZE, colour) for colour in COLOURS])
+    assert effort in path.read_bytes()  # x264 writes down what it was asked for
+
+
 @pytest.mark.parametrize("size", [(96, 128), (720, 1280)])
 def test_colours_are_tagged_as_they_are_coded(tmp_path, size):
     path = tmp_path / "a.mp4"
