@@ -42,6 +42,8 @@ Options = dict[str, Any]  # of the command, by name
 _KEPT_EVERY = 10  # iterations from one state to go on from to the next
 _STATE_KIND, _TEXTURE_KIND = "artmirror painting in progress", "artmirror texture network"
 _MACHINE = ("device", "memory", "preview_every", "resume", "vgg", "keep_frames")  # do not change the result
+_PROGRAM_BYTES = 600_000_000  # that Python, PyTorch and VGG-19 take before there is any picture, measured
+_LEAST_BYTES = 200_000_000  # with less, tiles would be mostly overlap
 _TEXTURE_SIDE = 256  # pixels that a texture network learns with
 
 
@@ -98,7 +100,7 @@ def picture(photo: Path, paintings: Paintings, output: Path, options: Options) -
             iterations=options["iterations"],
             start=start,
             mask=mask,
-            memory_bytes=options["memory"],
+            memory_bytes=_memory_bytes(options),
             done=done,
             observe=observe,
             should_stop=stopping,
@@ -149,7 +151,7 @@ def film(source: Path, paintings: Paintings, output: Path, options: Options) -> 
             look,
             plan,
             device=device,
-            memory_bytes=options["memory"],
+            memory_bytes=_memory_bytes(options),
             observe=observe,
             should_stop=lambda: stopped,
         )
@@ -259,12 +261,12 @@ def _look(paintings: Paintings, photo: Tensor, size: tuple[int, int], device: to
         pictures.append((painting.to(device), weight))
     scale, method = options["painting_scale"], options["method"]
     if method == "gatys":
-        return GramLook(pictures, features, weights, painting_scale=scale, memory_bytes=options["memory"])
+        return GramLook(pictures, features, weights, painting_scale=scale, memory_bytes=_memory_bytes(options))
     need = size[0] * size[1] * BYTES_PER_PIXEL
-    if need > options["memory"]:
+    if need > _memory_bytes(options):
         raise ArtmirrorError(
-            f"{size[1]}x{size[0]} takes {need / 1e9:.1f} GB with --method {method}, which does not go in tiles, and "
-            f"{options['memory'] / 1e9:.1f} GB may be taken: use a smaller --size or a larger --memory"
+            f"{size[1]}x{size[0]} takes {(need + _PROGRAM_BYTES) / 1e9:.1f} GB with --method {method}, which does not "
+            f"go in tiles, and {options['memory'] / 1e9:.1f} GB may be taken: use a smaller --size or a larger --memory"
         )
     other = pictures[0][0]
     maps = None
@@ -276,6 +278,11 @@ def _look(paintings: Paintings, photo: Tensor, size: tuple[int, int], device: to
     if maps is not None:
         return semantic_look(other, features, weights, maps, gamma=options["map_weight"], painting_scale=scale)
     return PatchLook(other, features, weights, painting_scale=scale)
+
+
+def _memory_bytes(options: Options) -> int:
+    """What pictures may take of the memory that the process may take."""
+    return max(_LEAST_BYTES, int(options["memory"]) - _PROGRAM_BYTES)
 
 
 def _features(options: Options, photo: Tensor, device: torch.device) -> VggFeatures:

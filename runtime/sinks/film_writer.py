@@ -34,7 +34,7 @@ _ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
     "avi": ("mpeg4", {"qmin": "2", "qmax": "5"}),
 }
 # Of x264's presets at this quality, in milliseconds of one core and kB for a painted frame of 640x360: veryfast 14.3
-# and 21, superfast 6.1 and 22, ultrafast 3.5 and 34. Live, the painting needs the processor more than a file needs room.
+# and 21, superfast 6.1 and 22, ultrafast 3.5 and 34. Live, painting needs the processor more than files need room.
 _H264 = ("libx264", {"preset": "superfast", "crf": "18"})
 _H264_LIVE = ("libx264", {"preset": "ultrafast", "crf": "18"})
 _H264_MISSING = ("mpeg4", {"qmin": "2", "qmax": "5"})
