@@ -96,7 +96,7 @@ def _list_styles(ctx: click.Context, param: click.Parameter, value: bool) -> Non
         multiple=True,
         metavar="URI",
         help="Video file, picture, folder of pictures (ending in /), window:, null:, camera: (one that other programs "
-        "see), a stream (rtsp://..., udp://..., NAME.m3u8), pipe: (Matroska to another "
+        "see), ndi:NAME, a stream (rtsp://..., udp://..., NAME.m3u8), pipe: (Matroska to another "
         "program) or pipe:raw (its pixels); may be given more than once.  "
         "[default: window:]",
     ),
@@ -278,7 +278,7 @@ def _check_usage(options: dict[str, Any]) -> tuple[list[str], list[str]]:
     several = len(source_uris) > 1
     if several and (len(output_uris) != len(source_uris) or {"window:", *PIPES} & {*output_uris}):
         raise click.UsageError(
-            f"{len(source_uris)} inputs want as many outputs, each a file, a stream, camera: or null:; "
+            f"{len(source_uris)} inputs want as many outputs, each a file, a stream, camera:, ndi: or null:; "
             f"got {', '.join(output_uris) or 'none'}"
         )
     if not output_uris:

@@ -16,7 +16,7 @@ from artmirror.runtime.common.suffixes import WRITTEN_VIDEO_SUFFIXES
 from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.show.settings import Output as OutputSettings
 from artmirror.runtime.sinks.base import Sink, SinkFormat
-from artmirror.runtime.sinks.open import open_sink
+from artmirror.runtime.sinks.open import ANNOUNCED, open_sink
 
 _log = logging.getLogger("artmirror.show")
 
@@ -135,14 +135,14 @@ def open_output(settings: OutputSettings, size: Size, folder: Path) -> Output:
     """
     uri = settings.to
     if uri in ("window:", "-") or uri.startswith("pipe:"):
-        raise ArtmirrorError(f"{uri} is no output of a show: name a film, a stream, camera: or null:")
+        raise ArtmirrorError(f"{uri} is no output of a show: name a film, a stream, camera:, ndi: or null:")
     is_film = Path(uri).suffix.lower() in WRITTEN_VIDEO_SUFFIXES and "://" not in uri
     if settings.segment is not None and not is_film:
         raise ArtmirrorError(f"{uri} has no segments: they are for recordings such as show.mp4")
     format = SinkFormat(size, Fraction(settings.rate).limit_denominator(1001), None, None, live=True)
 
     def opened() -> Sink:
-        if "://" in uri or uri in ("null:",) or uri.startswith("camera:"):
+        if "://" in uri or uri in ("null:",) or uri.startswith(ANNOUNCED):
             return open_sink(uri, format)
         path = folder / Path(uri).expanduser()
         if is_film:

@@ -1,4 +1,4 @@
-"""One string, one sink: `window:`, `null:`, `pipe:`, `camera:`, a stream, a video, a picture, a folder of pictures."""
+"""One string, one sink: a window, a pipe, a camera, NDI, a stream, a video, a picture, a folder, nothing."""
 
 import os
 import sys
@@ -12,6 +12,7 @@ RAW_PIPE = "pipe:raw"
 PIPES = ("-", "pipe:", "/dev/stdout", RAW_PIPE)  # names of our standard output
 
 
+ANNOUNCED = ("camera:", "ndi:")  # what other programs find by its name, which stands behind
 STREAMS = ("rtsp", "rtsps", "udp", "srt", "tcp", "rtmp", "rtmps", "whip+http", "whip+https")  # before ://
 
 
@@ -33,7 +34,7 @@ def display_available() -> bool:
 def is_one_file_a_frame(uri: str) -> bool:
     """Whether each frame becomes a file of its own there, or nothing, so that frames may have several sizes."""
     suffix = Path(uri).suffix.lower()
-    if uri in PIPES or uri == "window:" or uri.startswith("camera:") or is_stream(uri):
+    if uri in PIPES or uri == "window:" or uri.startswith(ANNOUNCED) or is_stream(uri):
         return False
     return suffix not in WRITTEN_VIDEO_SUFFIXES
 
@@ -42,10 +43,10 @@ def open_sink(uri: str, format: SinkFormat) -> Sink:
     """Open what `uri` names, ready for frames of `format`.
 
     Args:
-        uri: `window:`, `null:`, `pipe:` (Matroska), `pipe:raw` (pixels), `camera:` (one that other programs see), a
-            stream (`rtsp://`, `udp://`, `whip+https://`, ..., or a path ending in .m3u8), the path of a video (.mp4
-            .mkv .mov .webm .avi), the path of a picture, or a folder (one that exists, or one whose name ends in `/`
-            and whose parent exists).
+        uri: `window:`, `null:`, `pipe:` (Matroska), `pipe:raw` (pixels), `camera:` (one that other programs see),
+            `ndi:`, a stream (`rtsp://`, `udp://`, `whip+https://`, ..., or a path ending in .m3u8), the path of a video
+            (.mp4 .mkv .mov .webm .avi), the path of a picture, or a folder (one that exists, or one whose name ends
+            in `/` and whose parent exists).
         format: What is known of the frames before the first.
 
     Raises:
@@ -70,6 +71,10 @@ def open_sink(uri: str, format: SinkFormat) -> Sink:
         from artmirror.runtime.sinks.virtual_camera import VirtualCameraSink
 
         return VirtualCameraSink(uri, format)
+    if uri.startswith("ndi:"):
+        from artmirror.runtime.sinks.ndi import NdiSink
+
+        return NdiSink(uri, format)
     if is_stream(uri):
         from artmirror.runtime.sinks.stream import StreamSink
 
@@ -88,7 +93,7 @@ def open_sink(uri: str, format: SinkFormat) -> Sink:
     if suffix in WRITTEN_PICTURE_SUFFIXES:
         return PictureSink(path, format)
     raise ArtmirrorError(
-        f"{uri or 'an empty name'} names no sink: window:, null:, pipe:, camera:, a stream (rtsp://..., udp://..., "
-        f"NAME.m3u8), a video ({' '.join(WRITTEN_VIDEO_SUFFIXES)}), a picture ({' '.join(WRITTEN_PICTURE_SUFFIXES)}) "
-        "or a folder (with / at its end) is wanted"
+        f"{uri or 'an empty name'} names no sink: window:, null:, pipe:, camera:, ndi:, a stream (rtsp://..., "
+        f"udp://..., NAME.m3u8), a video ({' '.join(WRITTEN_VIDEO_SUFFIXES)}), a picture "
+        f"({' '.join(WRITTEN_PICTURE_SUFFIXES)}) or a folder (with / at its end) is wanted"
     )

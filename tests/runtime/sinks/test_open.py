@@ -50,7 +50,7 @@ def test_picture_folder_keeps_names(tmp_path):
 
 @pytest.mark.parametrize("uri", ["", "out.xyz", "nothing", "window", "a.gif"])
 def test_unknown_sinks_are_listed(uri):
-    assert "names no sink: window:, null:, pipe:, camera:, a stream" in error_of_sink(uri, format_of())
+    assert "names no sink: window:, null:, pipe:, camera:, ndi:, a stream" in error_of_sink(uri, format_of())
 
 
 @pytest.mark.parametrize("name", ["no/a.mp4", "no/a.png", "no/such/"])
