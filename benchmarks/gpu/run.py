@@ -6,8 +6,6 @@ leaves what it has, and the next one can keep that.
 """
 
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +18,7 @@ import click
 import numpy as np
 
 from artmirror.benchmarks.gpu.rows import measure_engine
+from artmirror.benchmarks.programs import run_program
 from artmirror.benchmarks.records.environment import read_environment
 from artmirror.benchmarks.records.gpu import WITHOUT_GRAPH, GpuSession, Row, write_gpu
 from artmirror.runtime.common.errors import ArtmirrorError
@@ -154,8 +153,8 @@ def _told(device: dict[str, Any]) -> str:
 def _export(checkpoint: Path, folder: Path, clock: Clock) -> Network:
     folder.mkdir()
     network = Network(checkpoint.stem, checkpoint, folder)
-    _run_program(
-        ["artmirror.export.cli", "--fp16", "--no-parity", "--no-plan", "-o", network.onnx, checkpoint], clock.left_s
+    run_program(
+        "artmirror.export.cli", ["--fp16", "--no-parity", "--no-plan", "-o", network.onnx, checkpoint], clock.left_s
     )
     return network
 
@@ -185,7 +184,7 @@ def _run_pytorch(
     rows_path = network.folder / "rows.json"
     try:
         # A compiler that hangs is killed; what was measured by then is in the file.
-        _run_program(["artmirror.benchmarks.gpu.pytorch", *wanted, *numbers, network.checkpoint], 1.25 * limit_s + 20)
+        run_program("artmirror.benchmarks.gpu.pytorch", [*wanted, *numbers, network.checkpoint], 1.25 * limit_s + 20)
     except ArtmirrorError as error:
         if not rows_path.exists():
             raise
@@ -248,28 +247,5 @@ def _build(network: Network, library: str, label: str, clock: Clock) -> Path:
     onnx = network.folder / f"{library}-{label}.onnx"  # a plan gets its name from the ONNX
     onnx.write_bytes(network.onnx.read_bytes())
     build = ["--plan", "--trt-library", library, "--size", label, onnx]
-    _run_program(["artmirror.export.cli", *build], clock.left_s)
+    run_program("artmirror.export.cli", build, clock.left_s)
     return onnx.with_suffix(".plan")
-
-
-def _run_program(command: list[Any], limit_s: float) -> None:
-    """Run a module's `main` as a program.
-
-    Raises:
-        ArtmirrorError: it failed, with its last line; or the time was up.
-    """
-    code = f"import sys; from {command[0]} import main; main(sys.argv[1:])"
-    words = [str(word) for word in command[1:]]
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", code, *words],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=max(limit_s, 1),
-        )
-    except subprocess.TimeoutExpired:
-        raise ArtmirrorError(f"{command[0]} was not done in time; --minutes gives more") from None
-    if done.returncode != 0:
-        lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
-        raise ArtmirrorError(lines[-1].removeprefix("Error: "))

@@ -20,11 +20,13 @@ from pathlib import Path
 
 import click
 
+from artmirror.benchmarks.programs import run_st_run
 from artmirror.benchmarks.studies.soak import free_port
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.gallery.bundled import many_network
 
-_SOURCE = "synthetic:640x360@240"
+_RATE = 240  # frames a second of the source
+_SOURCE = f"synthetic:640x360@{_RATE}"
 _SHOW = """\
 [camera]
 sources = ["{source}"]
@@ -59,14 +61,8 @@ _CASES: dict[str, tuple[str, bool, bool]] = {
 
 
 def _st_run(duration_s: float) -> float:
-    command = [sys.executable, "-m", "artmirror.runtime.cli", "--engine", str(many_network()), "--style", "starry"]
-    command += ["--input", _SOURCE, "-o", "null:", "--json"]
-    with tempfile.TemporaryDirectory() as folder:
-        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        time.sleep(duration_s + 3)
-        process.terminate()
-        told, _ = process.communicate(timeout=20)
-    return float(json.loads(told.decode().splitlines()[-1])["fps"])
+    words = ["--engine", many_network(), "--style", "starry", "--input", _SOURCE]
+    return float(run_st_run([*words, "--max-frames", round(_RATE * duration_s)], duration_s + 60)["fps"])
 
 
 def _st_show(case: str, duration_s: float) -> float:
