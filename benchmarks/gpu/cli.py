@@ -41,10 +41,11 @@ def gpu(
 ) -> None:
     """Build engines of CHECKPOINTS, and compare their pictures and their speed with PyTorch's.
 
-    The pictures are compared with those of PyTorch in FP32. The first checkpoint is the one that the speed goals are
-    for; lighter variants of it may follow, as in: starry.pt starry-lite.pt starry-nano.pt. A row that cannot be
-    measured here is listed with its reason; --resume tries it again. The exit code is 1 if a goal was measured and
-    missed.
+    From a checkout of the source it runs the project's tests for a GPU first. The pictures are compared with those of
+    PyTorch in FP32. The first checkpoint is the one that the speed goals are for; lighter variants of it may follow, as
+    in: starry.pt starry-lite.pt starry-nano.pt. At last st-run itself paints, at the first size. A row that cannot be
+    measured here is listed with its reason; --resume tries it again. The exit code is 1 if a test failed, or a goal was
+    measured and missed.
     """
     twice = [name for name, count in Counter(path.stem for path in checkpoints).items() if count > 1]
     if twice:
@@ -54,12 +55,13 @@ def gpu(
         raise click.UsageError("--resume wants the record to go on with: -o FILE.json")
     # Imported here, since --help and completion shall not wait for them.
     from artmirror.benchmarks.gpu.run import measure_gpu
-    from artmirror.benchmarks.gpu.table import check_goals, markdown_rows, render_rows
+    from artmirror.benchmarks.gpu.table import check_goals, markdown_record, render_record
     from artmirror.benchmarks.records.gpu import read_gpu
 
     before = read_gpu(json_path) if resume and json_path is not None and json_path.exists() else None
     found = measure_gpu(checkpoints, sizes, frames, minutes, json_path, before)
-    Console(width=200, markup=False, highlight=False, emoji=False).print(render_rows(found.rows, found.ceilings))
+    Console(width=200, markup=False, highlight=False, emoji=False).print(render_record(found))
     if table_path is not None:
-        write_report(table_path, markdown_rows(found.rows, found.ceilings))
-    sys.exit(1 if any(met is False for _, met, _ in check_goals(found.rows)) else 0)
+        write_report(table_path, markdown_record(found))
+    failed = found.tests is not None and found.tests.failed
+    sys.exit(1 if failed or any(met is False for _, met, _ in check_goals(found.rows)) else 0)

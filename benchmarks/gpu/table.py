@@ -8,7 +8,7 @@ import numpy as np
 from rich.console import Group
 
 from artmirror.benchmarks.grid import Grid, markdown_grid, rich_grid
-from artmirror.benchmarks.records.gpu import WITHOUT_GRAPH, Row
+from artmirror.benchmarks.records.gpu import WITHOUT_GRAPH, GpuSession, Row
 
 PSNR_FLOOR_DB = 38.0
 END_TO_END_LIMIT = 1.15  # times the compute-only time of a frame
@@ -32,42 +32,42 @@ _MEASURED = (
     "asleep",
     "gain",
 )
+_PROGRAMS = ("network", "size", "engine", "FPS", "latency ms p50/p95/p99")
 
 
-def render_rows(rows: Sequence[Row], ceilings: dict[str, float]) -> Group:
-    """A row for each that was measured, and below it those that were not, with their reasons.
-
-    Args:
-        ceilings: What the card was measured to do at best, see `artmirror.benchmarks.gpu.pytorch`; may be empty.
-    """
-    return Group(*map(rich_grid, _grids(rows, ceilings)), _told(ceilings), *_told_goals(rows))
+def render_record(record: GpuSession) -> Group:
+    """A row for each that was measured, and below it those that were not, with their reasons; tests; goals."""
+    return Group(*map(rich_grid, _grids(record)), *_notes(record))
 
 
-def markdown_rows(rows: Sequence[Row], ceilings: dict[str, float]) -> str:
+def markdown_record(record: GpuSession) -> str:
     """The same as Markdown."""
-    tables = [[f"## {grid.title}", "", *markdown_grid(grid), ""] for grid in _grids(rows, ceilings)]
-    notes = [_told(ceilings), *_told_goals(rows)]
+    tables = [[f"## {grid.title}", "", *markdown_grid(grid), ""] for grid in _grids(record)]
+    notes = _notes(record)
     return "\n".join(["# st-bench gpu", "", *chain(*tables), *(f"- {note}" for note in notes), ""])
 
 
-def _grids(rows: Sequence[Row], ceilings: dict[str, float]) -> list[Grid]:
-    measured = tuple(tuple(_cells(row, ceilings)) for row in rows if row.reason is None)
-    skipped = tuple((row.network, row.size, row.name, row.reason) for row in rows if row.reason is not None)
+def _grids(record: GpuSession) -> list[Grid]:
+    rows = [row for row in record.rows if row.reason is None]
+    measured = tuple(tuple(_cells(row, record.ceilings)) for row in rows if row.program_fps is None)
+    programs = tuple(_program_cells(row) for row in rows if row.program_fps is not None)
+    skipped = tuple((row.network, row.size, row.name, row.reason) for row in record.rows if row.reason is not None)
     grids = (
         Grid("Measured", _MEASURED, measured, texts=3),
+        Grid("st-run, a test picture painted into nothing", _PROGRAMS, programs, texts=3),
         Grid("Not measured", ("network", "size", "engine", "because"), skipped, texts=4),
     )
     return [grid for grid in grids if grid.rows]
 
 
-def _told(ceilings: dict[str, float]) -> str:
-    best = [f"{name}: {value:.3g}" for name, value in ceilings.items()]
-    return "Measured ceilings: " + (", ".join(best) or "none, for want of a GPU")
-
-
-def _told_goals(rows: Sequence[Row]) -> list[str]:
+def _notes(record: GpuSession) -> list[str]:
+    """What is no table: the ceilings (see `artmirror.benchmarks.gpu.pytorch`), the tests, and the goals."""
+    best = [f"{name}: {value:.3g}" for name, value in record.ceilings.items()]
+    notes = ["Measured ceilings: " + (", ".join(best) or "none, for want of a GPU")]
+    if record.tests is not None:
+        notes.append(f"pytest -m gpu: {record.tests.told}")
     words = {True: "met", False: "MISSED", None: "not measured"}
-    return [f"{words[met]}: {goal} ({value})" for goal, met, value in check_goals(rows)]
+    return [*notes, *(f"{words[met]}: {goal} ({value})" for goal, met, value in check_goals(record.rows))]
 
 
 def check_goals(rows: Sequence[Row]) -> list[tuple[str, bool | None, str]]:
@@ -145,6 +145,11 @@ def _cells(row: Row, ceilings: dict[str, float]) -> list[str]:
         _number(row.end_to_end_fps_asleep, ".0f"),
         _number(row.overlap_gain, ".2f"),
     ]
+
+
+def _program_cells(row: Row) -> tuple[str, ...]:
+    latencies = [f"{value:.2f}" for value in row.program_latency_ms.values()]
+    return row.network, row.size, row.note, _number(row.program_fps, ".0f"), " / ".join(latencies)
 
 
 def _percentiles(values_ns: Sequence[int]) -> str:

@@ -1,4 +1,4 @@
-"""What `st-bench gpu` leaves behind: a row for each way to run a network, and their JSON."""
+"""What `st-bench gpu` leaves behind: a row for each way to run a network, what became of tests, and their JSON."""
 
 import json
 from dataclasses import asdict, dataclass, field, fields
@@ -7,11 +7,11 @@ from typing import Any, Self
 
 from artmirror.benchmarks.records.environment import Environment
 from artmirror.benchmarks.records.json_file import fitted_record, read_text, write_text
-from artmirror.runtime.common.plain_data import Decibels, Duration, Positive, Rate
+from artmirror.runtime.common.plain_data import Decibels, Duration, Positive, Rate, Whole
 
 KIND = "gpu"
 WITHOUT_GRAPH = " without graph"  # ends the name of a row of an engine that has another one with a CUDA graph
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,8 @@ class Row:
     end_to_end_fps_two_slots: Rate | None = None
     end_to_end_fps_three_slots: Rate | None = None
     end_to_end_fps_asleep: Rate | None = None  # two slots; the thread that waits sleeps, in all else it spins
+    program_fps: Rate | None = None  # of a whole st-run, its test picture painted into nothing
+    program_latency_ms: dict[str, Positive] = field(default_factory=dict)  # there, from capture: p50, p95, p99
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
@@ -58,6 +60,26 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class GpuTests:
+    """What became of the project's tests with the mark `gpu`."""
+
+    passed: Whole = 0
+    failed: tuple[str, ...] = ()  # their names; and files with such tests that cannot be read
+    skipped: dict[str, Whole] = field(default_factory=dict)  # why -> how many
+    duration_s: Positive = 0.0
+    reason: str | None = None  # why none was run, or not all
+
+    @property
+    def told(self) -> str:
+        """All of it in one line."""
+        counts = f"{self.passed} passed, {len(self.failed)} failed, {sum(self.skipped.values())} skipped"
+        told = [f"{counts} in {self.duration_s:.0f} s"] if self.duration_s else []
+        told += [self.reason] if self.reason is not None else []
+        told += [f"failed: {name}" for name in self.failed]
+        return "; ".join([*told, *(f"skipped {count}: {why}" for why, count in self.skipped.items())])
+
+
+@dataclass(frozen=True, slots=True)
 class GpuSession:
     """One call of st-bench gpu."""
 
@@ -65,6 +87,7 @@ class GpuSession:
     device: dict[str, Any]  # name, compute capability and driver, or the reason why there is none
     rows: tuple[Row, ...] = ()
     ceilings: dict[str, Rate] = field(default_factory=dict)  # what the card was measured to do at best
+    tests: GpuTests | None = None  # None: not tried yet
 
     def to_json(self) -> str:
         """The session as one JSON object."""

@@ -27,7 +27,7 @@ from click.testing import CliRunner
 
 from artmirror.benchmarks.cli import main as st_bench
 from artmirror.benchmarks.records.any import read_records
-from artmirror.benchmarks.records.gpu import GpuSession, Row, read_gpu
+from artmirror.benchmarks.records.gpu import GpuSession, GpuTests, Row, read_gpu
 from artmirror.benchmarks.records.speed import Ceilings, Sensed, Session
 from artmirror.export.cli import main as st_export
 from artmirror.export.to_onnx import onnx_of, save_onnx
@@ -589,7 +589,9 @@ def _records() -> tuple[str, ...]:
         ("transfers were not measured",),
     )
     rows = (Row("TensorRT FP16", "640x360", "huang", 1e9, 1e8, psnr_db=float("inf"), compute_ns=(10**6, 2 * 10**6)),)
-    gpu = GpuSession(make_environment(), {"name": "a card"}, rows, {"fp16_flop_per_s": 1e14})
+    program = Row("st-run", "640x360", "huang", program_fps=60.0, program_latency_ms={"p50": 20.0})
+    tests = GpuTests(3, ("test_x.py::test_y",), {"no TensorRT": 2}, 9.5)
+    gpu = GpuSession(make_environment(), {"name": "a card"}, (*rows, program), {"fp16_flop_per_s": 1e14}, tests)
     temporal = make_temporal(make_painter("input", 0.1, 9.0), make_painter("starry", 0.2, 5.0))
     return speed.to_json(), temporal.to_json(), gpu.to_json()
 
@@ -605,10 +607,9 @@ def _spoil_record(folder: Path, rng: random.Random) -> Path:
 def _read_record(path: Path) -> None:
     whole = path.with_name("whole.json")
     if '"kind": "gpu"' in whole.read_text():
-        from artmirror.benchmarks.gpu.table import markdown_rows
+        from artmirror.benchmarks.gpu.table import markdown_record
 
-        found = read_gpu(path)
-        markdown_rows(found.rows, found.ceilings)
+        markdown_record(read_gpu(path))
         return
     if hashlib.sha256(path.read_bytes()).digest()[0] % 8 == 0:  # a page of figures takes its time
         _command(st_bench, "report", path, "-o", path.with_name("page.html"))

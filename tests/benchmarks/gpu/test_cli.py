@@ -13,8 +13,8 @@ from rich.console import Console
 
 from artmirror.benchmarks.cli import main
 from artmirror.benchmarks.gpu import run
-from artmirror.benchmarks.gpu.table import check_goals, render_rows
-from artmirror.benchmarks.records.gpu import GpuSession, Row, read_gpu, write_gpu
+from artmirror.benchmarks.gpu.table import check_goals, render_record
+from artmirror.benchmarks.records.gpu import GpuSession, GpuTests, Row, read_gpu, write_gpu
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.pixels import psnr_db
 from artmirror.runtime.engines.cuda_device import open_device
@@ -41,9 +41,9 @@ def bench_gpu(*words: str) -> Result:
     return CliRunner().invoke(main, ["gpu", *words])
 
 
-def render(*rows: Row, ceilings: dict[str, float] | None = None) -> str:
+def render(*rows: Row, ceilings: dict[str, float] | None = None, tests: GpuTests | None = None) -> str:
     console = Console(width=220, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
-    console.print(render_rows(rows, ceilings or {}))
+    console.print(render_record(GpuSession(make_environment(), {"name": "a card"}, rows, ceilings or {}, tests)))
     return console.export_text()
 
 
@@ -66,6 +66,19 @@ def test_what_was_not_measured_has_its_reason() -> None:
     assert "it does not take sm90" in text
     assert "compute ms" not in text  # a table of nothing
     assert "none, for want of a GPU" in text
+
+
+def test_programs_and_tests_are_told() -> None:
+    row = make_row("st-run", None, compute_ns=(), note="TensorRT FP16", program_fps=612.3)
+    row = replace(row, program_latency_ms={"p50": 4.0, "p95": 5.5, "p99": 7.25})
+    tests = GpuTests(3, ("tests/test_x.py::test_y",), {"no TensorRT is installed": 2}, 11.6)
+    text = render(row, tests=tests)
+    assert "612 " in text
+    assert "4.00 / 5.50 / 7.25" in text
+    assert "end to end ms" not in text  # a table of nothing
+    assert "pytest -m gpu: 3 passed, 1 failed, 2 skipped in 12 s; failed: tests/test_x.py::test_y;" in text
+    assert "skipped 2: no TensorRT is installed" in text
+    assert "pytest -m gpu: no GPU\n" in "\n".join(map(str.rstrip, render(tests=GpuTests(reason="no GPU")).splitlines()))
 
 
 def test_goals() -> None:
@@ -105,12 +118,14 @@ def test_rows_of_pytorch_are_read() -> None:
 
 def test_records_survive_the_file(tmp_path: Path) -> None:
     rows = (make_row("TensorRT FP16", 1000.0), Row("TensorRT-RTX FP16", "640x360", reason="no GPU"))
-    session = GpuSession(make_environment(), {"reason": "no GPU"}, rows, {"fp16_flop_per_s": 8e14})
+    rows += (Row("st-run", "640x360", note="TensorRT FP16", program_fps=60.0, program_latency_ms={"p50": 20.0}),)
+    tests = GpuTests(3, ("tests/test_x.py::test_y",), {"no TensorRT": 2}, 9.5)
+    session = GpuSession(make_environment(), {"reason": "no GPU"}, rows, {"fp16_flop_per_s": 8e14}, tests)
     write_gpu(session, tmp_path / "a.json")
     assert read_gpu(tmp_path / "a.json") == session
     for text, told in (
         ("[]", "is no record of st-bench gpu"),
-        (session.to_json().replace('"format_version": 1', '"format_version": 2'), "has record version 2"),
+        (session.to_json().replace('"format_version": 2', '"format_version": 1'), "has record version 1"),
         (session.to_json().replace('"rows"', '"columns"'), "is a damaged record"),
     ):
         (tmp_path / "a.json").write_text(text)
@@ -150,15 +165,17 @@ class Programs:
 def test_what_was_measured_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the run that goes on with it is cut off too."""
     monkeypatch.setattr(run, "run_program", Programs())
+    monkeypatch.setattr(run, "run_marked_tests", lambda checkout, limit_s: GpuTests(1, duration_s=1.0))
     record, checkpoints = tmp_path / "out.json", [Path("full.pt"), Path("light.pt")]
 
     def measure(before: GpuSession | None) -> dict[tuple[str, str], Row]:
-        run.measure_gpu(checkpoints, [(64, 96)], 5, 9.0, record, before)
+        found = run.measure_gpu(checkpoints, [(64, 96)], 5, 9.0, record, before)
+        assert read_gpu(record) == found
         return {(row.network, row.name): row for row in read_gpu(record).rows}
 
     first = measure(None)
     assert [name for _, name in list(first)[:4]] == ["a", "b", "TensorRT FP16", "TensorRT FP16 without graph"]
-    assert len(first) == 2 * (2 + 6)
+    assert len(first) == 2 * (2 + 6 + 1)
     ours = [("full", "TensorRT FP16"), ("light", "TensorRT FP16 without graph"), ("light", "a")]
     before = read_gpu(record)
     kept = {key: replace(first[key], reason=None, compute_fps=100.0 + number) for number, key in enumerate(ours)}
@@ -176,6 +193,79 @@ def test_what_was_measured_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         measure(replace(before, device={"name": "another"}))
 
 
+def test_tests_that_passed_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that failed, or were cut off, are run again."""
+    limits: list[float] = []
+    ran = [
+        GpuTests(1, ("tests/test_x.py::test_y",), duration_s=3.0),
+        GpuTests(1, duration_s=120.0, reason="cut off after 120 s"),
+        GpuTests(2, duration_s=4.0),
+    ]
+
+    def run_next(checkout: Path, limit_s: float) -> GpuTests:
+        assert (checkout / "tests").is_dir()
+        limits.append(limit_s)
+        return ran[min(len(limits), len(ran)) - 1]
+
+    monkeypatch.setattr(run, "run_program", Programs())
+    monkeypatch.setattr(run, "run_marked_tests", run_next)
+    monkeypatch.setattr(run, "_describe_device", lambda: {"name": "a card"})
+    record, before = tmp_path / "out.json", None
+    for expected in (*ran, ran[-1]):
+        run.measure_gpu([Path("full.pt")], [(64, 96)], 5, 9.0, record, before)
+        before = read_gpu(record)
+        assert before.tests == expected
+    assert limits == [120.0] * 3
+    run.measure_gpu([Path("full.pt")], [(64, 96)], 5, 2.0, None, None)
+    assert 0 < limits[-1] <= 30
+
+
+@pytest.mark.parametrize(("failed", "code"), [((), 0), (("tests/test_x.py::test_y",), 1)])
+def test_a_test_that_failed_is_in_the_exit_code(
+    failed: tuple[str, ...], code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = GpuSession(make_environment(), {"name": "a card"}, (make_row("TensorRT FP16", 2000.0),))
+    monkeypatch.setattr(run, "measure_gpu", lambda *_: replace(found, tests=GpuTests(1, failed, duration_s=3.0)))
+    (tmp_path / "full.pt").touch()
+    assert bench_gpu(str(tmp_path / "full.pt")).exit_code == code
+
+
+def test_st_run_takes_the_best_engine_that_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[dict[str, str]] = []
+
+    def run_st_run(words: list[Any], limit_s: float) -> dict[str, Any]:
+        ran.append(dict(itertools.pairwise(map(str, words))))
+        return {"fps": 50.0 + len(ran), "latency_ms": {"p50": 20.0, "p95": 30.0, "p99": 40.0}}
+
+    monkeypatch.setattr(run, "run_program", Programs())
+    monkeypatch.setattr(run, "run_st_run", run_st_run)
+    monkeypatch.setattr(run, "run_marked_tests", lambda checkout, limit_s: GpuTests(1, duration_s=1.0))
+    record = tmp_path / "out.json"
+
+    def measure(before: GpuSession | None) -> Row:
+        run.measure_gpu([Path("full.pt")], [(64, 96)], 5, 9.0, record, before)
+        return read_gpu(record).rows[-1]
+
+    def with_engine(name: str) -> GpuSession:
+        session = read_gpu(record)
+        measured = make_row(name, 90.0, network="full", size="96x64", end_to_end_fps_two_slots=75.0)
+        return replace(session, rows=(*(row for row in session.rows if row.name != name), measured))
+
+    assert "none was measured" in (measure(None).reason or "")
+    first = measure(with_engine("ONNX Runtime CUDA FP16"))
+    assert (first.name, first.note, first.program_fps) == ("st-run", "ONNX Runtime CUDA FP16", 51.0)
+    assert first.program_latency_ms["p95"] == 30.0
+    assert (ran[0]["--backend"], ran[0]["--input"], ran[0]["--max-frames"]) == ("onnxruntime", "synthetic:96x64", "300")
+    assert measure(read_gpu(record)) == first
+    assert len(ran) == 1
+    monkeypatch.setattr(run, "_build", lambda network, library, label, clock: tmp_path / f"{library}.plan")
+    better = measure(with_engine("TensorRT FP16"))
+    assert (better.note, better.program_fps) == ("TensorRT FP16", 52.0)
+    assert ran[1]["--engine"].endswith("tensorrt.plan")
+    monkeypatch.setattr(run, "_FOR_ST_RUN", ("TensorRT-RTX FP16",))  # none of it ran: what was measured stays
+    assert measure(read_gpu(record)) == better
+
+
 @pytest.mark.slow
 def test_the_script_ends_well_without_a_gpu(tmp_path: Path) -> None:
     try:
@@ -191,12 +281,15 @@ def test_the_script_ends_well_without_a_gpu(tmp_path: Path) -> None:
     done = bench_gpu(*files, "--size", "96x64", "--frames", "2", "-o", str(record), "-o", str(table))
     assert done.exit_code == 0, done.stderr
     rows = read_gpu(record).rows
-    assert [row.network for row in rows] == ["full"] * 9 + ["light"] * 9
+    assert [row.network for row in rows] == ["full"] * 10 + ["light"] * 10
+    assert [rows[9].name, rows[19].name] == ["st-run"] * 2
     assert all(row.reason for row in rows)
-    assert 0 < (rows[9].frame_flop or 0) < (rows[0].frame_flop or 0)
+    tests = read_gpu(record).tests
+    assert tests == GpuTests(reason=read_gpu(record).device["reason"])
+    assert 0 < (rows[10].frame_flop or 0) < (rows[0].frame_flop or 0)
     assert "not measured: TensorRT faster than every other row" in done.stdout
     assert "- not measured: TensorRT faster than every other row" in table.read_text()
-    assert len([line for line in table.read_text().splitlines() if line.startswith("| light")]) == 9
+    assert len([line for line in table.read_text().splitlines() if line.startswith("| light")]) == 10
     assert "Traceback" not in done.stderr
 
 

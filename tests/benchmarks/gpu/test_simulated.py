@@ -30,7 +30,7 @@ def test_a_row_on_a_simulated_gpu(gpu: SimulatedGpu, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.slow
-def test_what_runs_is_measured_and_the_rest_says_why_not(tmp_path: Path) -> None:
+def test_what_runs_is_measured_and_the_rest_says_why_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Imported here: the test above, in another process, shall not wait for torch.
     from artmirror.train.checkpoint import save_checkpoint
     from artmirror.train.config import NetworkConfig
@@ -39,11 +39,19 @@ def test_what_runs_is_measured_and_the_rest_says_why_not(tmp_path: Path) -> None
     save_checkpoint(tmp_path / "tiny.pt", make_checkpoint(NetworkConfig(channels=(4, 6, 8), blocks=1, fold=4)))
     code = "from artmirror.benchmarks.cli import main; main()"
     options = ["--size", "96x64", "--frames", "5", "-o", tmp_path / "out.json", "-o", tmp_path / "out.md"]
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-k a_graph_on_a_real_gpu")  # of the tests for a GPU this one alone
     ended = simulated_machine(tmp_path).run("-c", code, "gpu", tmp_path / "tiny.pt", *options)
-    rows = {row.name: row for row in read_gpu(tmp_path / "out.json").rows}
+    found = read_gpu(tmp_path / "out.json")
+    rows = {row.name: row for row in found.rows}
     assert "Traceback" not in ended.stderr
     assert ended.exit_code == 1, ended  # a stand-in inverts, and PyTorch paints: the goal of 38 dB is missed
     assert "MISSED: PSNR at least 38 dB" in ended.stdout
+    assert found.tests is not None
+    assert (found.tests.passed, found.tests.failed, found.tests.reason) == (1, (), None)
+    program = rows.pop("st-run")
+    assert (program.reason, program.note) == (None, "TensorRT FP16")
+    assert program.program_fps
+    assert 0 < program.program_latency_ms["p50"] <= program.program_latency_ms["p99"]
     measured = [rows.pop("TensorRT FP16"), rows.pop("TensorRT FP16 without graph")]
     assert [row.note for row in measured] == ["CUDA graph", "its CUDA graph is left out"]
     for row in measured:
