@@ -1,7 +1,9 @@
 """The yardstick and the blind test."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -9,9 +11,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from artmirror.benchmarks.cli import main
+from artmirror.benchmarks.look import yardstick
 from artmirror.benchmarks.look.blind import Verdict, read_votes, write_test
 from artmirror.benchmarks.look.yardstick import PhotoLooks, Point, Standing, sheet, style_at, summarised
+from artmirror.benchmarks.temporal.distances import Judge
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.pixels import Pixels
 from artmirror.train.objective.vgg import VggFeatures
 from tests.train.conftest import painting, random_vgg, smooth_picture, vgg_file
 
@@ -84,10 +89,46 @@ def test_networks_are_placed(vgg_file: Path, painting: Path, tmp_path: Path, ran
     assert len(found["standings"]) == 4
     for entry in found["standings"]:
         assert entry["unpainted_style"] > entry["optimised_style"] > 0
-    assert all(len(path) == 1 + 10 + 1 for path in found["optimised"])
+    assert all(len(entry["path"]) == 1 + 10 + 1 for entry in found["optimised"])
     assert "| starry-nano |" in (tmp_path / "look.md").read_text()
-    assert cv2.imread(str(tmp_path / "look.png")).shape == (480, 4 * 364, 3)
+    drawn = cv2.imread(str(tmp_path / "look.png"))
+    assert drawn is not None
+    assert drawn.shape == (480, 4 * 364, 3)
     assert "6 pairs: open" in told.output
+
+
+def test_who_stays_near_the_photo_is_compared_with_a_slower_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class ByHand:
+        """Style distance is 200 less the blue, content distance the green: the photo has 200 and 0."""
+
+        def look(self, picture: Pixels) -> Point:
+            blue, green, _ = picture.mean((0, 1))
+            return Point(200 - blue, green)
+
+        def distances(self, painted: Point, photo: Point) -> Point:
+            return painted
+
+    def picture(style: int, content: int) -> Pixels:
+        return np.full((64, 64, 3), (200 - style, content, 0), np.uint8)
+
+    paths = {300.0: picture(0, 100), 60.0: picture(100, 10)}
+    tried = []
+
+    def optimise(frame: Pixels, weight: float, observe: Callable[[int, Pixels], None]) -> Pixels:
+        tried.append(weight)
+        return paths[weight]
+
+    assert cv2.imwrite(str(tmp_path / "photo.png"), picture(200, 0))
+    painted = iter([picture(190, 10), picture(120, 10)])
+    monkeypatch.setattr(yardstick, "_painted", lambda *_: next(painted))
+    names = [Path("first.onnx"), Path("second.onnx")]
+    judge = cast(Judge, ByHand())
+    found = yardstick.look_at_photo(tmp_path / "photo.png", names, tmp_path, judge, optimise, 64)
+    assert tried == [300, 60]
+    assert [entry.optimised_style for entry in found.standings] == [100, 100]  # on the first path it was 180
+    assert np.array_equal(found.pictures[-1], paths[300.0])
 
 
 def test_mistakes_are_one_line(painting: Path, tmp_path: Path) -> None:
