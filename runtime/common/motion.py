@@ -18,7 +18,7 @@ _EVERY, _AROUND = 2, 13  # of the half's pixels every second tells, either way; 
 _AGO, _BETTER, _LEVELS = 8, 1.4, 0.3  # frames, times, levels
 _SURE, _LOST, _NEAR = 8.0, 18.0, 5  # levels that the moved frame may differ by, trusted and not; small pixels about
 # Even ground is drawn along with what moves before it, and looks the same: so flow that stretches is trusted less.
-_RIGID, _TORN, _TEAR = 0.15, 0.3, 9  # pixels a pixel that flow may change by, trusted and not; small pixels about
+_RIGID, _TORN, _TEAR = 0.5, 0.8, 9  # pixels a pixel that flow may change by, trusted and not; small pixels about
 _CUT = 0.3  # share of the frame that has to be trusted; with less it is another scene
 _WORN = 0.93  # with less of a key frame trusted, the next frame takes its place
 _OLD = 16  # frames; so that the network gets a word in where nothing changes either, and heals what was trusted wrongly

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from artmirror.runtime.common.motion import FrameMotion, KeyMotion
+from artmirror.runtime.common.motion import FrameMotion, KeyMotion, _Steps
 from artmirror.runtime.common.pixels import Pixels
 
 SIZE = (179, 241)  # odd
@@ -157,3 +157,15 @@ def test_what_changed_slowly_is_not_trusted_for_long() -> None:
 
 def test_a_key_frame_grows_old_where_nothing_changes() -> None:
     assert renewals(KeyMotion(SIZE), [scene()] * 40) == [17, 33]
+
+
+def test_flow_that_draws_even_ground_out_is_not_trusted() -> None:
+    steps = _Steps((180, 240), fine=True)
+    even = np.full(steps.size, 120, np.uint8)
+    flow = np.zeros((*steps.size, 2), np.float32)
+    flow[:, 40:60, 0] = np.arange(20, dtype=np.float32)  # a pixel more for each pixel to the right
+    flow[:, 60:, 0] = 20
+    trust = steps.trust(even, even, flow)
+    assert trust is not None
+    assert trust[:, 46:54].max() == 0
+    assert trust[:, :30].min() == trust[:, 72:96].min() == 1  # where it stands, and where all of it moves alike
