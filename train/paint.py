@@ -263,7 +263,7 @@ def _look(paintings: Paintings, photo: Tensor, size: tuple[int, int], device: to
     if method == "gatys":
         return GramLook(pictures, features, weights, painting_scale=scale, memory_bytes=_memory_bytes(options))
     need = size[0] * size[1] * BYTES_PER_PIXEL
-    if need > _memory_bytes(options):
+    if need + _PROGRAM_BYTES > options["memory"]:
         raise ArtmirrorError(
             f"{size[1]}x{size[0]} takes {(need + _PROGRAM_BYTES) / 1e9:.1f} GB with --method {method}, which does not "
             f"go in tiles, and {options['memory'] / 1e9:.1f} GB may be taken: use a smaller --size or a larger --memory"
