@@ -88,7 +88,7 @@ def look_at_photo(
     painted = [_painted(path, painting, frame) for path in networks]
     unpainted, points = judged(frame), [judged(picture) for picture in painted]
     paths: list[list[Point]] = []
-    best = frame
+    ends: list[Pixels] = []
 
     def observe(number: int, picture: Pixels) -> None:
         if number <= _STEEP or number % _JUDGED_EVERY == 0:
@@ -101,14 +101,13 @@ def look_at_photo(
         if paths and all(optimised(point.content) < point.style for point in points):
             break
         paths.append([unpainted])
-        last = optimise(frame, weight, observe)
-        paths[-1].append(judged(last))
-        best = best if len(paths) > 1 else last
+        ends.append(optimise(frame, weight, observe))
+        paths[-1].append(judged(ends[-1]))
     standings = [
         Standing(network.stem, photo.name, point, optimised(point.content), unpainted.style)
         for network, point in zip(networks, points, strict=True)
     ]
-    return PhotoLooks((frame, *painted, best), tuple(standings), tuple(map(tuple, paths)))
+    return PhotoLooks((frame, *painted, ends[0]), tuple(standings), tuple(map(tuple, paths)))
 
 
 def optimiser(vgg: Path, painting: Path, calibration: Sequence[Pixels], iterations: int) -> Optimise:
