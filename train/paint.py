@@ -42,8 +42,8 @@ Options = dict[str, Any]  # of the command, by name
 _KEPT_EVERY = 10  # iterations from one state to go on from to the next
 _STATE_KIND, _TEXTURE_KIND = "artmirror painting in progress", "artmirror texture network"
 _MACHINE = ("device", "memory", "preview_every", "resume", "vgg", "keep_frames")  # do not change the result
-# Python, PyTorch and VGG-19 take 360 MB before there is any picture; the rest is for buffers that PyTorch keeps. Measured
-# with it: 0.92 GB of 1 GB at 1200 pixels.
+# Python, PyTorch and VGG-19 take 360 MB before there is any picture; the rest is for buffers that PyTorch keeps.
+# Measured with it: 0.92 GB of 1 GB at 1200 pixels.
 _PROGRAM_BYTES = 600_000_000
 _LEAST_BYTES = 200_000_000  # with less, tiles would be mostly overlap
 _TEXTURE_SIDE = 256  # pixels that a texture network learns with
