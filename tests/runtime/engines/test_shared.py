@@ -3,7 +3,6 @@
 import threading
 import time
 
-import numpy as np
 import pytest
 
 from artmirror.runtime.common.errors import ArtmirrorError
@@ -11,6 +10,7 @@ from artmirror.runtime.engines.base import FULL_STYLE, Engine, Look, stylize
 from artmirror.runtime.engines.shared import SharedEngine
 from artmirror.runtime.frame import FrameSlot
 from tests.fakes.engine import FakeEngine
+from tests.fakes.show_parts import wait_until
 
 SIZE = (64, 80)
 
@@ -39,25 +39,42 @@ class Slow(FakeEngine):
         self.inside -= 1
 
 
-def test_lanes_take_turns_and_none_gets_ahead() -> None:
+def paint(lane: Engine, mark: int, frames: int) -> None:
+    (slot,) = lane.allocate(1)
+    for _ in range(frames):
+        slot.frame[:] = mark
+        stylize(lane, slot)
+
+
+def test_lanes_take_turns() -> None:
     engine = Slow()
     shared = SharedEngine(engine)
-
-    def work(lane: Engine, mark: int) -> None:
-        (slot,) = lane.allocate(1)
-        for _ in range(20):
-            slot.frame[:] = mark
-            stylize(lane, slot)
-
-    threads = [threading.Thread(target=work, args=(shared.lane(), mark)) for mark in range(4)]
+    threads = [threading.Thread(target=paint, args=(shared.lane(), mark, 20)) for mark in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert engine.most_inside == 1
-    assert len(engine.order) == 80
-    counts = np.bincount(engine.order[:40], minlength=4)
-    assert counts.max() - counts.min() <= 4  # all began within a few frames of each other
+    assert sorted(engine.order) == sorted([*range(4)] * 20)
+
+
+def test_who_waits_longest_is_next() -> None:
+    engine = Slow()
+    shared = SharedEngine(engine)
+    lanes = [shared.lane() for _ in range(4)]
+    slots = [lane.allocate(1)[0] for lane in lanes]
+    for mark, slot in enumerate(slots):
+        slot.frame[:] = mark
+    lanes[0].submit(slots[0], FULL_STYLE)  # has the turn while the others come one after the other
+    threads = []
+    for place in (2, 3, 1):
+        threads.append(threading.Thread(target=stylize, args=(lanes[place], slots[place])))
+        threads[-1].start()
+        wait_until(lambda: len(shared._turns._queue) == 1 + len(threads))
+    lanes[0].wait(slots[0])
+    for thread in threads:
+        thread.join(60)
+    assert engine.order == [0, 2, 3, 1]
 
 
 def test_a_lane_that_fails_lets_the_others_go_on() -> None:
