@@ -2,8 +2,8 @@
 
     python -m artmirror.benchmarks.studies.show_cost --rounds 5 -o show_cost.json
 
-The source gives more frames than can be painted, so that the engine is busy all the time. The screen is SDL's dummy
-unless SDL_VIDEODRIVER says otherwise, and st-run has none.
+The source gives more frames than can be painted, so that the engine is busy all the time; both take the sensor's noise
+out. The screen is SDL's dummy unless SDL_VIDEODRIVER says otherwise, and st-run has none.
 """
 
 import json
@@ -16,6 +16,7 @@ import threading
 import time
 import urllib.request
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -25,8 +26,8 @@ from artmirror.benchmarks.studies.soak import free_port
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.gallery.bundled import many_network
 
-_RATE = 240  # frames a second of the source
-_SOURCE = f"synthetic:640x360@{_RATE}"
+_RUN, _STEADY_RUN = "st-run", "st-run with a memory"
+_STARVED = 0.9  # of the source's rate: what paints more than that waits for frames
 _SHOW = """\
 [camera]
 sources = ["{source}"]
@@ -37,6 +38,7 @@ full_screen = false
 size = "1280x720"
 [look]
 quality = "full"
+steady = {steady}
 [playlist]
 styles = ["starry"]
 [card]
@@ -49,28 +51,53 @@ port = {port}
 """
 _RECORDING = '[[output]]\nto = "show.mp4"\n'
 _MASK = '[mask]\npaint = "person"\n'
-# name -> (what is added to the file, whether a page looks, whether there is a screen)
-_CASES: dict[str, tuple[str, bool, bool]] = {
-    "st-show": ("", False, False),
-    "with a screen of 1280x720": ("", False, True),
-    "with a page that looks": ("", True, False),
-    "with a recording": (_RECORDING, False, False),
-    "with the mask": (_MASK, False, False),
-    "with all of it": (_MASK + _RECORDING, True, True),
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A show, and the run that it is compared with."""
+
+    more: str = ""  # what is added to its file
+    looks: bool = False  # whether a page looks
+    screen: bool = False
+    steady: bool = False
+
+    @property
+    def beside(self) -> str:
+        return _STEADY_RUN if self.steady else _RUN
+
+
+_CASES = {
+    "st-show": _Case(),
+    "with a screen of 1280x720": _Case(screen=True),
+    "with a page that looks": _Case(looks=True),
+    "with a recording": _Case(_RECORDING),
+    "with the mask": _Case(_MASK),
+    "with all of it": _Case(_MASK + _RECORDING, looks=True, screen=True),
+    "st-show with a memory": _Case(steady=True),
+    "with a memory and all of it": _Case(_MASK + _RECORDING, looks=True, screen=True, steady=True),
 }
 
 
-def _st_run(duration_s: float) -> float:
-    words = ["--engine", many_network(), "--style", "starry", "--input", _SOURCE]
-    return float(run_st_run([*words, "--max-frames", round(_RATE * duration_s)], duration_s + 60)["fps"])
+def _source(rate: int) -> str:
+    return f"synthetic:640x360@{rate}"
 
 
-def _st_show(case: str, duration_s: float) -> float:
-    more, looks, screen = _CASES[case]
+def _st_run(steady: bool, rate: int, duration_s: float) -> float:
+    words = ["--engine", many_network(), "--style", "starry", "--input", _source(rate), "--denoise", "on"]
+    words += ["--steady", "on" if steady else "off", "--max-frames", round(rate * duration_s)]
+    fps = float(run_st_run(words, duration_s + 60)["fps"])
+    if fps > _STARVED * rate:
+        raise ArtmirrorError(f"st-run painted {fps:.0f} of {rate} frames a second; give more with --rate")
+    return fps
+
+
+def _st_show(case: _Case, rate: int, duration_s: float) -> float:
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         show = Path(folder) / "show.toml"
-        show.write_text(_SHOW.format(source=_SOURCE, port=port, more=more, screen=str(screen).lower()))
+        screen, steady = str(case.screen).lower(), str(case.steady).lower()
+        show.write_text(_SHOW.format(source=_source(rate), port=port, more=case.more, screen=screen, steady=steady))
         environment = {"SDL_VIDEODRIVER": "dummy", **os.environ, "XDG_STATE_HOME": folder}
         with (Path(folder) / "log").open("wb") as log:
             process = subprocess.Popen(
@@ -87,7 +114,7 @@ def _st_show(case: str, duration_s: float) -> float:
                 if process.poll() is not None or time.monotonic() - began_s > 60:
                     raise ArtmirrorError(f"the show did not begin: {(Path(folder) / 'log').read_text()[-800:]}")
                 time.sleep(0.1)
-            if looks:
+            if case.looks:
                 threading.Thread(target=_look, args=(port, stopped), daemon=True).start()
             time.sleep(1)
             before, before_s = _frames(port), time.monotonic()
@@ -119,24 +146,26 @@ def _look(port: int, stopped: threading.Event) -> None:
 
 @click.command()
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--rate", type=click.IntRange(1), default=60, show_default=True, help="Frames a second of the source.")
 @click.option("--seconds", type=click.FloatRange(1), default=8.0, show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path))
-def main(rounds: int, seconds: float, output: Path | None) -> None:
+def main(rounds: int, rate: int, seconds: float, output: Path | None) -> None:
     """Measure what each part of a show costs."""
-    found: dict[str, list[float]] = {name: [] for name in ("st-run", *_CASES)}
+    found: dict[str, list[float]] = {name: [] for name in (_RUN, _STEADY_RUN, *_CASES)}
     for number in range(rounds):
-        found["st-run"].append(_st_run(seconds))
-        for case in _CASES:
-            found[case].append(_st_show(case, seconds))
+        for name in (_RUN, _STEADY_RUN):
+            found[name].append(_st_run(name == _STEADY_RUN, rate, seconds))
+        for name, case in _CASES.items():
+            found[name].append(_st_show(case, rate, seconds))
         told = ", ".join(f"{name} {fps[-1]:.1f}" for name, fps in found.items())
         click.echo(f"round {number + 1}: {told}", err=True)
-    base = statistics.median(found["st-run"])
-    click.echo("| | FPS | of bare st-run |\n| --- | ---: | ---: |")
+    click.echo("| | FPS | of bare `st-run` |\n| --- | ---: | ---: |")
     for name, values in found.items():
-        ratio = statistics.median(value / one for value, one in zip(values, found["st-run"], strict=True))
+        beside = found[_CASES[name].beside] if name in _CASES else values
+        ratio = statistics.median(value / one for value, one in zip(values, beside, strict=True))
         click.echo(f"| {name} | {statistics.median(values):.1f} | {ratio:.2f} |")
     if output is not None:
-        output.write_text(json.dumps({"st_run_fps": base, "fps": found}, indent=1) + "\n")
+        output.write_text(json.dumps({"rate": rate, "fps": found}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

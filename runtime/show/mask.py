@@ -19,6 +19,7 @@ from artmirror.runtime.common.cache import cache_folder, write_cache
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.npm import npm_archive
 from artmirror.runtime.common.pixels import Pixels
+from artmirror.runtime.common.priority import give_way
 from artmirror.runtime.engines.base import Engine, EngineInfo, Look
 from artmirror.runtime.frame import FrameSlot
 
@@ -112,6 +113,7 @@ class PersonMask:
         self._thread.join(timeout=2)
 
     def _work(self) -> None:
+        give_way()
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._ended)

@@ -12,6 +12,7 @@ import numpy as np
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.pixels import Size
+from artmirror.runtime.common.priority import give_way
 from artmirror.runtime.common.suffixes import WRITTEN_VIDEO_SUFFIXES
 from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.show.settings import Output as OutputSettings
@@ -76,6 +77,7 @@ class Output:
         self._thread.join(timeout=10)
 
     def _work(self) -> None:
+        give_way()
         sink: Sink | None = None
         began_s = next_try_s = 0.0
         tries = 0

@@ -21,6 +21,8 @@ _PAINTING_SHARE = 0.6  # of the shorter side, of the painting that hangs while t
 class Screen(Protocol):
     """Something that shows pictures; `screen.PygameScreen` in a show."""
 
+    is_seen: bool  # False where nobody sees it: nothing is drawn
+
     @property
     def size(self) -> Size:
         """(H, W) in pixels."""
@@ -67,6 +69,8 @@ class Presenter:
             picture: The painted one, (h, w, 3) uint8 BGR; None where there is none.
             problem: What the attendant should know, where there is no camera.
         """
+        if not self._screen.is_seen:
+            return True
         if self._canvas.size != self._screen.size:  # the monitor was changed
             self._canvas = Canvas(self._screen.size, self.settings.screen.rotation, self.settings.screen.fit)
             self._kept.clear()

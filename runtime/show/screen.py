@@ -34,6 +34,8 @@ class PygameScreen:
         ArtmirrorError: there is no screen at the start.
     """
 
+    is_seen = True
+
     def __init__(self, settings: ScreenSettings, title: str) -> None:
         self._settings, self._title = settings, title
         self._pixels: Any = None  # (H, W, 4) uint8, the screen's own memory, or None
@@ -184,6 +186,8 @@ def monitor_names() -> list[str]:
 
 class NoScreen:
     """For a show whose picture goes to outputs and the remote alone."""
+
+    is_seen = False
 
     def __init__(self, settings: ScreenSettings) -> None:
         self.size = Size(*settings.size)

@@ -59,6 +59,8 @@ def noisy(number: int, size: tuple[int, int] = (64, 96), level: int = 120) -> Pi
 class FakeScreen:
     """Keeps what is shown."""
 
+    is_seen = True
+
     def __init__(self, size: tuple[int, int] = (360, 640)) -> None:
         self.size = Size(*size)
         self.shown: list[Pixels] = []

@@ -13,6 +13,7 @@ from artmirror.runtime.show.director import Phase, PhotoStep, View
 from artmirror.runtime.show.photo import Photo
 from artmirror.runtime.show.presenter import Presenter
 from artmirror.runtime.show.scenes import Scene
+from artmirror.runtime.show.screen import NoScreen
 from artmirror.runtime.show.settings import Settings
 from tests.fakes.show_parts import FakeScreen
 from tests.fakes.x_screen import read_qr
@@ -169,6 +170,13 @@ def test_the_photo_stays_beside_its_code() -> None:
 def test_countdown_and_flash() -> None:
     assert not (present(view(countdown=2), FRAME) == 128).all()
     assert (present(view(flash=1.0), FRAME) == 255).all()
+
+
+def test_nothing_is_drawn_for_a_screen_that_nobody_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = NoScreen(Settings().screen)
+    presenter = Presenter(screen, Settings())
+    monkeypatch.setattr(Canvas, "draw", lambda *_: pytest.fail("drawn"))
+    assert presenter.present(FRAME, view(card=1.0), scene())
 
 
 def test_another_screen_in_the_middle_of_it() -> None:
