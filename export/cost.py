@@ -106,14 +106,16 @@ def _at_size(model: onnx.ModelProto, size: tuple[int, int]) -> onnx.ModelProto:
     copy.CopyFrom(model)
     graph = copy.graph
     del graph.value_info[:]
-    frame = graph.input[0]
-    for dim, pixels in zip(frame.type.tensor_type.shape.dim[1:3], size, strict=True):
-        dim.dim_value = pixels
-    shape = [dim.dim_value for dim in frame.type.tensor_type.shape.dim]
+    pictures = [value for value in graph.input if len(value.type.tensor_type.shape.dim) == 4]
+    for value in pictures:
+        for dim, pixels in zip(value.type.tensor_type.shape.dim[1:3], size, strict=True):
+            dim.dim_value = pixels
+    names = {value.name for value in pictures}
+    shape = [1, *size, 3]
     for value in graph.output:
         value.type.tensor_type.shape.Clear()
         value.type.tensor_type.ClearField("shape")
-    for node in [node for node in graph.node if node.op_type == "Shape" and node.input[0] == frame.name]:
+    for node in [node for node in graph.node if node.op_type == "Shape" and node.input[0] in names]:
         bounds = {attribute.name: attribute.i for attribute in node.attribute}
         part = np.array(shape[bounds.get("start", 0) : bounds.get("end")], np.int64)
         graph.initializer.append(numpy_helper.from_array(part, node.output[0]))

@@ -16,6 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 import onnx
+import onnxruntime as ort
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from artmirror.export.fp16 import CONVOLUTIONS, NORMALISATIONS, Choice, float_values
@@ -24,6 +25,7 @@ from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.pictures import picture_paths
 from artmirror.runtime.common.pixels import Pixels
 from artmirror.runtime.common.style_file import Vector
+from artmirror.runtime.engines.memory import OUTPUT
 
 CALIBRATION_PICTURES = 32  # 12 gave the same PSNR as 100
 _SHORT_SIDES = (256, 360, 480)  # pixels, in turn: the ranges shall hold for frames of any size
@@ -32,17 +34,29 @@ _QUANTISED = ("Conv", "ConvTranspose", "Pad")
 
 
 class _Frames(CalibrationDataReader):  # type: ignore[misc]
-    """Hands frames to the quantiser."""
+    """Hands to the quantiser what a graph takes."""
 
-    def __init__(self, frames: Sequence[Pixels], styles: Sequence[Vector]) -> None:
-        self._given = zip(frames, cycle(styles or (None,)), strict=False)
+    def __init__(self, given: Iterator[dict[str, Any]]) -> None:
+        self._given = given
 
     def get_next(self) -> dict[str, Any] | None:
-        frame, style = next(self._given, (None, None))
-        if frame is None:
-            return None
+        return next(self._given, None)
+
+
+def _given(
+    source: Path, frames: Sequence[Pixels], styles: Sequence[Vector], *, has_memory: bool
+) -> Iterator[dict[str, Any]]:
+    session = ort.InferenceSession(source, providers=["CPUExecutionProvider"]) if has_memory else None
+    for frame, style in zip(frames, cycle(styles or (None,)), strict=False):
         given = {"frame": frame[None], "strength": np.ones(1, np.float32)}
-        return given if style is None else {**given, "style": style}
+        if style is not None:
+            given["style"] = style
+        if session is not None:
+            nothing = np.zeros_like(frame[None])
+            first = given | {"previous": nothing, "mask": nothing}
+            yield first
+            given |= {"previous": session.run([OUTPUT], first)[0], "mask": np.full_like(nothing, 255)}
+        yield given
 
 
 def read_calibration(folder: Path) -> list[Pixels]:
@@ -82,13 +96,14 @@ def quantise(
     if not frames:
         raise ArtmirrorError("there are no frames to calibrate INT8 on; wanted some like those to be painted")
     stem = _stem(model.graph)
+    has_memory = any(entry.name == OUTPUT for entry in model.graph.output)
     with tempfile.TemporaryDirectory() as folder, _quiet():
         source, path = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         onnx.save(model, source)  # a model in memory it would change
         quantize_static(
             source,
             path,
-            _Frames(frames, styles),
+            _Frames(_given(source, frames, styles, has_memory=has_memory)),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(_QUANTISED),
             nodes_to_exclude=sorted(stem),

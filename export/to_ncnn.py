@@ -90,9 +90,14 @@ def write_ncnn_of(trained: Trained, output: Path, *, fp16: bool) -> Manifest:
 
     Raises:
         ArtmirrorError: the weights do not fit the network's configuration.
-        ArtmirrorError: pnnx does not convert this network.
+        ArtmirrorError: pnnx does not convert this network, or it has a memory, which the runtime keeps elsewhere alone.
         ArtmirrorError: the folder does not exist or cannot be written.
     """
+    if trained.network.memory:
+        raise ArtmirrorError(
+            "the network has a memory from frame to frame, which ncnn cannot keep yet: export it without --ncnn, or "
+            "the network without a memory"
+        )
     painter = trained.painter
     core = ManyCore(painter) if isinstance(painter, ManyStyle) else FloatCore(painter)
     styles = painter.style_length if isinstance(painter, ManyStyle) else 0

@@ -94,7 +94,8 @@ def read_layers(path: Path, size: tuple[int, int]) -> tuple[Layer, ...]:
     """
     try:
         model = shared_core().read_model(path)
-        model.reshape({"frame": [1, *size, 3]})
+        pictures = [port.any_name for port in model.inputs if len(port.partial_shape) == 4]
+        model.reshape({name: [1, *size, 3] for name in pictures})
         operations = model.get_ordered_ops()
     except RuntimeError as error:
         raise ArtmirrorError(f"cannot count the operations of {path}: {str(error).splitlines()[-1]}") from None

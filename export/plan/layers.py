@@ -100,7 +100,9 @@ def _inspect(engine: memoryview | bytes, trt: Any) -> str:
     inspector = opened.create_engine_inspector()
     text = str(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
     if _SIZE_DECIDES in text and (context := opened.create_execution_context()) is not None:
-        context.set_input_shape("frame", opened.get_tensor_profile_shape("frame", 0)[1])  # smallest, best, largest
+        for name in map(opened.get_tensor_name, range(opened.num_io_tensors)):
+            if opened.get_tensor_mode(name) == trt.TensorIOMode.INPUT and -1 in tuple(opened.get_tensor_shape(name)):
+                context.set_input_shape(name, opened.get_tensor_profile_shape(name, 0)[1])  # smallest, best, largest
         inspector.execution_context = context
         text = str(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
     return text

@@ -19,8 +19,23 @@ from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.latch import Latch
 from artmirror.runtime.engines.base import EngineInfo, Look
 from artmirror.runtime.engines.cuda_device import Device, DeviceBuffer, abandon
+from artmirror.runtime.engines.memory import Memory
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.frame import FrameSlot
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DeviceMemory:
+    """A `Memory`, in page-locked arrays, and its buffers, (1, H, W, 3) uint8, which all slots share."""
+
+    host: Memory
+    previous: DeviceBuffer
+    mask: DeviceBuffer
+    painted: DeviceBuffer
+
+    def by_name(self) -> dict[str, DeviceBuffer]:
+        """The buffers, as the graph names them."""
+        return {"previous": self.previous, "mask": self.mask, "painted": self.painted}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +49,7 @@ class DeviceSlot:
     strength_buffer: DeviceBuffer  # (1,) float32
     style_buffer: DeviceBuffer | None  # (S,) float32; None where the network takes no style
     stylized_buffer: DeviceBuffer  # (1, H, W, 3) uint8
+    memory: DeviceMemory | None  # None where the network has none
     copied_in: Any  # events
     computed: Any
     copied_out: Any
@@ -75,7 +91,9 @@ class _Resources:
 
     network: Network
     streams: tuple[Any, Any, Any]  # copy in, compute, copy out
+    memory: DeviceMemory | None
     places: dict[FrameSlot, DeviceSlot]
+    last: DeviceSlot | None = None  # whose picture the next frame remembers
 
 
 class CudaEngine:
@@ -110,9 +128,10 @@ class CudaEngine:
         with device:
             streams = (device.stream(), device.stream(), device.stream())
             network = open_network(streams[1])
+            memory = self._make_memory() if manifest.has_memory else None
         self.has_strength = network.has_strength
         self._info = network.describe()
-        self._resources: _Resources | None = _Resources(network, streams, {})
+        self._resources: _Resources | None = _Resources(network, streams, memory, {})
         self._latch = Latch(self._release)
 
     def allocate(self, count: int) -> list[FrameSlot]:
@@ -134,12 +153,17 @@ class CudaEngine:
                 if not np.array_equal(places.style, wanted):
                     np.copyto(places.style, wanted)
                     device.copy_in(places.style, places.style_buffer, copy_in)
+            if resources.memory is not None:
+                self._remember(resources.memory, resources, places, look)
             places.copied_in.record(copy_in)
             compute.wait_for_event(places.copied_in)
             resources.network.launch(places)
             places.computed.record(compute)
             copy_out.wait_for_event(places.computed)
             device.copy_out(places.stylized_buffer, slot.stylized, copy_out)
+            if resources.memory is not None:
+                device.copy_out(resources.memory.painted, resources.memory.host.painted, copy_out)
+                resources.last = places
             places.copied_out.record(copy_out)
 
     def wait(self, slot: FrameSlot) -> None:
@@ -159,13 +183,31 @@ class CudaEngine:
             resources.streams[1].synchronize()
 
     def reset(self) -> None:
-        pass  # every frame is painted by itself
+        if self._resources is not None and self._resources.memory is not None:
+            self._resources.memory.host.forget()
 
     def describe(self) -> EngineInfo:
         return self._info
 
     def close(self) -> None:
         self._latch.close()
+
+    def _make_memory(self) -> DeviceMemory:
+        device = self.device
+        host = Memory(self._size, lambda shape: device.page_locked(shape, np.uint8))
+        return DeviceMemory(host, *(device.memory(host.previous.nbytes) for _ in range(3)))
+
+    def _remember(self, memory: DeviceMemory, resources: _Resources, places: DeviceSlot, look: Look) -> None:
+        """Put what is remembered into the stream that copies in. Flow and warp are the processor's."""
+        memory.host.follow(places.slot.frame, look)
+        if resources.last is not None:  # its picture is needed, and then nothing reads what is written here
+            resources.last.copied_out.synchronize()
+        memory.host.bring()
+        self._copy_memory_in(memory, resources.streams[0])
+
+    def _copy_memory_in(self, memory: DeviceMemory, stream: Any) -> None:
+        self.device.copy_in(memory.host.previous, memory.previous, stream)
+        self.device.copy_in(memory.host.mask, memory.mask, stream)
 
     def _open_resources(self) -> _Resources:
         if self._resources is None or self._latch.closed.is_set():
@@ -185,6 +227,7 @@ class CudaEngine:
             device.memory(4),
             device.memory(4 * length) if length else None,
             device.memory(slot.stylized.nbytes),
+            resources.memory,
             device.event(),
             device.event(),
             device.event(),
@@ -194,6 +237,8 @@ class CudaEngine:
         device.copy_in(places.strength, places.strength_buffer, copy_in)
         if places.style_buffer is not None:
             device.copy_in(places.style, places.style_buffer, copy_in)
+        if resources.memory is not None:
+            self._copy_memory_in(resources.memory, copy_in)
         copy_in.synchronize()
         resources.network.prepare(places)
         resources.streams[1].synchronize()
@@ -223,4 +268,5 @@ def _free(resources: _Resources) -> None:
         stream.synchronize()
     resources.network.close()
     resources.places.clear()
+    resources.memory = resources.last = None
     resources.streams = (None, None, None)

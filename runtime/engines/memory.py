@@ -1,5 +1,6 @@
 """What an engine keeps of the frames that it painted, for networks with a memory."""
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import cv2
@@ -11,6 +12,10 @@ from artmirror.runtime.common.pixels import Pixels
 from artmirror.runtime.engines.base import Look
 
 INPUTS, OUTPUT = ("previous", "mask"), "painted"  # of a graph with a memory, beside those that every graph has
+
+
+def _zeros(shape: tuple[int, ...]) -> Pixels:
+    return np.zeros(shape, np.uint8)
 
 
 class Memory:
@@ -26,12 +31,15 @@ class Memory:
         painted: (1, H, W, 3) uint8 BGR, output: the picture at full strength.
     """
 
-    def __init__(self, size: tuple[int, int]) -> None:
-        """`size` is (H, W) of the frames."""
+    def __init__(self, size: tuple[int, int], allocate: Callable[[tuple[int, ...]], Pixels] = _zeros) -> None:
+        """Know nothing yet.
+
+        Args:
+            size: (H, W) of the frames.
+            allocate: Makes the three arrays, zeros of uint8, where a device wants its own kind of memory.
+        """
         height, width = size
-        self.previous = np.zeros((1, height, width, 3), np.uint8)
-        self.mask = np.zeros((1, height, width, 3), np.uint8)
-        self.painted = np.zeros((1, height, width, 3), np.uint8)
+        self.previous, self.mask, self.painted = (allocate((1, height, width, 3)) for _ in range(3))
         self._motion = KeyMotion(size)
         self._kept = np.zeros((height, width, 3), np.uint8)  # the picture of the key frame
         self._remembers = False

@@ -14,6 +14,8 @@ from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.engines.base import EngineInfo
 from artmirror.runtime.engines.cuda import CudaEngine, DeviceSlot
 from artmirror.runtime.engines.cuda_device import Device, DeviceBuffer, explain, open_device
+from artmirror.runtime.engines.memory import OUTPUT
+from artmirror.runtime.engines.onnxruntime import check_names
 from artmirror.runtime.formats.manifest import Manifest
 
 _CUDA, _TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
@@ -52,6 +54,9 @@ class OnnxRuntimeNetwork:
             self._bind(binding.bind_input, "strength", np.float32, [1], places.strength_buffer)
         if places.style_buffer is not None:
             self._bind(binding.bind_input, "style", np.float32, [places.style.size], places.style_buffer)
+        if places.memory is not None:
+            for name, buffer in places.memory.by_name().items():
+                self._bind(binding.bind_output if name == OUTPUT else binding.bind_input, name, np.uint8, shape, buffer)
         self._bindings[places] = binding
         self.launch(places)
 
@@ -216,10 +221,10 @@ def _open(
             raise ArtmirrorError(
                 f"ONNX Runtime {ort.__version__} could not start its {wanted}: {install}; or use --device cpu"
             )
-        style = [list(entry.shape) for entry in session.get_inputs() if entry.name == "style"]
-        length = manifest.style_length
-        if style != ([[length]] if length else []):
-            raise ArtmirrorError(f"{path} has no input style of the {length} numbers in its manifest; export it again")
+        try:
+            check_names(session, manifest)
+        except ValueError as error:
+            raise ArtmirrorError(f"ONNX Runtime cannot run {path}: {error}; export it again") from None
         return OnnxRuntimeNetwork(session, manifest, size, gpu)
 
     return CudaEngine(gpu, manifest, size, open_network)

@@ -44,7 +44,6 @@ _WITHOUT_NETWORK = {
     EngineKind.STROKES: Choice("strokes", "cpu", 0, "brush strokes, without a network"),
     EngineKind.FRAMES: Choice("frames", "cpu", 0, "frames that were painted before"),
 }
-_WITH_MEMORY = (("openvino", "cpu"), ("onnxruntime", "cpu"))
 _NO_BACKENDS = tuple(choice.backend for choice in _WITHOUT_NETWORK.values())
 BACKENDS = tuple(dict.fromkeys(name for name, _ in _OPENERS if name not in _NO_BACKENDS))
 
@@ -218,10 +217,10 @@ def _choose_ncnn(path: Path, backend: str | None, device: str | None, kind: str 
 def _open(path: Path, size: tuple[int, int], choice: Choice, full_precision: bool, threads: int | None) -> Engine:
     manifest, info = read_any_manifest(path)
     _check_size(path, sizes_taken(manifest, info), size)
-    if manifest.has_memory and (choice.backend, choice.device) not in _WITH_MEMORY:
+    if manifest.has_memory and choice.backend == "ncnn":
         raise ArtmirrorError(
-            f"{path.name} has a memory from frame to frame, which {choice.backend} on {choice.device} cannot keep yet: "
-            "take the file without (--steady off), or --backend openvino"
+            f"{path.name} has a memory from frame to frame, which {choice.backend} cannot keep yet: take the file "
+            "without (--steady off), or the .onnx"
         )
     module_name, function = _OPENERS[choice.backend, choice.device]
     try:

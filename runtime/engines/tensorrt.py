@@ -11,6 +11,7 @@ from artmirror.runtime.engines.base import EngineInfo
 from artmirror.runtime.engines.cuda import CudaEngine, DeviceSlot
 from artmirror.runtime.engines.cuda_device import Device, explain, open_device
 from artmirror.runtime.engines.cuda_graph import CudaGraph, GraphRefused
+from artmirror.runtime.engines.memory import INPUTS, OUTPUT
 from artmirror.runtime.engines.rebuild import PlanMismatch, is_installed
 from artmirror.runtime.formats.manifest import Manifest
 from artmirror.runtime.formats.plan import PlanInfo, read_plan
@@ -74,8 +75,9 @@ class TensorRtNetwork:
         # Once, and never per frame: with a range of sizes this chooses the kernels.
         if hasattr(self._context, "nvtx_verbosity"):  # plans with details for st-export inspect would cost time
             self._context.nvtx_verbosity = trt.ProfilingVerbosity.NONE
-        if not self._context.set_input_shape("frame", (1, *size, 3)):
-            self._fail(f"it does not take {size[1]}x{size[0]}")
+        for name in ("frame", *(INPUTS if manifest.has_memory else ())):
+            if not self._context.set_input_shape(name, (1, *size, 3)):
+                self._fail(f"it does not take {size[1]}x{size[0]}")
         self._graphs: dict[DeviceSlot, CudaGraph] = {}
         self._no_graph: str | None = None  # why there is none
 
@@ -135,6 +137,9 @@ class TensorRtNetwork:
             context.set_tensor_address("strength", places.strength_buffer.address)
         if places.style_buffer is not None:
             context.set_tensor_address("style", places.style_buffer.address)
+        if places.memory is not None:
+            for name, buffer in places.memory.by_name().items():
+                context.set_tensor_address(name, buffer.address)
         if not context.execute_async_v3(int(self._stream.handle)):
             raise explain(self._log.take_error(), self._device.name)
 
@@ -163,11 +168,14 @@ class TensorRtNetwork:
             wanted["strength"] = (trt.TensorIOMode.INPUT, trt.DataType.FLOAT)
         if self._manifest.style_length:
             wanted["style"] = (trt.TensorIOMode.INPUT, trt.DataType.FLOAT)
+        if self._manifest.has_memory:
+            wanted |= dict.fromkeys(INPUTS, wanted["frame"]) | {OUTPUT: wanted["stylized"]}
         found = {name: (self._engine.get_tensor_mode(name), self._engine.get_tensor_dtype(name)) for name in names}
         if found != wanted:
             raise ArtmirrorError(
-                f"the plan has the tensors {', '.join(names)}; frame and stylized in uint8, strength and, where its "
-                "manifest says so, style in float32 are wanted: build it again with st-export"
+                f"the plan has the tensors {', '.join(names)}; frame and stylized in uint8, strength in "
+                "float32 and, where its manifest says so, style in float32 and previous, mask and painted in uint8 are "
+                "wanted: build it again with st-export"
             )
 
     def _fail(self, what: str) -> None:

@@ -14,8 +14,8 @@ from artmirror.train.networks.stylizer import Stylizer
 
 
 @cache
-def graph(fp16: bool = False, upsampling: str = "nearest") -> onnx.ModelProto:
-    network = NetworkConfig(channels=(4, 6, 8), blocks=1, upsampling=upsampling)
+def graph(fp16: bool = False, upsampling: str = "nearest", memory: bool = False) -> onnx.ModelProto:
+    network = NetworkConfig(channels=(4, 6, 8), blocks=1, upsampling=upsampling, memory=memory)
     return graph_of(VideoFilter(Stylizer(network)), fp16=fp16)[0]
 
 
@@ -49,6 +49,12 @@ def test_transposed_convolutions() -> None:
     for node, in_channels, pixels in zip(ups, (8, 6), (16 * 24, 32 * 48), strict=True):
         assert node.macs % (in_channels * pixels) == 0
         assert node.macs > 0
+
+
+def test_a_memory_is_counted() -> None:
+    with_memory, without = graph_cost(graph(memory=True), (64, 96)), graph_cost(graph(), (64, 96))
+    assert with_memory.macs > without.macs
+    assert with_memory.nodes[0].shape[1:3] == (64, 96)
 
 
 def test_odd_sizes_and_the_model_is_left_alone() -> None:

@@ -97,8 +97,9 @@ def test_the_float_graph_is_left_alone(tiny: Checkpoint) -> None:
             channels=(8, 8, 8), blocks=1, padding="replicate", fold=2, block_conv="separable", block_padding="zeros"
         ),
         NetworkConfig(channels=(8, 6, 8), blocks=1, padding="replicate", fold=4),
+        NetworkConfig(channels=(4, 6, 8), blocks=1, memory=True),
     ],
-    ids=["deconv-zeros", "batch-replicate-9", "lite", "lite-separable", "nano"],
+    ids=["deconv-zeros", "batch-replicate-9", "lite", "lite-separable", "nano", "memory"],
 )
 def test_both_back_ends_paint_nearly_the_same(tmp_path: Path, config: NetworkConfig) -> None:
     checkpoint = make_checkpoint(config)

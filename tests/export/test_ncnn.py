@@ -13,6 +13,7 @@ from artmirror.export.parity import check_parity
 from artmirror.export.to_ncnn import write_ncnn_of
 from artmirror.export.trained import trained_of
 from artmirror.export.video_filter import VideoFilter
+from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.formats.ncnn import read_ncnn_manifest
 from artmirror.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from artmirror.train.config import NetworkConfig
@@ -97,6 +98,11 @@ def test_export_checks_and_names_the_next_step(tiny_path: Path, folder: Path) ->
     assert code == 0, err
     assert "A Tiny Picture" in out
     assert "InstanceNormalization" in out
+
+
+def test_a_memory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtmirrorError, match="has a memory from frame to frame, which ncnn cannot keep yet"):
+        convert(make_checkpoint(dataclasses.replace(SMALL, memory=True)), tmp_path)
 
 
 def test_files_that_differ_are_not_kept(tiny_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,7 @@ class FakeOnnxRuntime:
         self.started = list(self.providers)
         self.run_error: str | None = None
         self.style_length = 0
+        self.has_memory = False
 
     def get_available_providers(self) -> list[str]:
         return self.providers
@@ -54,6 +55,9 @@ class FakeOnnxRuntime:
         assert set(options.dimensions) == {"height", "width"}
         self.sessions.append((options.entries, dict(providers)))
         return _Session(self, providers)
+
+
+_PICTURE: list[int | str] = [1, "height", "width", 3]
 
 
 def _tensor(name: str, shape: list[int | str]) -> Any:
@@ -68,7 +72,11 @@ class _Session:
 
     def get_inputs(self) -> list[Any]:
         style = [_tensor("style", [self._ort.style_length])] if self._ort.style_length else []
-        return [_tensor("frame", [1, "height", "width", 3]), _tensor("strength", [1]), *style]
+        memory = [_tensor(name, _PICTURE) for name in ("previous", "mask") if self._ort.has_memory]
+        return [_tensor("frame", _PICTURE), _tensor("strength", [1]), *style, *memory]
+
+    def get_outputs(self) -> list[Any]:
+        return [_tensor(name, _PICTURE) for name in ("stylized", *(["painted"] if self._ort.has_memory else []))]
 
     def get_providers(self) -> list[str]:
         return self._names
@@ -85,7 +93,6 @@ class _Session:
 
     def run_with_iobinding(self, binding: Any, options: Any) -> None:
         assert options.entries["disable_synchronize_execution_providers"] == "1"
-        addresses = [binding.bound.get(name) for name in ("frame", "strength", "stylized", "style")]
         gpu = self._ort.gpu
-        if error := self._ort.run_error or gpu.paint(self._stream_handle, *addresses, binding.sizes["frame"]):
+        if error := self._ort.run_error or gpu.paint(self._stream_handle, binding.bound, binding.sizes["frame"]):
             raise RuntimeError(error)

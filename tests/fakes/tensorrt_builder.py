@@ -99,16 +99,14 @@ def make_tensorrt(
         engine: What is built.
     """
     calls = SimpleNamespace(network_flags=None, config=None)
+    inputs = {"frame": (1, -1, -1, 3), "strength": (1,)}
     network = SimpleNamespace(
         num_layers=1,
         get_layer=lambda _: SimpleNamespace(
             name="node_conv2d", type="CONVOLUTION", get_input=lambda _: SimpleNamespace(dtype=parsed_as)
         ),
-        num_inputs=2,
-        get_input=lambda index: (
-            SimpleNamespace(name="frame", shape=(1, -1, -1, 3)),
-            SimpleNamespace(name="strength", shape=(1,)),
-        )[index],
+        num_inputs=len(inputs),
+        get_input=lambda index: SimpleNamespace(name=list(inputs)[index], shape=list(inputs.values())[index]),
     )
 
     class Builder:
@@ -134,6 +132,10 @@ def make_tensorrt(
         create_engine_inspector=lambda: Inspector(layer, built_as, size_decides=size_decides),
         create_execution_context=Context,
         get_tensor_profile_shape=lambda name, index: calls.config.profiles[index][name],
+        num_io_tensors=len(inputs),
+        get_tensor_name=list(inputs).__getitem__,
+        get_tensor_mode=lambda name: "in",
+        get_tensor_shape=inputs.__getitem__,
     )
     flags = IntEnum("Flags", {"STRONGLY_TYPED": 4} if strongly_typed_flag else {"SOMETHING": 0})
     return SimpleNamespace(
@@ -146,6 +148,7 @@ def make_tensorrt(
         ILogger=Logger,
         IProgressMonitor=ProgressMonitor,
         NetworkDefinitionCreationFlag=flags,
+        TensorIOMode=SimpleNamespace(INPUT="in", OUTPUT="out"),
         LayerType=SimpleNamespace(CONVOLUTION="CONVOLUTION", DECONVOLUTION="DECONVOLUTION"),
         DataType=SimpleNamespace(HALF="HALF", FLOAT="FLOAT"),
         BuilderFlag=SimpleNamespace(TF32="TF32", VERSION_COMPATIBLE="VERSION_COMPATIBLE"),

@@ -124,7 +124,7 @@ class _Context:
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         self._size = math.prod(shape)
-        return name == "frame" and len(shape) == 4
+        return name in ("frame", "previous", "mask") and len(shape) == 4
 
     def set_tensor_address(self, name: str, address: int) -> bool:
         self._addresses[name] = address
@@ -136,8 +136,7 @@ class _Context:
         error = self._trt.execute_error
         if self._trt.refuse_capture:
             error = error or gpu.synchronize(handle)
-        addresses = [self._addresses.get(name) for name in ("frame", "strength", "stylized", "style")]
-        if error := error or gpu.paint(handle, *addresses, self._size):
+        if error := error or gpu.paint(handle, self._addresses, self._size):
             self._log.log(1, error)
             return False
         return True

@@ -1,6 +1,7 @@
 """What a frame costs, the machine's roofs, and the share of them that is reached."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import onnx
 import pytest
@@ -44,6 +45,10 @@ class TestWorkload:
         assert moved is not None
         assert 0.5 * counted.bytes_moved < moved < counted.bytes_moved  # less, since export fuses nothing
 
+    def test_a_memory_is_counted(self) -> None:
+        found = read_workload(STARRY.with_name("starry-steady.onnx"), (360, 640))
+        assert found.macs > read_workload(STARRY, (360, 640)).macs
+
     def test_bytes_go_by_precision(self) -> None:
         workload = Workload(1, 1000, 60)
         assert [workload.bytes_moved(name) for name in ("fp32", "bf16", "int4")] == [4060, 2060, None]
@@ -66,6 +71,24 @@ def test_every_roof_is_measured_in_every_round(monkeypatch: pytest.MonkeyPatch) 
         assert min(values) > 1e6
     assert "fp32" in found.product_flop_per_s
     assert len(measure_ceilings(None, 3, lambda: True).copy_bytes_per_s) == 1
+
+
+def test_bf16_that_is_forbidden_has_no_roof(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where ONEDNN_MAX_CPU_ISA holds a processor to AVX2, which still says that it has bf16."""
+
+    class Core:
+        def get_property(self, device: str, name: str) -> list[str]:
+            return ["FP32", "BF16"]
+
+    def compiled(core: Core, precision: str, threads: int | None) -> SimpleNamespace:
+        if precision == "bf16":
+            raise RuntimeError("could not create a primitive descriptor")
+        return SimpleNamespace(infer=lambda given: None)
+
+    monkeypatch.setattr(ceilings, "COPY_BYTES", 1 << 20)
+    monkeypatch.setattr(ceilings, "shared_core", Core)
+    monkeypatch.setattr(ceilings, "_compile_product", compiled)
+    assert set(measure_ceilings(1, 1).product_flop_per_s) == {"fp32"}
 
 
 def test_share_of_the_nearer_roof() -> None:

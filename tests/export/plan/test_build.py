@@ -18,11 +18,13 @@ from artmirror.export.trained import trained_of
 from artmirror.runtime.common.cache import cache_folder
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.engines.cuda_device import Gpu, current_gpu
+from artmirror.runtime.engines.memory import INPUTS, OUTPUT
 from artmirror.runtime.formats.manifest import METADATA_KEY
 from artmirror.runtime.formats.plan import SizeRange, read_plan
 from artmirror.train.config import NetworkConfig
 from tests.export.conftest import make_checkpoint
 from tests.fakes.tensorrt_builder import make_tensorrt
+from tests.fakes.tiny_memory import tiny_memory
 
 CONVOLUTIONS = 8  # of the network below
 RANGE = SizeRange((64, 64), (360, 640), (1080, 1920))
@@ -145,6 +147,18 @@ def test_plans_for_gpus_elsewhere(
     convolutions = [layer for layer in layers if layer.operation == "corrltn"]
     assert [layer.precision for layer in convolutions] == [precision] * CONVOLUTIONS
     assert {node for layer in layers for node in layer.nodes} >= {"node_tanh", "node_instance_norm", "node_pad"}
+
+
+@pytest.mark.parametrize("sizes", [one(361, 643), RANGE], ids=str)
+def test_plans_of_networks_with_a_memory(
+    rtx: Library, tmp_path: Path, sizes: SizeRange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan_layers, "current_gpu", lambda: None)
+    build(tiny_memory().with_suffix(".onnx"), tmp_path / "x.plan", rtx, BuildOptions(sizes, ("sm86",)))
+    manifest, _, data = read_plan(tmp_path / "x.plan")
+    assert manifest.has_memory
+    for name in ("frame", *INPUTS, OUTPUT, "stylized"):
+        assert tensor_of_text(bytes(data), name)[1] == "uint8"
 
 
 @pytest.mark.parametrize("sizes", [one(361, 643), RANGE], ids=str)

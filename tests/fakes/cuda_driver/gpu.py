@@ -2,10 +2,12 @@
 
 import ctypes
 import json
+from collections.abc import Mapping
 from typing import Any
 
 NO_DEVICE, LAUNCH_FAILED, DRIVER_MISMATCH, UNKNOWN = 100, 719, 803, 999  # of CUresult in cuda.h
 ALIVE = ("device_memory", "host_memory", "streams", "events", "graphs", "executables")
+TENSORS = ("frame", "strength", "style", "stylized", "previous", "mask", "painted")  # as the kernel takes them
 _AS_NEW = {
     "device_bytes": 1 << 30,
     "host_bytes": 1 << 30,
@@ -30,7 +32,7 @@ class SimulatedGpu:
         self.delay_us = 100
         self._driver = ctypes.CDLL("libcuda.so.1")
         address = ctypes.c_uint64
-        self._driver.simulated_invert.argtypes = [*[address] * 5, ctypes.c_size_t, ctypes.c_uint]
+        self._driver.simulated_invert.argtypes = [*[address] * 8, ctypes.c_size_t, ctypes.c_uint]
         self._driver.simulated_set.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
         self._driver.cuStreamSynchronize.argtypes = [address]
 
@@ -59,11 +61,15 @@ class SimulatedGpu:
         self._driver.cuCtxGetCurrent(ctypes.byref(context))
         return context.value is not None
 
-    def paint(self, handle: int, frame: int, strength: int, stylized: int, style: int | None, size: int) -> str | None:
-        """Put the kernel into a stream, over so many bytes; what the driver says where it refuses."""
-        return self._told(
-            self._driver.simulated_invert(handle, frame, strength, style or 0, stylized, size, self.delay_us)
-        )
+    def paint(self, handle: int, addresses: Mapping[str, int], size: int) -> str | None:
+        """Put the kernel into a stream; what the driver says where it refuses.
+
+        Args:
+            addresses: Of the tensors, by their names.
+            size: How many bytes there are to paint.
+        """
+        places = [addresses.get(name, 0) for name in TENSORS]
+        return self._told(self._driver.simulated_invert(handle, *places, size, self.delay_us))
 
     def synchronize(self, handle: int) -> str | None:
         """Wait for a stream, which no capture permits; what the driver says where it refuses."""

@@ -370,8 +370,10 @@ EXPORT void simulated_spans(char* text, size_t size) {
 }
 
 // The one kernel. stylized = frame + strength * (255 - 2 * frame); a style's first number is a share of white instead.
+// With a memory, 0.95 * mask / 255 of what is painted is `previous`.
 EXPORT CUresult simulated_invert(CUstream stream, CUdeviceptr frame, CUdeviceptr strength, CUdeviceptr style,
-                                 CUdeviceptr stylized, size_t size, unsigned delay_us) {
+                                 CUdeviceptr stylized, CUdeviceptr previous, CUdeviceptr mask, CUdeviceptr painted,
+                                 size_t size, unsigned delay_us) {
   NEEDS_GPU();
   NEEDS(streams, stream);
   reinterpret_cast<Stream*>(stream)->put(timed("compute", [=] {
@@ -381,8 +383,13 @@ EXPORT CUresult simulated_invert(CUstream stream, CUdeviceptr frame, CUdeviceptr
     std::lock_guard<std::mutex> hold(driver().mutex);
     const auto address = [](CUdeviceptr pointer) { return reinterpret_cast<void*>(pointer); };
     const Memory& device = driver().device;
-    if (!device.holds(address(frame), size) || !device.holds(address(stylized), size) ||
-        !device.holds(address(strength), sizeof(float)) || (style && !device.holds(address(style), sizeof(float)))) {
+    bool holds = device.holds(address(frame), size) && device.holds(address(stylized), size) &&
+                 device.holds(address(strength), sizeof(float)) &&
+                 (!style || device.holds(address(style), sizeof(float)));
+    for (const CUdeviceptr pointer : {previous, mask, painted}) {
+      holds = holds && (!pointer || device.holds(address(pointer), size));
+    }
+    if (!holds) {
       misuse("a kernel on memory that is not there");
       return;
     }
@@ -390,10 +397,17 @@ EXPORT CUresult simulated_invert(CUstream stream, CUdeviceptr frame, CUdeviceptr
     auto* to = static_cast<unsigned char*>(address(stylized));
     const float amount = *static_cast<const float*>(address(strength));
     const float white = style ? *static_cast<const float*>(address(style)) : 0;
+    const auto* before = static_cast<const unsigned char*>(address(previous));
+    const auto* trust = static_cast<const unsigned char*>(address(mask));
+    auto* kept = static_cast<unsigned char*>(address(painted));
     for (size_t index = 0; index < size; index++) {
       const float inverted = 255.0f - from[index];
-      const float painted = inverted + white * (255.0f - inverted);
-      to[index] = static_cast<unsigned char>(from[index] + amount * (painted - from[index]) + 0.5f);
+      float full = inverted + white * (255.0f - inverted);
+      if (kept) {
+        full += 0.95f * trust[index] / 255.0f * (before[index] - full);
+        kept[index] = static_cast<unsigned char>(full + 0.5f);
+      }
+      to[index] = static_cast<unsigned char>(from[index] + amount * (full - from[index]) + 0.5f);
     }
   }));
   return CUDA_SUCCESS;

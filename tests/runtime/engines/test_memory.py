@@ -11,17 +11,52 @@ import pytest
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.pixels import Pixels
+from artmirror.runtime.engines import onnxruntime_cuda
+from artmirror.runtime.engines import open as open_module
 from artmirror.runtime.engines.base import FULL_STYLE, Engine, Look, stylize
 from artmirror.runtime.engines.memory import Memory
 from artmirror.runtime.engines.open import open_engine, open_for_show
+from artmirror.runtime.gallery.bundled import find_style
+from tests.fakes.engine import make_manifest
+from tests.fakes.onnxruntime import FakeOnnxRuntime
+from tests.fakes.real_gpu import build_real_plan, need_gpu
+from tests.fakes.tensorrt_runtime import Bench
 from tests.fakes.tiny_memory import tiny_memory
+from tests.fakes.tiny_ncnn import tiny_ncnn
 
 SIZE = (66, 94)
 
 
-@pytest.fixture(params=["openvino", "onnxruntime"])
-def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    opened = open_tiny(request.param)
+SIMULATED = [
+    pytest.param(name, marks=pytest.mark.simulated_gpu) for name in ("tensorrt", "tensorrt-graphs", "onnxruntime-cuda")
+]
+
+
+REAL = [pytest.param(name, marks=pytest.mark.gpu) for name in ("gpu-tensorrt", "gpu-onnxruntime")]
+
+
+@pytest.fixture(params=["openvino", "onnxruntime", *SIMULATED, *REAL])
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Engine]:
+    name = request.param
+    if name in ("openvino", "onnxruntime"):
+        opened = open_tiny(name)
+    elif name.startswith("gpu-"):
+        need_gpu()
+        network = tiny_memory().with_suffix(".onnx")
+        if name == "gpu-tensorrt":
+            opened = open_engine(build_real_plan(network, tmp_path / "tiny.plan"), size=SIZE)
+        else:
+            opened = open_engine(network, size=SIZE, device="cuda")
+    elif name == "onnxruntime-cuda":
+        library = FakeOnnxRuntime(request.getfixturevalue("gpu"))
+        library.has_memory = True
+        monkeypatch.setattr(onnxruntime_cuda, "ort", library)
+        opened = open_engine(find_style("starry-steady"), size=SIZE, device="cuda")  # its manifest alone is read
+    else:
+        gpu = request.getfixturevalue("gpu")
+        bench = Bench(gpu, monkeypatch, tmp_path, graphs=name != "tensorrt", network={"memory": True})
+        bench.trt.tensors |= {"previous": ("in", "uint8"), "mask": ("in", "uint8"), "painted": ("out", "uint8")}
+        opened = bench.open(SIZE)
     yield opened
     opened.close()
 
@@ -177,10 +212,11 @@ def test_where_a_part_moves_the_rest_is_copied() -> None:
     assert np.abs(memory.previous[0][moved].astype(int) - (255 - second[moved])).mean() < 4
 
 
-@pytest.mark.parametrize("device", ["cuda"])
-def test_where_it_cannot_be_kept_it_is_refused(device: str) -> None:
+def test_where_it_cannot_be_kept_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = make_manifest(network={"memory": True})
+    monkeypatch.setattr(open_module, "read_any_manifest", lambda path: (manifest, None))
     with pytest.raises(ArtmirrorError, match="cannot keep yet: take the file without"):
-        open_engine(tiny_memory().with_suffix(".onnx"), size=SIZE, device=device)
+        open_engine(tiny_ncnn(), size=SIZE, device="cpu")
 
 
 def test_tiles_have_none(tmp_path: Path) -> None:
