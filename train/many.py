@@ -529,8 +529,7 @@ class _Targets:
 
 def _begun(config: ManyConfig, targets: _Targets, start_from: Path | None) -> ManyModel:
     """A new model, or with the weights of another one; its encoder of the kind that it takes over."""
-    many = start_from is not None and encoder_path(start_from).is_file()
-    known = load_many(start_from) if start_from is not None and many else None
+    known = load_many(start_from) if start_from is not None and is_many(start_from) else None
     shared = None if config.encoder_of is None else load_many(Path(config.encoder_of))
     source = shared or known
     model = ManyModel(config.network, None if source is None else source.encoder)

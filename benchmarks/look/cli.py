@@ -83,7 +83,10 @@ def look(
     if not engines or painting is None or photos is None:
         raise click.UsageError("name networks, a --painting and a folder of --photos")
     check_output("--sheet", options["sheet"])
-    looks = _looks([engine_path(name) for name in engines], painting, photos, options)
+    paths = [engine_path(name) for name in engines]
+    if twice := [path.stem for path in paths if [other.stem for other in paths].count(path.stem) > 1]:
+        raise ArtmirrorError(f"two networks are called {twice[0]}, and a table could not tell them apart: rename one")
+    looks = _looks(paths, painting, photos, options)
     from artmirror.benchmarks.look.blind import write_test
     from artmirror.benchmarks.look.yardstick import as_record, sheet, summarised
     from artmirror.runtime.common.pictures import read_picture, save_picture
@@ -97,7 +100,7 @@ def look(
     if options["sheet"] is not None:
         save_picture(sheet(looks), options["sheet"], 90)
     if blind is not None:
-        names = [Path(name).stem for name in engines] + ["optimised"]
+        names = [path.stem for path in paths] + ["optimised"]
         pictures = {name: [entry.pictures[1 + number] for entry in looks] for number, name in enumerate(names)}
         count = write_test(
             blind, read_picture(painting), [entry.pictures[0] for entry in looks], pictures, options["seed"]

@@ -137,6 +137,7 @@ def test_mistakes_are_one_line(painting: Path, tmp_path: Path) -> None:
         (("starry", "--votes", "a.json"), 2, "goes with --blind"),
         (("--blind", tmp_path, "--votes", tmp_path / "none.json"), 1, "key.json"),
         (("starry", "--painting", painting, "--photos", tmp_path / "none"), 1, "none"),
+        (("starry", "starry", "--painting", painting, "--photos", tmp_path), 1, "two networks are called starry"),
     ]:
         told = invoke(*words)
         assert told.exit_code == code, (words, told.output)
