@@ -14,6 +14,7 @@ HALF = 2  # times smaller than the frame are flow and mask
 # it more than a slow pan does. So it is what drifts less than this, over its neighbourhood and some frames, or what
 # drifts a little and differs from several frames ago by no more than from the last one: that difference is noise.
 _STILL_PX, _LITTLE_PX, _NEW = 0.1, 1.0, 0.4  # pixels of the frame, share of the newest motion
+_STANDS = 0.1  # share of the frame that drifts so little, at least: with less the camera moves, and nothing is still
 _EVERY, _AROUND = 2, 13  # of the half's pixels every second tells, either way; and how many of those about
 _AGO, _BETTER, _LEVELS = 8, 1.4, 0.3  # frames, times, levels
 _SURE, _LOST, _NEAR = 8.0, 18.0, 5  # levels that the moved frame may differ by, trusted and not; small pixels about
@@ -175,13 +176,16 @@ class _Steps:
         last, ago = self._before[-2], self._before[0]
         few, now = np.ascontiguousarray(found[::_EVERY, ::_EVERY]), grey[::_EVERY, ::_EVERY]
         cv2.addWeighted(cv2.blur(few, (_AROUND, _AROUND)), _NEW, self._drift, 1 - _NEW, 0, dst=self._drift)
+        still = cv2.inRange(self._drift, *(_STILL_PX * self._pixel))
+        if still.mean() < 255 * _STANDS:  # an even sky would stay where it is, and its strokes with it
+            return np.zeros(self.size, np.uint8)
         changed, noise = (
             _blurred(ago[::_EVERY, ::_EVERY], now, _AROUND),
             _blurred(_at(last, few + self._every), now, _AROUND),
         )
         unchanged = (changed <= _BETTER * noise + _LEVELS).astype(np.uint8)
         little = cv2.inRange(self._drift, *(_LITTLE_PX * self._pixel))
-        still = cv2.bitwise_or(cv2.inRange(self._drift, *(_STILL_PX * self._pixel)), little * unchanged)
+        still = cv2.bitwise_or(still, little * unchanged)
         rows, columns = self.size
         return np.asarray(still, np.uint8).repeat(_EVERY, 0).repeat(_EVERY, 1)[:rows, :columns]
 

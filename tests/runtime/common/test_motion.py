@@ -54,6 +54,18 @@ def test_a_slow_pan_is_motion_and_not_noise() -> None:
     assert np.median(motion.flow[..., 0]) == pytest.approx(-0.3, abs=0.1)
 
 
+def test_an_even_sky_goes_with_the_camera() -> None:
+    """It looks the same wherever it is; strokes on it would stand still over a scene that moves."""
+    motion = FrameMotion(SIZE)
+    for number in range(8):
+        frame = scene((0.8 * number, 0)).astype(np.float32)
+        fade = np.clip((np.arange(SIZE[0]) - 90) / 20, 0.02, 1)[:, None, None]
+        motion.follow((200 + fade * (frame - 200)).astype(np.uint8))
+    sky = motion.flow[8:36, 12:-12, 0]
+    assert (sky == 0).mean() < 0.1
+    assert np.median(sky) < -0.2
+
+
 @both
 def test_what_came_into_the_picture_is_not_trusted(kind: Motion) -> None:
     motion = kind(SIZE)
