@@ -337,8 +337,9 @@ def _train_many(
             learner.load_state_dict(state)
     looks_at_pictures = learner.model.looks_at_pictures
     origin = {}
-    if config.network.memory:  # its styles are those that were tuned for the network that it began with
-        origin = {"tuned_for": _tuned_for(output) if start_from is None else file_sha256(start_from)}
+    if config.network.memory and begun is not None and is_many(begun):
+        # Its styles are those of the network that it began with, whose weights stay.
+        origin = {"tuned_for": _tuned_for(begun) or file_sha256(begun)}
 
     judge = _Judge(found_paintings, features, objective, photos, target_device)
 

@@ -212,6 +212,7 @@ class TestRun:
         encoder_path(steady).unlink()  # as where it shares that of `any.pt`
         again = tmp_path / "any-lite.pt"  # begins with what the memory has learned
         train_many(replace(with_memory, steps=1, peak_learning_rate=1e-9), again, start_from=steady)
+        assert load_many_with_facts(again)[1].tuned_for == file_sha256(base)
         entering = load_many(again).network.state_dict()["body.memory.enter.1.weight"]
         torch.testing.assert_close(entering, after["body.memory.enter.1.weight"], rtol=1e-3, atol=1e-6)
 
