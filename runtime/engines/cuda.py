@@ -127,8 +127,8 @@ class CudaEngine:
         self._mean_style = np.zeros(manifest.style_length, np.float32)
         with device:
             streams = (device.stream(), device.stream(), device.stream())
-            network = open_network(streams[1])
             memory = self._make_memory() if manifest.has_memory else None
+            network = open_network(streams[1])
         self.has_strength = network.has_strength
         self._info = network.describe()
         self._resources: _Resources | None = _Resources(network, streams, memory, {})
@@ -183,8 +183,9 @@ class CudaEngine:
             resources.streams[1].synchronize()
 
     def reset(self) -> None:
-        if self._resources is not None and self._resources.memory is not None:
-            self._resources.memory.host.forget()
+        resources = self._resources
+        if resources is not None and resources.memory is not None:
+            resources.memory.host.forget()
 
     def describe(self) -> EngineInfo:
         return self._info
