@@ -215,7 +215,7 @@ function sizeOf(source) {
 
 async function step() {
   requestAnimationFrame(step);
-  const { source, network } = state;
+  const { source, network, style, provider } = state;
   if (state.busy || !source || !network || !source.size()[0] || (source.still && !state.dirty)) return;
   state.busy = true;
   state.dirty = false;
@@ -232,7 +232,7 @@ async function step() {
     if (view.width !== width || view.height !== height) [view.width, view.height] = [width, height];
     paper.putImageData(new ImageData(new Uint8ClampedArray(painted.rgba), width, height), 0, 0);
     view.dataset.frames = Number(view.dataset.frames ?? 0) + 1;
-    view.dataset.painted = `${state.style.name} ${network.quality} ${state.provider} ${details.strength}`;
+    view.dataset.painted = `${style.name} ${network.quality} ${provider} ${details.strength}`;
     count(began, painted.took_ms, source);
   } catch (error) {
     if (state.network === network) await failed(error);
