@@ -219,8 +219,8 @@ def _open(path: Path, size: tuple[int, int], choice: Choice, full_precision: boo
     _check_size(path, sizes_taken(manifest, info), size)
     if manifest.has_memory and choice.backend == "ncnn":
         raise ArtmirrorError(
-            f"{path.name} has a memory from frame to frame, which {choice.backend} cannot keep yet: take the file "
-            "without (--steady off), or the .onnx"
+            f"{path.name} has a memory from frame to frame, which ncnn cannot keep yet: take the file without "
+            "(--steady off), or the .onnx"
         )
     module_name, function = _OPENERS[choice.backend, choice.device]
     try:
