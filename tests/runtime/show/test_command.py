@@ -245,6 +245,28 @@ def test_the_mask_paints_one_part_and_leaves_the_other(paint_person: bool) -> No
     assert (slot.frame == 40).all()
 
 
+@pytest.mark.parametrize("paint_person", [True, False])
+def test_the_mask_follows_who_comes_and_goes(paint_person: bool) -> None:
+    """Only the part with people is mixed, and only a new mask is looked at: what was there before must not stay."""
+    mask = Mask()
+    engine = MaskedEngine(FakeEngine(SIZE), mask, paint_person=paint_person)  # type: ignore[arg-type]
+    slot = engine.allocate(1)[0]
+    person, other = (215, 40) if paint_person else (40, 215)
+    someone = np.zeros((144, 256), np.uint8)
+    someone[48:96, 96:160] = 255
+    nobody = np.zeros((144, 256), np.uint8)
+    for newest in (mask.newest, someone, nobody, someone):
+        mask.newest = newest
+        slot.frame[:] = 40
+        stylize(engine, slot)
+        found = slot.stylized[..., 0]
+        expected = np.where(cv2.resize(newest, SIZE[::-1], interpolation=cv2.INTER_NEAREST) > 0, person, other)
+        surely = cv2.dilate(newest, np.ones((9, 9))) == cv2.erode(newest, np.ones((9, 9)))  # off the soft edge
+        surely = cv2.resize(surely.astype(np.uint8), SIZE[::-1], interpolation=cv2.INTER_NEAREST) > 0
+        assert surely.mean() > 0.8
+        assert (found[surely] == expected[surely]).all()
+
+
 def test_a_model_that_is_missing_or_another_one_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ArtmirrorError, match="--get-mask-model"):
         PersonMask(tmp_path / "none.tflite")
