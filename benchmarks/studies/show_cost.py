@@ -148,14 +148,17 @@ def _look(port: int, stopped: threading.Event) -> None:
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
 @click.option("--rate", type=click.IntRange(1), default=60, show_default=True, help="Frames a second of the source.")
 @click.option("--seconds", type=click.FloatRange(1), default=8.0, show_default=True)
+@click.option("--case", "names", type=click.Choice(list(_CASES)), multiple=True, help="Measure this one; all if none.")
 @click.option("-o", "--output", type=click.Path(path_type=Path))
-def main(rounds: int, rate: int, seconds: float, output: Path | None) -> None:
+def main(rounds: int, rate: int, seconds: float, names: tuple[str, ...], output: Path | None) -> None:
     """Measure what each part of a show costs."""
-    found: dict[str, list[float]] = {name: [] for name in (_RUN, _STEADY_RUN, *_CASES)}
+    cases = {name: case for name, case in _CASES.items() if name in names or not names}
+    runs = list(dict.fromkeys(case.beside for case in cases.values()))
+    found: dict[str, list[float]] = {name: [] for name in (*runs, *cases)}
     for number in range(rounds):
-        for name in (_RUN, _STEADY_RUN):
+        for name in runs:
             found[name].append(_st_run(name == _STEADY_RUN, rate, seconds))
-        for name, case in _CASES.items():
+        for name, case in cases.items():
             found[name].append(_st_show(case, rate, seconds))
         told = ", ".join(f"{name} {fps[-1]:.1f}" for name, fps in found.items())
         click.echo(f"round {number + 1}: {told}", err=True)
