@@ -27,7 +27,7 @@ class VirtualCameraSink:
             import pyvirtualcam
         except ImportError:
             raise ArtmirrorError(
-                "a virtual camera needs the package pyvirtualcam; install it with pip install pyvirtualcam"
+                "a virtual camera needs pyvirtualcam; install it with pip install 'artmirror[camera]'"
             ) from None
         height, width = format.size
         try:

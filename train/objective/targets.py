@@ -1,7 +1,8 @@
 """What the style loss wants of each painting, computed when it is first asked for and kept in files."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,8 +32,8 @@ class Target(NamedTuple):
 FLAT = sum(width * (width + 1) // 2 for width in WIDTHS.values())
 
 
-class TargetFiles:
-    """Targets by number in memory-mapped files below a folder; a number that is not there yet is computed.
+class StatisticsFiles:
+    """Statistics by number in memory-mapped files below a folder; a number that is not there yet is computed.
 
     Args:
         folder: Made where it is missing. It belongs to one list of pictures.
@@ -44,49 +45,13 @@ class TargetFiles:
 
     def __init__(self, folder: Path, names: Sequence[str], features: VggFeatures, device: torch.device) -> None:
         self._features, self._device = features, device
-        try:
-            _forget_others(folder, names, features)
-            self._grams = _mapped(folder / "grams.bin", np.float16, len(names), FLAT)
-            self._statistics = _mapped(folder / "statistics.bin", np.float32, len(names), STATISTICS)
-            self._colours = _mapped(folder / "colours.bin", np.float32, len(names), 12)
-            self._done = _mapped(folder / "done.bin", np.uint8, len(names), 1)
-        except OSError as error:
-            raise ArtmirrorError(f"cannot write {folder}: {error.strerror}; free some space or name another") from None
-
-    def is_there(self, number: int) -> bool:
-        """Whether a target needs no computing."""
-        return bool(self._done[number, 0])
-
-    def target(self, number: int) -> Target:
-        """A target that is there."""
-        grams = torch.from_numpy(self._grams[number].astype(np.float32)) * _HALF_SCALE
-        return Target(
-            torch.from_numpy(self._statistics[number].copy()), grams, torch.from_numpy(self._colours[number].copy())
-        )
-
-    def compute(self, number: int, rgb: Tensor) -> None:  # (1, 3, h, w) float32 RGB in [0, 1]
-        """Look at a painting and keep its target."""
-        found = look(self._features, rgb.to(self._device))
-        self._grams[number] = (found.grams / _HALF_SCALE).clamp(max=65000).cpu().numpy()
-        self._statistics[number] = found.statistics.cpu().numpy()
-        self._colours[number] = found.colours.cpu().numpy()
-        self._done[number] = 1  # last: a killed process leaves it at 0
-
-
-class StatisticsFiles:
-    """As `TargetFiles`, of the statistics alone, which are a hundredth of the space."""
-
-    def __init__(self, folder: Path, names: Sequence[str], features: VggFeatures, device: torch.device) -> None:
-        self._features, self._device = features, device
-        try:
+        with _told(folder):
             _forget_others(folder, names, features)
             self._statistics = _mapped(folder / "statistics.bin", np.float32, len(names), STATISTICS)
             self._done = _mapped(folder / "done.bin", np.uint8, len(names), 1)
-        except OSError as error:
-            raise ArtmirrorError(f"cannot write {folder}: {error.strerror}; free some space or name another") from None
 
     def is_there(self, number: int) -> bool:
-        """Whether statistics need no computing."""
+        """Whether a number needs no computing."""
         return bool(self._done[number, 0])
 
     def statistics(self, number: int) -> Tensor:
@@ -98,6 +63,37 @@ class StatisticsFiles:
         with torch.no_grad():
             self._statistics[number] = moments(self._features(rgb.to(self._device)))[0].cpu().numpy()
         self._done[number] = 1  # last: a killed process leaves it at 0
+
+
+class TargetFiles(StatisticsFiles):
+    """The same of whole targets, which take a hundred times the space."""
+
+    def __init__(self, folder: Path, names: Sequence[str], features: VggFeatures, device: torch.device) -> None:
+        super().__init__(folder, names, features, device)
+        with _told(folder):
+            self._grams = _mapped(folder / "grams.bin", np.float16, len(names), FLAT)
+            self._colours = _mapped(folder / "colours.bin", np.float32, len(names), 12)
+
+    def target(self, number: int) -> Target:
+        """A target that is there."""
+        grams = torch.from_numpy(self._grams[number].astype(np.float32)) * _HALF_SCALE
+        return Target(self.statistics(number), grams, torch.from_numpy(self._colours[number].copy()))
+
+    def compute(self, number: int, rgb: Tensor) -> None:  # (1, 3, h, w) float32 RGB in [0, 1]
+        """Look at a painting and keep its target."""
+        found = look(self._features, rgb.to(self._device))
+        self._grams[number] = (found.grams / _HALF_SCALE).clamp(max=65000).cpu().numpy()
+        self._statistics[number] = found.statistics.cpu().numpy()
+        self._colours[number] = found.colours.cpu().numpy()
+        self._done[number] = 1  # last, as above
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ArtmirrorError(f"cannot write {folder}: {error.strerror}; free some space or name another") from None
 
 
 def moments(activations: dict[str, Tensor]) -> Tensor:
