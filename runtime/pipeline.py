@@ -25,6 +25,7 @@ from artmirror.runtime.sources.base import Source
 _log = logging.getLogger("artmirror.runtime")
 
 _POLL_S = 0.05  # how soon a signal or a failure in another thread is noticed
+_EARLY_S = 0.002  # motion is found so much earlier than it has to be, or a frame painted sooner would go unnoticed
 
 
 class Pipeline:
@@ -57,8 +58,10 @@ class Pipeline:
         self._policy = Policy.LIVE if source.live else Policy.EVERY
         # A second frame in the engine's queue keeps it busy, but grows old there: for files only.
         self._depth = 1 if source.live else engine.max_in_flight
-        # One slot with the source, one before the engine, those in it, one behind it, one with the sinks.
-        slots = engine.allocate(min(self._depth + 4, source.frame_count or self._depth + 4))
+        # One slot with the source, one before the engine, those in it, one behind it, one with the sinks; and a live
+        # one that is followed.
+        count = self._depth + 4 + source.live
+        slots = engine.allocate(min(count, source.frame_count or count))
         if source.frame_count != 1:  # a single picture is painted once, not twice
             stylize(engine, slots[0], look())
             engine.reset()
@@ -69,6 +72,7 @@ class Pipeline:
         self._frames_in = 0
         self._frames_out = 0
         self._last_out_ns = 0
+        self._done_ns = 0  # when the engine gave its last frame
         self._engine_ns = Series()
         self._latency_ns = Series()
         self._cut_short = False  # the source had more to come
@@ -161,26 +165,72 @@ class Pipeline:
             self._frames.put(slot)
 
     def _stylize(self) -> None:
-        in_engine: deque[FrameSlot] = deque()
-        done_ns = 0
         try:
-            while not (self._frames.ended and not in_engine):
-                slot = self._frames.take(0 if in_engine else _POLL_S)
-                if slot is not None:
-                    slot.submitted_ns = time.monotonic_ns()
-                    self._engine.submit(slot, self._look())
-                    in_engine.append(slot)
-                if in_engine and (slot is None or len(in_engine) == self._depth):
-                    slot = in_engine.popleft()
-                    self._engine.wait(slot)
-                    slot.stylized_ns = time.monotonic_ns()
-                    # A frame that waited behind another in the engine began when that one was done.
-                    self._engine_ns.add(slot.stylized_ns - max(slot.submitted_ns, done_ns))
-                    done_ns = slot.stylized_ns
-                    self._results.put(slot)
+            if self._source.live:
+                self._stylize_newest()
+            else:
+                self._stylize_all()
         finally:
             self._frames.close(drop_waiting=True)  # after a failure nobody takes them
             self._pool.close()
+
+    def _stylize_all(self) -> None:
+        in_engine: deque[FrameSlot] = deque()
+        while not (self._frames.ended and not in_engine):
+            slot = self._frames.take(0 if in_engine else _POLL_S)
+            if slot is not None:
+                slot.submitted_ns = time.monotonic_ns()
+                self._engine.submit(slot, self._look())
+                in_engine.append(slot)
+            if in_engine and (slot is None or len(in_engine) == self._depth):
+                self._finish(in_engine.popleft())
+
+    def _stylize_newest(self) -> None:
+        """One frame at a time, the newest.
+
+        Where an engine follows motion, it does so for the next frame while one is painted; as late as it can be done
+        by then, since the frame grows old.
+        """
+        painting, following = _Duration(), _Duration()
+        slot: FrameSlot | None = None
+        look = FULL_STYLE
+        while True:
+            if slot is None:
+                slot = self._frames.take(_POLL_S)
+                if slot is None:
+                    if self._frames.ended:
+                        return
+                    continue
+                look = self._follow(slot, following)
+            self._engine.submit(slot, look)
+            began_s = time.monotonic()
+            after = None
+            if following.s > 0:
+                time.sleep(max(0.0, painting.s - following.s - _EARLY_S))
+                after = self._frames.take(0)
+            if after is not None:
+                look = self._follow(after, following)
+            self._finish(slot)
+            painting.add(time.monotonic() - began_s)
+            slot = after
+
+    def _follow(self, slot: FrameSlot, following: "_Duration") -> Look:
+        slot.submitted_ns = time.monotonic_ns()
+        look = self._look()
+        began_s = time.monotonic()
+        if self._engine.follow(slot, look):
+            following.add(time.monotonic() - began_s)
+        else:
+            following.s = 0.0
+        return look
+
+    def _finish(self, slot: FrameSlot) -> None:
+        self._engine.wait(slot)
+        slot.stylized_ns = time.monotonic_ns()
+        # A frame that waited behind another in the engine began when that one was done.
+        self._engine_ns.add(slot.stylized_ns - max(slot.submitted_ns, self._done_ns))
+        self._done_ns = slot.stylized_ns
+        self._results.put(slot)
 
     def _deliver(self, slot: FrameSlot) -> bool:
         """Hand a result to every sink; False when the run should stop instead.
@@ -215,6 +265,16 @@ class Pipeline:
                 sink.close()
             except ArtmirrorError as error:
                 self._fail(error)
+
+
+class _Duration:
+    """How long something takes lately."""
+
+    def __init__(self) -> None:
+        self.s = 0.0
+
+    def add(self, taken_s: float) -> None:
+        self.s = taken_s if self.s == 0 else 0.8 * self.s + 0.2 * taken_s
 
 
 def _let_go(error: BaseException | None) -> None:

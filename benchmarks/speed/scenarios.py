@@ -68,6 +68,10 @@ class KeptSlots:
             self._slots += self._engine.allocate(missing)
         return self._slots[:count]
 
+    def follow(self, slot: FrameSlot, look: Look) -> bool:
+        """Find its motion, as the engine does."""
+        return self._engine.follow(slot, look)
+
     def submit(self, slot: FrameSlot, look: Look) -> None:
         """Begin to stylize, as the engine does."""
         self._engine.submit(slot, look)

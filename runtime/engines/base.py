@@ -66,13 +66,15 @@ class Engine(Protocol):
     Order and back-pressure. `wait` is called once for every submitted slot, in the order of submission. At most
     `max_in_flight` slots are submitted and not waited for; whoever submits keeps count, `submit` does not block for it.
 
-    Memory. An engine may keep something of the frames that it painted, for those that follow. `reset` makes it forget.
-    Then `submit` blocks until the frame before is painted; what can be done meanwhile is done meanwhile.
+    Memory. An engine may keep something of the frames that it painted, for those that come after. `reset` makes it
+    forget. Then `submit` blocks until the frame before is painted. What can be done before that is done by `follow`,
+    which may be called ahead, and by `submit` where it was not.
 
-    Threads. One thread at a time calls `allocate`, `submit`, `wait` and `reset`. It may be another one later, as where
-    the main thread opens an engine and warms it up and a second thread runs it: a back end whose device knows a current
-    context makes it current for the length of each call, and leaves nothing current behind. `close` may come from any
-    thread, even while another is inside a call that hangs; what is in use then is freed when that call returns.
+    Threads. One thread at a time calls `allocate`, `follow`, `submit`, `wait` and `reset`. It may be another one later,
+    as where the main thread opens an engine and warms it up and a second thread runs it: a back end whose device knows
+    a current context makes it current for the length of each call, and leaves nothing current behind. `close` may come
+    from any thread, even while another is inside a call that hangs; what is in use then is freed when that call
+    returns.
 
     Attributes:
         manifest: What the file says of itself.
@@ -89,6 +91,19 @@ class Engine(Protocol):
 
         Raises:
             ArtmirrorError: there is not so much memory.
+        """
+        ...
+
+    def follow(self, slot: FrameSlot, look: Look) -> bool:
+        """Find how `slot.frame` moved, while a GPU paints the frame before it; else `submit` does.
+
+        The slot, unchanged and with the same look, is the next one to be submitted.
+
+        Returns:
+            Whether there was anything to find.
+
+        Raises:
+            ArtmirrorError: the engine was closed.
         """
         ...
 

@@ -139,6 +139,13 @@ class CudaEngine:
             resources = self._open_resources()
             return [self._make_slot(resources) for _ in range(count)]
 
+    def follow(self, slot: FrameSlot, look: Look) -> bool:
+        with self._latch:
+            memory = self._open_resources().memory
+            if memory is not None:
+                memory.host.follow(slot.frame, look)
+            return memory is not None
+
     def submit(self, slot: FrameSlot, look: Look) -> None:
         with self._latch, self.device as device:
             resources = self._open_resources()

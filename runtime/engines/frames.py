@@ -34,6 +34,9 @@ class FramesEngine:
             FrameSlot(np.zeros((*self._size, 3), np.uint8), np.zeros((*self._size, 3), np.uint8)) for _ in range(count)
         ]
 
+    def follow(self, slot: FrameSlot, look: Look) -> bool:
+        return False  # nothing is remembered
+
     def submit(self, slot: FrameSlot, look: Look) -> None:
         pass
 

@@ -31,6 +31,9 @@ class KeepColours:
     def allocate(self, count: int) -> list[FrameSlot]:
         return self._engine.allocate(count)
 
+    def follow(self, slot: FrameSlot, look: Look) -> bool:
+        return self._engine.follow(slot, look)
+
     def submit(self, slot: FrameSlot, look: Look) -> None:
         self._engine.submit(slot, look)
 

@@ -43,6 +43,7 @@ class Memory:
         self._motion = KeyMotion(size)
         self._kept = np.zeros((height, width, 3), np.uint8)  # the picture of the key frame
         self._remembers = False
+        self._followed: Pixels | None = None  # the frame that is to be painted next
         self._style: NDArray[np.float32] | None = None
         self._flow = np.zeros((height, width, 2), np.float32)
         self._places = np.dstack(np.meshgrid(np.arange(width), np.arange(height))).astype(np.float32)
@@ -55,17 +56,25 @@ class Memory:
     def forget(self) -> None:
         """The next frame has none before it."""
         self._motion.forget()
+        self._followed = None
 
     def follow(self, frame: Pixels, look: Look) -> None:
-        """Find how `frame` (H, W, 3) uint8 BGR moved since the key frame. In another style nothing is kept."""
+        """Find how `frame` (H, W, 3) uint8 BGR moved since the key frame. In another style nothing is kept.
+
+        Once is enough: a second call with the same array does nothing until it was brought.
+        """
+        if self._followed is frame:
+            return
         if not _equal(look.style, self._style):
             self.forget()
             self._style = None if look.style is None else look.style.copy()
         self._remembers = self._motion.follow(frame)
+        self._followed = frame
 
     def bring(self) -> None:
         """Move the picture of the key frame to where its content is now. `painted` is still the last frame's."""
         height, width = self._trust.shape
+        self._followed = None
         if not self._remembers:
             self.mask[:] = 0
             return

@@ -47,6 +47,9 @@ class NcnnEngine:
         self._small |= {slot: SmallInputs(True, self.manifest.style_length) for slot in slots}
         return slots
 
+    def follow(self, slot: FrameSlot, look: Look) -> bool:
+        return False  # nothing is remembered
+
     def submit(self, slot: FrameSlot, look: Look) -> None:
         try:
             small = self._small[slot]

@@ -63,6 +63,9 @@ class Lane:
         with self._turns:
             return self._engine.allocate(count)
 
+    def follow(self, slot: FrameSlot, look: Look) -> bool:
+        return False  # nothing is remembered
+
     def submit(self, slot: FrameSlot, look: Look) -> None:
         self._turns.__enter__()
         try:

@@ -78,6 +78,9 @@ class StrokesEngine:
             FrameSlot(np.zeros((*self._size, 3), np.uint8), np.zeros((*self._size, 3), np.uint8)) for _ in range(count)
         ]
 
+    def follow(self, slot: FrameSlot, look: Look) -> bool:
+        return False  # strokes are moved when they are painted
+
     def submit(self, slot: FrameSlot, look: Look) -> None:
         self._looks[slot] = look
 

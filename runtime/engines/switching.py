@@ -34,16 +34,14 @@ class SwitchingEngine:
             self._twins[twins[0]] = list(twins)
         return slots[0]
 
+    def follow(self, slot: FrameSlot, look: Look) -> bool:
+        twin = self._prepared(slot, look.network)
+        return self._engines[look.network].follow(twin, look)
+
     def submit(self, slot: FrameSlot, look: Look) -> None:
-        place = look.network
-        twin = self._twins[slot][place]
-        if twin is not slot:
-            np.copyto(twin.frame, slot.frame)
-        if place != self._last:
-            self._engines[place].reset()  # what it remembers is of long ago
-            self._last = place
-        self._engines[place].submit(twin, look)
-        self._at[slot] = place
+        twin = self._prepared(slot, look.network)
+        self._engines[look.network].submit(twin, look)
+        self._at[slot] = look.network
 
     def wait(self, slot: FrameSlot) -> None:
         place = self._at.pop(slot)
@@ -51,6 +49,15 @@ class SwitchingEngine:
         self._engines[place].wait(twin)
         if twin is not slot:
             np.copyto(slot.stylized, twin.stylized)
+
+    def _prepared(self, slot: FrameSlot, place: int) -> FrameSlot:
+        twin = self._twins[slot][place]
+        if twin is not slot:
+            np.copyto(twin.frame, slot.frame)
+        if place != self._last:
+            self._engines[place].reset()  # what it remembers is of long ago
+            self._last = place
+        return twin
 
     def reset(self) -> None:
         for engine in self._engines:

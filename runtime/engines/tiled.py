@@ -119,6 +119,9 @@ class TiledEngine:
         shape = (*self._size, 3)
         return [FrameSlot(np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)) for _ in range(count)]
 
+    def follow(self, slot: FrameSlot, look: Look) -> bool:
+        return False  # nothing is remembered
+
     def submit(self, slot: FrameSlot, look: Look) -> None:
         small = SmallInputs(self.has_strength, self.manifest.style_length)
         small.set(look)

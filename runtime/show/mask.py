@@ -176,6 +176,9 @@ class MaskedEngine:
     def allocate(self, count: int) -> list[FrameSlot]:
         return self._engine.allocate(count)
 
+    def follow(self, slot: FrameSlot, look: Look) -> bool:
+        return self._engine.follow(slot, look)
+
     def submit(self, slot: FrameSlot, look: Look) -> None:
         self._mask.offer(slot.frame)
         self._engine.submit(slot, look)

@@ -59,6 +59,9 @@ class CountingEngine:
         shape = (*self.size, 3)
         return [FrameSlot(np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)) for _ in range(count)]
 
+    def follow(self, slot: FrameSlot, look: Look) -> bool:
+        return False  # nothing is remembered
+
     def submit(self, slot: FrameSlot, look: Look) -> None:
         assert all(slot is not other for other in self.in_flight), "the slot is in the engine already"
         assert len(self.in_flight) < self.max_in_flight

@@ -37,6 +37,7 @@ class FakeEngine:
         delay_s: Called for every frame: how long it takes, seconds.
         gate: If given, every frame waits for one release of it.
         fail_at: Raise at this frame, counted from 0 (the pipeline's warm-up is not counted).
+        follow_s: How long it takes to follow a frame.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class FakeEngine:
         gate: threading.Semaphore | None = None,
         fail_at: int | None = None,
         max_in_flight: int = 2,
+        follow_s: float = 0.0,
     ) -> None:
         self.manifest = make_manifest()
         self.has_strength = True
@@ -54,6 +56,9 @@ class FakeEngine:
         self.closed = False
         self.most_in_flight = 0
         self.resets = 0
+        self.followed: FrameSlot | None = None
+        self.followed_beside = 0  # how many, while another frame was in flight
+        self._follow_s = follow_s
         self._size = size
         self._delay_s = delay_s
         self._gate = gate
@@ -67,7 +72,16 @@ class FakeEngine:
             FrameSlot(np.zeros((*self._size, 3), np.uint8), np.zeros((*self._size, 3), np.uint8)) for _ in range(count)
         ]
 
+    def follow(self, slot: FrameSlot, look: Look) -> bool:
+        assert self.followed is None, "a slot was followed, and not submitted"
+        self.followed = slot
+        self.followed_beside += bool(self._in_flight)
+        time.sleep(self._follow_s)
+        return self._follow_s > 0
+
     def submit(self, slot: FrameSlot, look: Look) -> None:
+        assert self.followed in (slot, None), "another slot was followed"
+        self.followed = None
         assert all(slot is not other for other, _, _ in self._in_flight), "a slot was submitted twice"
         self._in_flight.append((slot, slot.frame.copy(), look.strength))
         assert len(self._in_flight) <= self.max_in_flight

@@ -103,6 +103,29 @@ def test_live_keeps_one_frame_in_the_engine() -> None:
     assert engine.most_in_flight == 1
 
 
+def test_live_motion_is_found_while_the_frame_before_is_painted() -> None:
+    engine = FakeEngine(SIZE, delay_s=lambda: 0.02, follow_s=0.005)
+    source = CountingSource(200, live=True, before=lambda number: time.sleep(0.002))
+    sink = CollectingSink()
+    statistics = Pipeline(source, engine, [sink]).run()
+    assert engine.most_in_flight == 1
+    assert engine.followed_beside > statistics.frames_out / 2
+    assert engine.followed is None
+    assert sink.ids == sorted(set(sink.ids))
+    assert sink.ids[-1] == 199
+
+
+@pytest.mark.parametrize("follow_s", [0.0, 0.005])
+def test_a_slow_camera_finds_the_engine_idle(follow_s: float) -> None:
+    """Nothing to be done ahead: either there is no motion to find, or no frame yet."""
+    engine = FakeEngine(SIZE, delay_s=lambda: 0.002, follow_s=follow_s)
+    source = CountingSource(8, live=True, before=lambda number: time.sleep(0.05))
+    sink = CollectingSink()
+    Pipeline(source, engine, [sink]).run()
+    assert engine.followed_beside == 0
+    assert sink.ids == list(range(8))
+
+
 def test_a_broken_source_keeps_what_came_before() -> None:
     sink = CollectingSink()
     pipeline = Pipeline(CountingSource(9, fails=True), FakeEngine(SIZE), [sink])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.motion import KeyMotion
 from artmirror.runtime.common.pixels import Pixels
 from artmirror.runtime.engines import onnxruntime_cuda
 from artmirror.runtime.engines import open as open_module
@@ -135,6 +136,49 @@ def test_several_in_flight_are_painted_as_one_at_a_time(engine: Engine) -> None:
         engine.wait(slots[flying.popleft()])
     for slot, picture in zip(slots, wanted, strict=True):
         assert np.array_equal(slot.stylized, picture)
+
+
+def test_what_is_followed_ahead_is_painted_alike(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU paints while the processor finds the next frame's motion, once."""
+    shown = frames(5)
+    wanted = painted(engine, shown)
+    engine.reset()
+    found: list[int] = []
+    follow = KeyMotion.follow
+
+    def counted(motion: KeyMotion, frame: Pixels) -> bool:
+        found.append(int(frame.sum()))
+        return follow(motion, frame)
+
+    monkeypatch.setattr(KeyMotion, "follow", counted)
+    slots = engine.allocate(2)
+    before = None
+    for number, frame in enumerate(shown):
+        slot = slots[number % 2]
+        slot.frame[:] = frame
+        ahead = engine.follow(slot, FULL_STYLE)
+        assert ahead == (engine.describe().backend != "openvino" and "CPU" not in engine.describe().device)
+        assert len(found) == number + ahead
+        if before is not None:
+            engine.wait(before)
+            assert np.array_equal(before.stylized, wanted[number - 1])
+        engine.submit(slot, FULL_STYLE)
+        before = slot
+    engine.wait(slots[0])
+    assert np.array_equal(slots[0].stylized, wanted[-1])
+    assert found == [int(frame.sum()) for frame in shown]
+
+
+def test_what_was_followed_before_a_reset_is_followed_again() -> None:
+    memory = Memory(SIZE)
+    first, second = frames(2)
+    memory.follow(first, FULL_STYLE)
+    memory.bring()
+    memory.follow(second, FULL_STYLE)
+    memory.forget()
+    memory.follow(second, FULL_STYLE)
+    memory.bring()
+    assert not memory.mask.any()
 
 
 def test_strength_does_not_reach_what_is_remembered(engine: Engine) -> None:

@@ -34,6 +34,24 @@ def test_each_look_says_which_network_paints() -> None:
     both.close()
 
 
+def test_what_is_followed_is_the_network_that_paints_next() -> None:
+    engines = [FakeEngine(SIZE), FakeEngine(SIZE)]
+    both = SwitchingEngine(engines)
+    first, second = both.allocate(2)
+    stylize(both, first, Look(network=0))
+    both.submit(first, Look(network=0))
+    second.frame[:] = 9
+    both.follow(second, Look(network=1))
+    followed = engines[1].followed
+    assert followed is not None
+    assert (followed.frame == 9).all()
+    assert engines[0].followed is None
+    both.wait(first)
+    both.submit(second, Look(network=1))
+    both.wait(second)
+    assert [engine.resets for engine in engines] == [0, 1]
+
+
 def test_a_network_that_comes_back_has_forgotten_and_all_are_closed() -> None:
     engines = [FakeEngine(SIZE), FakeEngine(SIZE)]
     both = SwitchingEngine(engines)
