@@ -50,14 +50,14 @@ class ManyCore(nn.Module):
         self._norms = [module for module in self.core.modules() if isinstance(module, _OpenNorm)]
         self.eval()
 
-    def forward(self, rgb: Tensor, style: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(self, rgb: Tensor, style: Tensor, *memory: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """As `FloatCore`, in a style of (1, S) float32."""
         affines = self.affine(style[:, : self.length]) + style[:, self.length :]
         widths = [norm.norm.num_features for norm in self._norms]
         parts = affines.split(widths + widths, 1)
         for norm, scale, shift in zip(self._norms, parts, parts[len(widths) :], strict=False):
             norm.scale, norm.shift = (part.reshape(1, -1, 1, 1) for part in (scale, shift))
-        found: Tensor | tuple[Tensor, Tensor] = self.core(rgb)
+        found: Tensor | tuple[Tensor, Tensor] = self.core(rgb, *memory)
         return found
 
 
@@ -75,9 +75,12 @@ class FloatCore(nn.Module):
             self.stylizer.grain = nn.Identity()
         self.eval()
 
-    def forward(self, rgb: Tensor) -> Tensor | tuple[Tensor, Tensor]:  # (1, 3, H, W) float32 RGB in [0, 1]
-        """Paint a frame, same shape and range; and the tile of grain (1, side, side), where there is one."""
-        painted: Tensor = self.stylizer(rgb)
+    def forward(self, rgb: Tensor, *memory: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Paint a frame, (1, 3, H, W) float32 RGB in [0, 1]; and give the tile of grain (1, side, side), where one is.
+
+        `memory`, of a network that has one, is what `Stylizer.forward` calls `recalled` and `trust`.
+        """
+        painted: Tensor = self.stylizer(rgb, *memory)
         return (painted, self.tile) if self.has_grain else painted
 
 
@@ -90,20 +93,15 @@ def write_ncnn_of(trained: Trained, output: Path, *, fp16: bool) -> Manifest:
 
     Raises:
         ArtmirrorError: the weights do not fit the network's configuration.
-        ArtmirrorError: pnnx does not convert this network, or it has a memory, which the runtime keeps elsewhere alone.
+        ArtmirrorError: pnnx does not convert this network.
         ArtmirrorError: the folder does not exist or cannot be written.
     """
-    if trained.network.memory:
-        raise ArtmirrorError(
-            "the network has a memory from frame to frame, which ncnn cannot keep yet: export it without --ncnn, or "
-            "the network without a memory"
-        )
-    painter = trained.painter
+    painter, has_memory = trained.painter, trained.network.memory
     core = ManyCore(painter) if isinstance(painter, ManyStyle) else FloatCore(painter)
     styles = painter.style_length if isinstance(painter, ManyStyle) else 0
-    param, weights = _convert(core, fp16, styles)
+    param, weights = _convert(core, fp16, styles, has_memory)
     try:
-        check_ncnn_graph(param, weights, _SIZES[0], styles)
+        check_ncnn_graph(param, weights, _SIZES[0], styles, has_memory=has_memory)
     except WrongGraph as error:
         raise ArtmirrorError(f"pnnx wrote what the runtime does not open ({error}); export it as ONNX") from None
     manifest = trained.manifest(
@@ -115,17 +113,20 @@ def write_ncnn_of(trained: Trained, output: Path, *, fp16: bool) -> Manifest:
     return manifest
 
 
-def _convert(core: nn.Module, fp16: bool, style_length: int) -> tuple[bytes, bytes]:
+def _convert(core: nn.Module, fp16: bool, style_length: int, has_memory: bool) -> tuple[bytes, bytes]:
     """The graph's text and the weights. pnnx reads TorchScript and writes into the folder where that lies."""
-    more = f",[1,{style_length}]" if style_length else ""
+    pictures = 2 if has_memory else 0  # beside the frame
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing is being retired, and sizes in the network look like constants to it
         traced = Path(folder) / "core.pt"
-        frame, style = torch.rand(1, 3, *_SIZES[0]), torch.rand(1, style_length)
-        torch.jit.trace(core, (frame, style) if style_length else frame).save(str(traced))  # type: ignore[no-untyped-call]
-        shapes = [
-            f"{name}=[1,3,{h},{w}]{more}" for name, (h, w) in zip(("inputshape", "inputshape2"), _SIZES, strict=True)
-        ]
+        frame = torch.rand(1, 3, *_SIZES[0])
+        given = (frame, *([torch.rand(1, style_length)] if style_length else []), *[frame] * pictures)
+        torch.jit.trace(core, given).save(str(traced))  # type: ignore[no-untyped-call]
+        shapes = []
+        for name, (height, width) in zip(("inputshape", "inputshape2"), _SIZES, strict=True):
+            picture = f"[1,3,{height},{width}]"
+            listed = (picture, *([f"[1,{style_length}]"] if style_length else []), *[picture] * pictures)
+            shapes.append(f"{name}={','.join(listed)}")
         command = [pnnx.EXEC_PATH, str(traced), *shapes, f"fp16={int(fp16)}"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         try:

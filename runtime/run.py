@@ -14,7 +14,7 @@ from artmirror.runtime.formats.kind import read_any_manifest
 from artmirror.runtime.gallery.paintings import Choice
 from artmirror.runtime.gallery.palette import Palette
 from artmirror.runtime.gallery.quality import AUTO, DEFAULT_TARGET_FPS, open_best
-from artmirror.runtime.gallery.variants import FULL, find_variant, quality_of, steady_twin
+from artmirror.runtime.gallery.variants import FULL, find_variant, quality_of, steady_name, steady_twin
 from artmirror.runtime.pipeline import Pipeline
 from artmirror.runtime.run_statistics import free_memory_bytes
 from artmirror.runtime.sinks.base import Sink, SinkFormat
@@ -202,8 +202,8 @@ def _steady(path: Path, options: RunOptions, source: "Source") -> Path:
     twin = steady_twin(path)
     if options.steady == ON and twin is None and not read_any_manifest(path)[0].has_memory:
         raise ArtmirrorError(
-            f"{path.name} has no memory from frame to frame, and there is no {path.stem}-steady{path.suffix} beside "
-            "it: take another style, leave out --steady on, or train one with st-train --memory"
+            f"{path.name} has no memory from frame to frame, and there is no {steady_name(path)} beside it: "
+            "take another style, leave out --steady on, or train one with st-train --memory"
         )
     return twin if twin is not None and _wants_steady(options, source) else path
 

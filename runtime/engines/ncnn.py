@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.pixels import Pixels
 from artmirror.runtime.engines.base import EngineInfo, Look, SmallInputs
+from artmirror.runtime.engines.memory import Memory
 from artmirror.runtime.engines.vulkan_device import VulkanDevice, vulkan_devices
 from artmirror.runtime.formats.manifest import Manifest
-from artmirror.runtime.formats.ncnn import GRAIN, IN, OUT, STYLE, ncnn_pair, read_ncnn_manifest
+from artmirror.runtime.formats.ncnn import GRAIN, IN, OUT, STYLE, memory_blobs, ncnn_pair, read_ncnn_manifest
 from artmirror.runtime.frame import FrameSlot
 
 
@@ -37,6 +39,10 @@ class NcnnEngine:
         self._blend = np.zeros((*size, 3), np.float32)  # (H, W, 3) float32 BGR in [0, 255]
         self._camera = np.zeros((*size, 3), np.float32)  # the camera picture's share of it
         self._grain = self._repeat_grain()
+        self._memory = Memory(size) if manifest.has_memory else None
+        # Of a network with a memory, as the frame's: the earlier picture, and its trust.
+        self._recalled = [ncnn.Mat(size[1], size[0], 3) for _ in range(2 if manifest.has_memory else 0)]
+        self._last: Future[None] | None = None  # whose picture the next frame remembers
         self._small: dict[FrameSlot, SmallInputs] = {}
         self._running: dict[FrameSlot, Future[None]] = {}
         self._worker = ThreadPoolExecutor(1, "ncnn")
@@ -48,13 +54,21 @@ class NcnnEngine:
         return slots
 
     def follow(self, slot: FrameSlot, look: Look) -> bool:
-        return False  # nothing is remembered
+        if self._memory is None or self._device is None:
+            return False
+        self._memory.follow(slot.frame, look)
+        return True
 
     def submit(self, slot: FrameSlot, look: Look) -> None:
         try:
             small = self._small[slot]
             small.set(look)
-            self._running[slot] = self._worker.submit(self._paint, slot, small)
+            if self._memory is not None:
+                self._memory.follow(slot.frame, look)
+                if self._last is not None:
+                    self._last.result()
+                self._memory.bring()
+            self._running[slot] = self._last = self._worker.submit(self._paint, slot, small)
         except RuntimeError:
             raise ArtmirrorError("the ncnn engine was closed") from None
 
@@ -62,7 +76,8 @@ class NcnnEngine:
         self._running.pop(slot).result()
 
     def reset(self) -> None:
-        pass  # every frame is painted by itself
+        if self._memory is not None:
+            self._memory.forget()
 
     def describe(self) -> EngineInfo:
         option = self._net.opt
@@ -84,7 +99,7 @@ class NcnnEngine:
 
     def _paint(self, slot: FrameSlot, small: SmallInputs) -> None:
         strength = float(small.by_name["strength"][0])
-        np.multiply(slot.frame.transpose(2, 0, 1)[::-1], 1 / 255, out=self._rgb, dtype=np.float32)
+        _to_planes(slot.frame, self._rgb)
         if self._grain is not None:
             np.add(self._rgb, self._grain, out=self._rgb)
         extractor = self._net.create_extractor()
@@ -92,19 +107,28 @@ class NcnnEngine:
             raise ArtmirrorError("ncnn did not take the frame; export the file again with st-export --ncnn")
         if "style" in small.by_name and extractor.input(STYLE, ncnn.Mat(small.by_name["style"])):
             raise ArtmirrorError("ncnn did not take the style; export the file again with st-export --ncnn")
+        if self._memory is not None:
+            for name, mat, picture in zip(
+                memory_blobs(self.manifest), self._recalled, self._memory.by_name().values(), strict=True
+            ):
+                _to_planes(picture[0], np.array(mat, copy=False))
+                if extractor.input(name, mat):
+                    raise ArtmirrorError("ncnn did not take the memory; export the file again with st-export --ncnn")
         code, result = extractor.extract(OUT)
         if code:
             raise ArtmirrorError(
                 f"ncnn failed while stylizing (code {code}), as where the device has too little memory: use --size"
             )
         painted: NDArray[np.float32] = np.array(result, copy=False)  # (3, H, W) float32 RGB in [0, 1], about
-        np.multiply(painted[::-1].transpose(1, 2, 0), 255 * strength, out=self._blend)
+        bgr = painted[::-1].transpose(1, 2, 0)
+        if self._memory is not None:
+            np.multiply(bgr, 255, out=self._blend)
+            _to_bytes(self._blend, self._memory.painted[0])
+        np.multiply(bgr, 255 * strength, out=self._blend)
         if strength < 1:
             np.multiply(slot.frame, 1 - strength, out=self._camera, dtype=np.float32)
             np.add(self._blend, self._camera, out=self._blend)
-        np.rint(self._blend, out=self._blend)
-        np.clip(self._blend, 0, 255, out=self._blend)
-        np.copyto(slot.stylized, self._blend, casting="unsafe")
+        _to_bytes(self._blend, slot.stylized)
 
     def _repeat_grain(self) -> NDArray[np.float32] | None:
         """The tile repeated over the frame, (H, W) float32, or None where the network has none."""
@@ -117,6 +141,18 @@ class NcnnEngine:
         height, width = self._size
         repeats = (-(-height // tile.shape[0]), -(-width // tile.shape[1]))
         return np.ascontiguousarray(np.tile(tile, repeats)[:height, :width])
+
+
+def _to_planes(picture: Pixels, planes: NDArray[np.float32]) -> None:
+    """(H, W, 3) uint8 BGR into (3, H, W) float32 RGB in [0, 1]."""
+    np.multiply(picture.transpose(2, 0, 1)[::-1], 1 / 255, out=planes, dtype=np.float32)
+
+
+def _to_bytes(values: NDArray[np.float32], picture: Pixels) -> None:
+    """(H, W, 3) float32 in [0, 255], about, which is rounded in place, into uint8."""
+    np.rint(values, out=values)
+    np.clip(values, 0, 255, out=values)
+    np.copyto(picture, values, casting="unsafe")
 
 
 def open_file(

@@ -217,11 +217,6 @@ def _choose_ncnn(path: Path, backend: str | None, device: str | None, kind: str 
 def _open(path: Path, size: tuple[int, int], choice: Choice, full_precision: bool, threads: int | None) -> Engine:
     manifest, info = read_any_manifest(path)
     _check_size(path, sizes_taken(manifest, info), size)
-    if manifest.has_memory and choice.backend == "ncnn":
-        raise ArtmirrorError(
-            f"{path.name} has a memory from frame to frame, which ncnn cannot keep yet: take the file without "
-            "(--steady off), or the .onnx"
-        )
     module_name, function = _OPENERS[choice.backend, choice.device]
     try:
         module = import_module(module_name)

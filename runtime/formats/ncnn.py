@@ -4,8 +4,9 @@ The graph is a text in which a comment has no place, and a third file beside the
 reads of the weights just what its layers ask for. So behind the weights stand the manifest's JSON, its length as a
 little-endian uint32, and `MAGIC`. Any program with ncnn in it opens the two files as they are: blob `IN` takes
 (3, H, W) float32 RGB in [0, 1] with the grain added, and blob `OUT` gives the painted picture in the same form. Blob
-`STYLE`, where the network is for many paintings, takes the style. Blob `GRAIN`, where the network has one, is the tile
-of grain (1, side, side) that is repeated over the frame.
+`STYLE`, where the network is for many paintings, takes the style. Where the network has a memory, two more blobs, of
+`memory_blobs`, take its earlier picture, and how far that is to be trusted, both in the form of the frame. Blob
+`GRAIN`, where the network has one, is the tile of grain (1, side, side) that is repeated over the frame.
 """
 
 import hashlib
@@ -25,6 +26,12 @@ _LENGTH = struct.Struct("<I")
 _TAIL = _LENGTH.size + len(MAGIC)
 LARGEST_PARAM_BYTES = 1 << 20
 LARGEST_BIN_BYTES = 512_000_000
+
+
+def memory_blobs(manifest: Manifest) -> tuple[str, str]:
+    """The inputs for the earlier picture and for its trust."""
+    first = 2 if manifest.style_length else 1
+    return f"in{first}", f"in{first + 1}"
 
 
 def ncnn_pair(path: Path) -> tuple[Path, Path]:
@@ -94,7 +101,7 @@ def read_ncnn_manifest(path: Path, size: tuple[int, int] | None = None) -> Manif
         )
     if size is not None:
         try:
-            check_ncnn_graph(param, weights, size, manifest.style_length)
+            check_ncnn_graph(param, weights, size, manifest.style_length, has_memory=manifest.has_memory)
         except WrongGraph as error:
             raise ArtmirrorError(
                 f"{param_path} was not written by st-export, or is damaged: {error}; "

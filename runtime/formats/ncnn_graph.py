@@ -41,7 +41,9 @@ class _Layer:
         return int(value)
 
 
-def check_ncnn_graph(param: bytes, weights: bytes, size: tuple[int, int], style_length: int = 0) -> None:
+def check_ncnn_graph(
+    param: bytes, weights: bytes, size: tuple[int, int], style_length: int = 0, *, has_memory: bool = False
+) -> None:
     """Follow a frame through the graph.
 
     Args:
@@ -49,15 +51,17 @@ def check_ncnn_graph(param: bytes, weights: bytes, size: tuple[int, int], style_
         weights: Its weights.
         size: (H, W) of the frame.
         style_length: How many numbers a second input has; 0 for none.
+        has_memory: Whether the last two inputs are pictures like the frame.
 
     Raises:
         WrongGraph: something is wrong.
     """
     shapes: dict[str, Shape] = {}  # of blobs that are made and not used yet
     made: set[str] = set()
-    given: dict[str, Shape] = {"in0": (3, *size)}
-    if style_length:
-        given["in1"] = (1, 1, style_length)
+    inputs: list[Shape] = [(3, *size)]
+    inputs += [(1, 1, style_length)] if style_length else []
+    inputs += [(3, *size)] * 2 if has_memory else []
+    given = {f"in{number}": shape for number, shape in enumerate(inputs)}
     reader = _Weights(weights)
     for layer in _layers(param):
         taken = [shapes.pop(name, None) for name in layer.inputs]

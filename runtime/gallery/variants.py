@@ -43,10 +43,19 @@ def steady_twin(path: Path) -> Path | None:
     return _twin(path, _STEADY)
 
 
+def steady_name(path: Path) -> str:
+    """How that file is called."""
+    return _named(path, _STEADY)
+
+
 def _twin(path: Path, what: str) -> Path | None:
-    suffix = suffix_of(path)
-    twin = path.with_name(path.name.removesuffix(suffix) + what + suffix)
+    twin = path.with_name(_named(path, what))
     return twin if not is_twin(path) and twin.is_file() else None
+
+
+def _named(path: Path, what: str) -> str:
+    suffix = suffix_of(path)
+    return path.name.removesuffix(suffix) + what + suffix
 
 
 def _ends_with(path: Path, what: str) -> bool:

@@ -7,18 +7,22 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from artmirror.export import parity
 from artmirror.export.parity import check_parity
 from artmirror.export.to_ncnn import write_ncnn_of
-from artmirror.export.trained import trained_of
+from artmirror.export.trained import load_trained, trained_of
 from artmirror.export.video_filter import VideoFilter
-from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.formats.ncnn import read_ncnn_manifest
 from artmirror.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from artmirror.train.config import NetworkConfig
+from artmirror.train.many import ManyConfig, ManyModel, save_many
+from artmirror.train.networks.many_style import CODE_LENGTH
+from artmirror.train.networks.picture_encoder import PictureEncoder, PictureEncoderSize
 from tests.export.conftest import make_checkpoint
 from tests.export.test_export_cli import run
+from tests.fakes.tiny_many import styles
 
 SMALL = NetworkConfig(channels=(4, 6, 8), blocks=1)
 NAMES = ["tiny.ncnn.bin", "tiny.ncnn.param"]
@@ -100,9 +104,31 @@ def test_export_checks_and_names_the_next_step(tiny_path: Path, folder: Path) ->
     assert "InstanceNormalization" in out
 
 
-def test_a_memory_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArtmirrorError, match="has a memory from frame to frame, which ncnn cannot keep yet"):
-        convert(make_checkpoint(dataclasses.replace(SMALL, memory=True)), tmp_path)
+@pytest.mark.parametrize("changes", [{"grain": 0.05}, {"padding": "replicate", "fold": 2, "block_padding": "zeros"}])
+def test_a_memory_goes_along(changes: dict[str, object], tmp_path: Path) -> None:
+    checkpoint = make_checkpoint(dataclasses.replace(SMALL, memory=True, **changes))
+    path = convert(checkpoint, tmp_path)
+    assert read_ncnn_manifest(path, (65, 98)).has_memory
+    results = check_parity(VideoFilter(checkpoint.stylizer()), path, pictures((64, 64), (321, 215)), "fp32")
+    assert results[0].psnr_db > 60
+    assert all(result.passed for result in results), results
+
+
+def test_a_memory_goes_along_with_many_paintings(tmp_path: Path) -> None:
+    network = NetworkConfig(channels=(4, 6, 8), blocks=1, block_padding="zeros", memory=True)
+    torch.manual_seed(0)
+    model = ManyModel(network, PictureEncoder(PictureEncoderSize(24, CODE_LENGTH)))
+    with torch.no_grad():
+        model.network.affine.weight *= 4
+        model.network.body.memory.entering().weight.normal_(0, 0.3)
+    path = tmp_path / "any.pt"
+    save_many(path, model.eval(), ManyConfig("paintings", "photos", network=network).to_portable_dict(), 3)
+    trained = load_trained(path)
+    write_ncnn_of(trained, tmp_path / "any.ncnn.param", fp16=False)
+    shown, given = pictures((64, 64), (121, 95)), styles(2)
+    results = check_parity(VideoFilter(trained.painter), tmp_path / "any.ncnn.param", shown, "fp32", given)
+    assert results[0].psnr_db > 60
+    assert all(result.passed for result in results), results
 
 
 def test_files_that_differ_are_not_kept(tiny_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

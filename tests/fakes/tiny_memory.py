@@ -1,4 +1,4 @@
-"""A tiny network with a memory, exported once for all tests."""
+"""A tiny network with a memory, exported once for all tests: as ONNX, and where asked for as ncnn's files."""
 
 from functools import cache
 from pathlib import Path
@@ -34,4 +34,14 @@ def tiny_memory() -> Path:
     checkpoint = tiny_memory_checkpoint()
     save_checkpoint(path, checkpoint)
     save_onnx(onnx_of(trained_of(checkpoint, path), fp16=False)[0], path.with_suffix(".onnx"))
+    return path
+
+
+@cache
+def tiny_memory_ncnn() -> Path:
+    """The same as ncnn's two files: the path of the first."""
+    from artmirror.export.to_ncnn import write_ncnn_of
+
+    path = tiny_memory().with_suffix(".ncnn.param")
+    write_ncnn_of(trained_of(tiny_memory_checkpoint(), tiny_memory()), path, fp16=False)
     return path

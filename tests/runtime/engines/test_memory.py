@@ -13,17 +13,15 @@ from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.motion import KeyMotion
 from artmirror.runtime.common.pixels import Pixels
 from artmirror.runtime.engines import onnxruntime_cuda
-from artmirror.runtime.engines import open as open_module
 from artmirror.runtime.engines.base import FULL_STYLE, Engine, Look, stylize
 from artmirror.runtime.engines.memory import Memory
 from artmirror.runtime.engines.open import open_engine, open_for_show
 from artmirror.runtime.gallery.bundled import find_style
-from tests.fakes.engine import make_manifest
 from tests.fakes.onnxruntime import FakeOnnxRuntime
 from tests.fakes.real_gpu import build_real_plan, need_gpu
 from tests.fakes.tensorrt_runtime import Bench
-from tests.fakes.tiny_memory import tiny_memory
-from tests.fakes.tiny_ncnn import tiny_ncnn
+from tests.fakes.tiny_memory import tiny_memory, tiny_memory_ncnn
+from tests.fakes.tiny_ncnn import need_vulkan
 
 SIZE = (66, 94)
 
@@ -36,11 +34,15 @@ SIMULATED = [
 REAL = [pytest.param(name, marks=pytest.mark.gpu) for name in ("gpu-tensorrt", "gpu-onnxruntime")]
 
 
-@pytest.fixture(params=["openvino", "onnxruntime", *SIMULATED, *REAL])
+@pytest.fixture(params=["openvino", "onnxruntime", "ncnn-cpu", "ncnn-vulkan", *SIMULATED, *REAL])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Engine]:
     name = request.param
     if name in ("openvino", "onnxruntime"):
         opened = open_tiny(name)
+    elif name.startswith("ncnn-"):
+        if name == "ncnn-vulkan":
+            need_vulkan()
+        opened = open_engine(tiny_memory_ncnn(), size=SIZE, device=name.removeprefix("ncnn-"), full_precision=True)
     elif name.startswith("gpu-"):
         need_gpu()
         network = tiny_memory().with_suffix(".onnx")
@@ -196,8 +198,10 @@ def test_strength_does_not_reach_what_is_remembered(engine: Engine) -> None:
 
 def test_the_back_ends_agree() -> None:
     shown = frames(5)
-    one, other = (painted(open_tiny(name), shown) for name in ("openvino", "onnxruntime"))
-    assert max(np.abs(a - b).max() for a, b in zip(one, other, strict=True)) <= 2
+    by_ncnn = open_engine(tiny_memory_ncnn(), size=SIZE, device="cpu")
+    one, *others = (painted(engine, shown) for engine in (open_tiny("openvino"), open_tiny("onnxruntime"), by_ncnn))
+    for other in others:
+        assert max(np.abs(a - b).max() for a, b in zip(one, other, strict=True)) <= 2
 
 
 def test_another_style_remembers_nothing() -> None:
@@ -254,13 +258,6 @@ def test_where_a_part_moves_the_rest_is_copied() -> None:
     assert np.array_equal(memory.previous[0, -30:], 255 - first[-30:])
     moved = np.s_[80:100, 40:200]
     assert np.abs(memory.previous[0][moved].astype(int) - (255 - second[moved])).mean() < 4
-
-
-def test_where_it_cannot_be_kept_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    manifest = make_manifest(network={"memory": True})
-    monkeypatch.setattr(open_module, "read_any_manifest", lambda path: (manifest, None))
-    with pytest.raises(ArtmirrorError, match="cannot keep yet: take the file without"):
-        open_engine(tiny_ncnn(), size=SIZE, device="cpu")
 
 
 def test_tiles_have_none(tmp_path: Path) -> None:
