@@ -35,7 +35,8 @@ PAGES = {
 STYLE = ROOT / "runtime" / "styles" / "starry.onnx"  # the one whose variants are measured
 CHECKPOINTS = ROOT / "train" / "styles"
 MOSAICS = tuple(
-    ROOT / "benchmarks" / "networks" / f"{name}.pt" for name in ("mosaic", "mosaic-no-temporal", "mosaic-still")
+    ROOT / "benchmarks" / "networks" / f"mosaic{name}.pt"
+    for name in ("", "-no-temporal", "-still", "-johnson", "-reconet")
 )
 
 # In the data folder, none of which may be shipped: what the networks here are measured on and against.
