@@ -135,7 +135,7 @@ def run(
 def _parts(options: RunOptions) -> "Iterator[Source]":
     """The source; pictures of several sizes as several, where each becomes a file of its own."""
     if all(is_one_file_a_frame(uri) for uri in options.output_uris):
-        return open_sources(
+        sources = open_sources(
             options.input_uri,
             size=options.size,
             mirror=options.mirror,
@@ -143,6 +143,7 @@ def _parts(options: RunOptions) -> "Iterator[Source]":
             max_frames=options.max_frames,
             most_pixels=options.most_pixels,
         )
+        return (_without_noise(source, options, options.input_uri) for source in sources)
     return iter([open_frames(options, options.input_uri, options.size)])
 
 
@@ -160,6 +161,10 @@ def open_frames(options: RunOptions, uri: str, size: tuple[int, int] | None) -> 
         max_frames=options.max_frames,
         most_pixels=options.most_pixels,
     )
+    return _without_noise(source, options, uri)
+
+
+def _without_noise(source: "Source", options: RunOptions, uri: str) -> "Source":
     if source.rate is None or not (options.denoise == ON or (options.denoise == AUTO and is_camera(uri))):
         return source
     from artmirror.runtime.sources.denoised import DenoisedSource  # on use: it loads OpenCV

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from artmirror.runtime.cli import main
+from artmirror.runtime.common.denoise import Denoiser
 from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.gallery.paintings import choose
 from artmirror.runtime.run import RunOptions, open_frames
@@ -55,3 +58,15 @@ def test_it_reads_to_the_end_and_says_what_it_is() -> None:
     assert source.read(slot)
     assert slot.frame.any()
     source.close()
+
+
+@pytest.mark.parametrize("output", ["null:", "frames/", "film.mp4"])
+def test_wherever_the_pictures_go(output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outputs of one file a frame open their sources in another way."""
+    frames = []
+    monkeypatch.setattr(Denoiser, "__call__", lambda denoiser, frame: frames.append(frame.shape))
+    monkeypatch.chdir(tmp_path)
+    words = ["--style", "starry-nano", "--input", "synthetic:128x96", "--max-frames", "3", "--denoise", "on"]
+    done = CliRunner().invoke(main, [*words, "-o", output])
+    assert done.exit_code == 0, done.output
+    assert frames == [(96, 128, 3)] * 3
