@@ -18,9 +18,7 @@ _INT8, _STEADY = "-int8", "-steady"  # in the names of twins
 
 def quality_of(path: Path) -> str:
     """Which of `QUALITIES` a file's name says; a twin has that of the other."""
-    suffix = suffix_of(path)
-    stem = path.name.removesuffix(suffix).removesuffix(_INT8).removesuffix(_STEADY)
-    return _split(path.with_name(stem + suffix))[1]
+    return _split(_without_twin(path))[1]
 
 
 def is_twin(path: Path) -> bool:
@@ -53,6 +51,12 @@ def _twin(path: Path, what: str) -> Path | None:
     return twin if not is_twin(path) and twin.is_file() else None
 
 
+def _without_twin(path: Path) -> Path:
+    """The file that a twin is one of; any other file itself."""
+    suffix = suffix_of(path)
+    return path.with_name(path.name.removesuffix(suffix).removesuffix(_INT8).removesuffix(_STEADY) + suffix)
+
+
 def _named(path: Path, what: str) -> str:
     suffix = suffix_of(path)
     return path.name.removesuffix(suffix) + what + suffix
@@ -76,17 +80,21 @@ def variants(path: Path) -> dict[str, Path]:
 
 def encoder_path(network: Path) -> Path:
     """Where a network for many paintings has its encoder: `any.onnx`, `any-lite.plan` and twins share one."""
-    stem = network.name.removesuffix(suffix_of(network)).removesuffix(_INT8).removesuffix(_STEADY)
-    full = variant_path(network.with_name(f"{stem}.onnx"), FULL)
+    plain = _without_twin(network)
+    full = variant_path(plain.with_name(plain.name.removesuffix(suffix_of(plain)) + ".onnx"), FULL)
     return full.with_name(f"{full.stem}-encoder.onnx")
 
 
 def find_variant(path: Path, quality: str) -> Path:
-    """The file of a style in one quality, from the path of any of its files.
+    """The file of a style in one quality, from the path of any of its files; a twin of that quality is taken as it is.
 
     Raises:
         ArtmirrorError: it is not there, but others of that style are; they are named.
     """
+    if is_twin(path):
+        if quality_of(path) == quality:
+            return path
+        path = _without_twin(path)
     there, wanted = variants(path), variant_path(path, quality)
     if there and quality not in there:
         checkpoint = wanted.name.removesuffix(_split(wanted)[2]) + ".pt"

@@ -11,7 +11,15 @@ from artmirror.runtime import run as run_module
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.gallery.bundled import find_style
 from artmirror.runtime.gallery.paintings import Choice
-from artmirror.runtime.gallery.variants import encoder_path, int8_twin, is_twin, quality_of, steady_twin, variants
+from artmirror.runtime.gallery.variants import (
+    encoder_path,
+    find_variant,
+    int8_twin,
+    is_twin,
+    quality_of,
+    steady_twin,
+    variants,
+)
 from artmirror.runtime.run import RunOptions, open_network
 from tests.fakes.tiny_memory import tiny_memory
 
@@ -28,6 +36,17 @@ def test_a_twin_with_a_memory_is_no_style_of_its_own(tmp_path: Path) -> None:
     assert quality_of(tmp_path / "a-lite-steady.onnx") == "lite"
     assert encoder_path(tmp_path / "any-steady.onnx") == tmp_path / "any-encoder.onnx"
     assert set(variants(tmp_path / "a.onnx")) == {"full", "lite"}
+
+
+@pytest.mark.parametrize("name", ["a-lite-steady.onnx", "a-lite-int8.onnx", "a-int8.onnx", "a-lite-steady.ncnn.param"])
+def test_a_twin_that_is_named_is_taken_as_it_is(name: str, tmp_path: Path) -> None:
+    for there in ("a.onnx", "a-lite.onnx", name):
+        (tmp_path / there).touch()
+    twin = tmp_path / name
+    assert find_variant(twin, quality_of(twin)) == twin
+    if twin.suffix == ".onnx":
+        other = "full" if quality_of(twin) == "lite" else "lite"
+        assert find_variant(twin, other) == tmp_path / ("a.onnx" if other == "full" else "a-lite.onnx")
 
 
 @pytest.mark.parametrize(
