@@ -124,6 +124,9 @@ class NcnnEngine:
         if self._memory is not None:
             np.multiply(bgr, 255, out=self._blend)
             _to_bytes(self._blend, self._memory.painted[0])
+            if strength == 1:
+                np.copyto(slot.stylized, self._memory.painted[0])
+                return
         np.multiply(bgr, 255 * strength, out=self._blend)
         if strength < 1:
             np.multiply(slot.frame, 1 - strength, out=self._camera, dtype=np.float32)

@@ -27,6 +27,7 @@ class SwitchingEngine:
         self._twins: dict[FrameSlot, list[FrameSlot]] = {}  # one for each engine; the first is the slot itself
         self._at: dict[FrameSlot, int] = {}  # slots in flight, and where
         self._last = 0
+        self._prepared_twin: FrameSlot | None = None  # which has its frame already, since it was followed
 
     def allocate(self, count: int) -> list[FrameSlot]:
         slots = [engine.allocate(count) for engine in self._engines]
@@ -35,11 +36,12 @@ class SwitchingEngine:
         return slots[0]
 
     def follow(self, slot: FrameSlot, look: Look) -> bool:
-        twin = self._prepared(slot, look.network)
+        self._prepared_twin = twin = self._prepared(slot, look.network)
         return self._engines[look.network].follow(twin, look)
 
     def submit(self, slot: FrameSlot, look: Look) -> None:
         twin = self._prepared(slot, look.network)
+        self._prepared_twin = None
         self._engines[look.network].submit(twin, look)
         self._at[slot] = look.network
 
@@ -52,7 +54,7 @@ class SwitchingEngine:
 
     def _prepared(self, slot: FrameSlot, place: int) -> FrameSlot:
         twin = self._twins[slot][place]
-        if twin is not slot:
+        if twin is not slot and twin is not self._prepared_twin:
             np.copyto(twin.frame, slot.frame)
         if place != self._last:
             self._engines[place].reset()  # what it remembers is of long ago
