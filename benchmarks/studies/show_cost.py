@@ -1,13 +1,16 @@
 """What a show costs beside bare `st-run`: frames a second of real processes that take turns.
 
-    python -m artmirror.benchmarks.studies.show_cost --rounds 5 -o show_cost.json
+    python -m artmirror.benchmarks.studies.show_cost --turns 20 -o show_cost.json
 
-The source gives more frames than can be painted, so that the engine is busy all the time; both take the sensor's noise
-out. The screen is SDL's dummy unless SDL_VIDEODRIVER says otherwise, and st-run has none.
+A show and the run beside it are both up. One of the two is stopped (SIGSTOP) while the other paints, some seconds each,
+many times over: so a machine that is fast now and slow then is so for both. The source gives more frames than can be
+painted, so that the engine is busy all the time; both take the sensor's noise out. The screen is SDL's dummy unless
+SDL_VIDEODRIVER says otherwise, and st-run has none.
 """
 
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -15,18 +18,21 @@ import tempfile
 import threading
 import time
 import urllib.request
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
+import numpy as np
 
-from artmirror.benchmarks.programs import run_st_run
 from artmirror.benchmarks.studies.soak import free_port
 from artmirror.runtime.common.errors import ArtmirrorError
+from artmirror.runtime.common.priority import give_way
+from artmirror.runtime.frame import FrameSlot
 from artmirror.runtime.gallery.bundled import many_network
 
-_RUN, _STEADY_RUN = "st-run", "st-run with a memory"
+_SETTLED_S = 0.4  # after a program goes on; not counted
+_THIS = "artmirror.benchmarks.studies.show_cost"
 _STARVED = 0.9  # of the source's rate: what paints more than that waits for frames
 _SHOW = """\
 [camera]
@@ -62,10 +68,6 @@ class _Case:
     screen: bool = False
     steady: bool = False
 
-    @property
-    def beside(self) -> str:
-        return _STEADY_RUN if self.steady else _RUN
-
 
 _CASES = {
     "st-show": _Case(),
@@ -79,96 +81,146 @@ _CASES = {
 }
 
 
-def _source(rate: int) -> str:
-    return f"synthetic:640x360@{rate}"
+class _Run:
+    """`st-run` into nothing; its frames are counted in a file."""
+
+    def __init__(self, steady: bool, source: str, folder: Path) -> None:
+        words = ["--engine", str(many_network()), "--style", "starry", "--input", source, "--denoise", "on"]
+        words += ["--steady", "on" if steady else "off", "--output", "null:"]
+        count = folder / "frames"
+        np.zeros(1, np.int64).tofile(count)
+        self._count = np.memmap(count, np.int64, "r")
+        code = f"from {_THIS} import counted_run; counted_run({str(count)!r}, {words!r})"
+        self.process = _started([sys.executable, "-c", code], folder, {})
+
+    def frames(self) -> int:
+        return int(self._count[0])
 
 
-def _st_run(steady: bool, rate: int, duration_s: float) -> float:
-    words = ["--engine", many_network(), "--style", "starry", "--input", _source(rate), "--denoise", "on"]
-    words += ["--steady", "on" if steady else "off", "--max-frames", round(rate * duration_s)]
-    fps = float(run_st_run(words, duration_s + 60)["fps"])
-    if fps > _STARVED * rate:
-        raise ArtmirrorError(f"st-run painted {fps:.0f} of {rate} frames a second; give more with --rate")
-    return fps
+def counted_run(count: str, words: list[str]) -> None:
+    """Run `st-run`; the number of the frames that reached its end is in the file `count`, int64."""
+    from artmirror.runtime.cli import main as st_run
+    from artmirror.runtime.sinks import null
+
+    frames = np.memmap(count, np.int64, "r+")
+
+    class Counting(null.NullSink):
+        def write(self, slot: FrameSlot) -> bool:
+            frames[0] += 1
+            return True
+
+    null.NullSink = Counting  # type: ignore[misc]
+    st_run(words)
 
 
-def _st_show(case: _Case, rate: int, duration_s: float) -> float:
-    port = free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        show = Path(folder) / "show.toml"
+class _Show:
+    """`st-show`; its frames are those that its page tells."""
+
+    def __init__(self, case: _Case, source: str, folder: Path) -> None:
+        self._port = free_port()
+        show = folder / "show.toml"
         screen, steady = str(case.screen).lower(), str(case.steady).lower()
-        show.write_text(_SHOW.format(source=_source(rate), port=port, more=case.more, screen=screen, steady=steady))
-        environment = {"SDL_VIDEODRIVER": "dummy", **os.environ, "XDG_STATE_HOME": folder}
-        with (Path(folder) / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "artmirror.runtime.show.cli", str(show)],
-                cwd=folder,
-                env=environment,
-                stdout=log,
-                stderr=log,
-            )
-        stopped = threading.Event()
+        show.write_text(_SHOW.format(source=source, port=self._port, more=case.more, screen=screen, steady=steady))
+        self.process = _started(
+            [sys.executable, "-m", "artmirror.runtime.show.cli", str(show)],
+            folder,
+            {"SDL_VIDEODRIVER": os.environ.get("SDL_VIDEODRIVER", "dummy"), "XDG_STATE_HOME": str(folder)},
+        )
+        if case.looks:
+            threading.Thread(target=self._look, daemon=True).start()
+
+    def frames(self) -> int:
         try:
-            began_s = time.monotonic()
-            while _frames(port) < 20:
-                if process.poll() is not None or time.monotonic() - began_s > 60:
-                    raise ArtmirrorError(f"the show did not begin: {(Path(folder) / 'log').read_text()[-800:]}")
-                time.sleep(0.1)
-            if case.looks:
-                threading.Thread(target=_look, args=(port, stopped), daemon=True).start()
-            time.sleep(1)
-            before, before_s = _frames(port), time.monotonic()
-            time.sleep(duration_s)
-            return (_frames(port) - before) / (time.monotonic() - before_s)
-        finally:
-            stopped.set()
-            process.terminate()
-            process.wait(20)
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/api/state", timeout=5) as answer:
+                return int(json.loads(answer.read())["frames"])
+        except (OSError, ValueError):
+            return 0
+
+    def _look(self) -> None:
+        from websockets.sync.client import connect
+
+        give_way()  # a phone would be another machine
+        while self.frames() == 0 and self.process.poll() is None:
+            time.sleep(0.1)
+        with suppress(Exception), connect(f"ws://127.0.0.1:{self._port}/api/live") as page:
+            page.send("picture")
+            while True:
+                if isinstance(page.recv(timeout=60), bytes):
+                    page.send("picture")
 
 
-def _frames(port: int) -> int:
+def _started(words: list[str], folder: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen(words, cwd=folder, env=os.environ | environment, stdout=log, stderr=log)
+
+
+def _rates(case: _Case, rate: int, turns: int, seconds: float) -> tuple[list[float], list[float]]:
+    """Frames a second of the run and of the show, turn by turn."""
+    with ExitStack() as stack:
+        folders = [Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(2)]
+        source = f"synthetic:640x360@{rate}"
+        programs: list[_Run | _Show] = []
+        for make, folder in (
+            (lambda at: _Run(case.steady, source, at), folders[0]),
+            (lambda at: _Show(case, source, at), folders[1]),
+        ):
+            program = make(folder)
+            programs.append(program)
+            stack.callback(_end, program.process)
+            _wait_until_it_paints(program, folder / "log")
+            program.process.send_signal(signal.SIGSTOP)
+        found: tuple[list[float], list[float]] = ([], [])
+        for _ in range(turns):
+            for program, rates in zip(programs, found, strict=True):
+                program.process.send_signal(signal.SIGCONT)
+                time.sleep(_SETTLED_S)
+                before, before_s = program.frames(), time.monotonic()
+                time.sleep(seconds)
+                rates.append((program.frames() - before) / (time.monotonic() - before_s))
+                program.process.send_signal(signal.SIGSTOP)
+    fastest = max(statistics.median(rates) for rates in found)
+    if fastest > _STARVED * rate:
+        raise ArtmirrorError(f"{fastest:.0f} of {rate} frames a second were painted; give more with --rate")
+    return found
+
+
+def _wait_until_it_paints(program: _Run | _Show, log: Path) -> None:
+    began_s = time.monotonic()
+    while program.frames() < 20:
+        if program.process.poll() is not None or time.monotonic() - began_s > 60:
+            raise ArtmirrorError(f"{log.parent.name} did not begin: {log.read_text()[-800:]}")
+        time.sleep(0.1)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGCONT)
+    process.terminate()
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/state", timeout=5) as answer:
-            return int(json.loads(answer.read())["frames"])
-    except (OSError, ValueError):
-        return 0
-
-
-def _look(port: int, stopped: threading.Event) -> None:
-    from websockets.sync.client import connect
-
-    with suppress(Exception), connect(f"ws://127.0.0.1:{port}/api/live") as page:
-        page.send("picture")
-        while not stopped.is_set():
-            if isinstance(page.recv(timeout=10), bytes):
-                page.send("picture")
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 @click.command()
-@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--turns", type=click.IntRange(1), default=15, show_default=True, help="Of each, for each case.")
 @click.option("--rate", type=click.IntRange(1), default=60, show_default=True, help="Frames a second of the source.")
-@click.option("--seconds", type=click.FloatRange(1), default=8.0, show_default=True)
+@click.option("--seconds", type=click.FloatRange(0.5), default=1.5, show_default=True, help="Of each turn.")
 @click.option("--case", "names", type=click.Choice(list(_CASES)), multiple=True, help="Measure this one; all if none.")
 @click.option("-o", "--output", type=click.Path(path_type=Path))
-def main(rounds: int, rate: int, seconds: float, names: tuple[str, ...], output: Path | None) -> None:
+def main(turns: int, rate: int, seconds: float, names: tuple[str, ...], output: Path | None) -> None:
     """Measure what each part of a show costs."""
-    cases = {name: case for name, case in _CASES.items() if name in names or not names}
-    runs = list(dict.fromkeys(case.beside for case in cases.values()))
-    found: dict[str, list[float]] = {name: [] for name in (*runs, *cases)}
-    for number in range(rounds):
-        for name in runs:
-            found[name].append(_st_run(name == _STEADY_RUN, rate, seconds))
-        for name, case in cases.items():
-            found[name].append(_st_show(case, rate, seconds))
-        told = ", ".join(f"{name} {fps[-1]:.1f}" for name, fps in found.items())
-        click.echo(f"round {number + 1}: {told}", err=True)
-    click.echo("| | FPS | of bare `st-run` |\n| --- | ---: | ---: |")
-    for name, values in found.items():
-        beside = found[_CASES[name].beside] if name in _CASES else values
-        ratio = statistics.median(value / one for value, one in zip(values, beside, strict=True))
-        click.echo(f"| {name} | {statistics.median(values):.1f} | {ratio:.2f} |")
+    record = {}
+    click.echo("| | FPS | beside it `st-run` | ratio, median | quartiles |\n| --- | ---: | ---: | ---: | --- |")
+    for name in names or _CASES:
+        run, show = _rates(_CASES[name], rate, turns, seconds)
+        ratios = [value / one for value, one in zip(show, run, strict=True)]
+        low, middle, high = np.percentile(ratios, (25, 50, 75))
+        rates = " | ".join(f"{statistics.median(rates):.1f}" for rates in (show, run))
+        click.echo(f"| {name} | {rates} | {middle:.2f} | {low:.2f} to {high:.2f} |")
+        record[name] = {"show": show, "run": run}
     if output is not None:
-        output.write_text(json.dumps({"rate": rate, "fps": found}, indent=1) + "\n")
+        output.write_text(json.dumps({"rate": rate, "fps": record}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

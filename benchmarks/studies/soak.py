@@ -22,6 +22,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from artmirror.runtime.common.command import StopOnSignals
 from artmirror.runtime.common.errors import ArtmirrorError
 
 _SHOW = """\
@@ -255,9 +256,10 @@ def free_port() -> int:
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Figures as JSON.")
 def main(minutes: float, quality: str, networks: str, camera: str, output: Path | None) -> None:
     """Trouble a show for a while, and tell how it bore it."""
-    found = soak(
-        minutes, quality=quality, networks=networks, camera=camera, report=lambda line: click.echo(line, err=True)
-    )
+    with StopOnSignals(at_once=True):  # the show ends with it
+        found = soak(
+            minutes, quality=quality, networks=networks, camera=camera, report=lambda line: click.echo(line, err=True)
+        )
     for line in found.lines():
         click.echo(line)
     if output is not None:

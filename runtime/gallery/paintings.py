@@ -22,7 +22,7 @@ from artmirror.runtime.gallery.bundled import (
     many_network,
 )
 from artmirror.runtime.gallery.palette import Paint
-from artmirror.runtime.gallery.variants import encoder_path, int8_twin, variants
+from artmirror.runtime.gallery.variants import encoder_path, int8_twin, steady_twin, variants
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +61,10 @@ def listed() -> list[Listed]:
 
 
 def _qualities(path: Path) -> tuple[str, ...]:
-    """What there is of a network; `int8` where some of it is there in INT8 too."""
+    """What there is of a network; `int8` and `steady` where some of it is there in INT8, and with a memory, too."""
     there = variants(path)
-    return (*there, *(("int8",) if any(map(int8_twin, there.values())) else ()))
+    twins = {"int8": int8_twin, "steady": steady_twin}
+    return (*there, *(name for name, twin_of in twins.items() if any(map(twin_of, there.values()))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.pictures import encode_picture
+from artmirror.runtime.common.priority import give_way
 from artmirror.runtime.show.api import (
     CameraRequest,
     Done,
@@ -424,6 +425,7 @@ class RemoteDoor:
         self._socket.close()
 
     def _serve(self) -> None:
+        give_way()
         try:
             asyncio.run(self._server.serve([self._socket]))
         except Exception as error:  # the show goes on without a remote

@@ -22,6 +22,7 @@ from artmirror.train.pairs.random_flow import random_flow
 _STILL, _SLOW = 0.2, 0.4  # shares of the sequences in which the camera stands still, and moves less than a third
 _WORN_AT_ONCE = 0.5  # share in which every frame is a key frame
 _THING, _CUT = 0.5, 0.1  # shares in which something passes before the photo, and in which another scene begins
+_HOLES = 0.5  # share in which a place is not trusted from some frame on, though nothing passed there
 
 
 class FoundMotion(NamedTuple):
@@ -108,6 +109,7 @@ def moved_sequence(
 
     # A show has many key frames after each other, more than there are frames here.
     following = KeyMotion((side, side), worn=math.inf) if rng.random() < _WORN_AT_ONCE else KeyMotion((side, side))
+    hole_from = int(rng.integers(max(lead, 1), total)) if rng.random() < _HOLES else total
     frames, flows, visibles, found, renewed, masks = [], [], [], [], [], []
     for number, step in enumerate(steps):
         shown = scene if number < cut else after
@@ -118,7 +120,9 @@ def moved_sequence(
         if number:
             found.append(following.flow.copy())
             renewed.append(following.renewed)
-            masks.append(following.mask.copy())
+            masks.append(
+                following.mask * _around(following.mask.shape[0], rng) if number >= hole_from else following.mask.copy()
+            )
         if number > lead:
             flow, visible = shown.flow(step, steps[number - 1])
             flows.append(flow)
@@ -216,6 +220,17 @@ def _blob(side: int, rng: np.random.Generator) -> NDArray[np.float32]:
     radius = rng.uniform(0.1, 0.3)
     edge = radius * (1 + sum(rng.uniform(0, 0.3) * np.sin(k * angle + rng.uniform(0, 6.3)) for k in (1, 2, 3)))
     return np.asarray(np.clip((edge - np.hypot(x - 0.5, y - 0.5)) * side / 1.5 + 0.5, 0, 1), np.float32)
+
+
+def _around(side: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """0 in a round place of any size, 1 far from it: (S, S) float32.
+
+    What a hand uncovers is such a place, in a frame that is trusted else. With things that pass alone there were too
+    few of them: `lite` painted a grid of two pixels there.
+    """
+    soft = cv2.GaussianBlur(_blob(side, rng), (0, 0), rng.uniform(0.3, 4))
+    x, y = rng.uniform(-0.5, 0.5, 2) * side
+    return 1 - cv2.warpAffine(soft, np.array([[1, 0, x], [0, 1, y]], np.float32), (side, side)).astype(np.float32)
 
 
 def _planes(arrays: NDArray[np.generic]) -> Tensor:  # (..., S, S, C)

@@ -222,7 +222,7 @@ def test_a_target_is_for_auto(shelf: Shelf) -> None:
 
 def test_a_style_is_listed_once_with_its_variants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network = find_style("starry").read_bytes()
-    for name in ("starry", "starry-lite", "starry-nano"):
+    for name in ("starry", "starry-lite", "starry-nano", "starry-nano-steady"):
         (tmp_path / f"{name}.onnx").write_bytes(network)
     monkeypatch.setattr(gallery, "styles_folder", lambda: tmp_path)
     assert list(bundled_styles()) == ["starry"]
@@ -235,7 +235,7 @@ def test_a_style_is_listed_once_with_its_variants(tmp_path: Path, monkeypatch: p
     assert code == 0
     rows = [line for line in stdout.splitlines() if "The Starry Night" in line]
     assert len(rows) == 1
-    assert rows[0].split("│")[-2].split() == ["full", "nano"]
+    assert rows[0].split("│")[-2].split() == ["full", "nano", "steady"]
 
 
 def test_real_networks_are_measured(tmp_path: Path) -> None:

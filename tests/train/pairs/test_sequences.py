@@ -88,3 +88,19 @@ def test_a_sequence_depends_on_its_number_alone(make_config: MakeConfig) -> None
 def test_clips_alone_are_not_enough(make_config: MakeConfig) -> None:
     with pytest.raises(ArtmirrorError, match="name a folder with --photos"):
         make_config(network=MEMORY, photos_path=None, clips_path="clips")
+
+
+def test_some_places_are_not_trusted_though_nothing_moved(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, share in (("_THING", 0), ("_CUT", 0), ("_STILL", 1)):
+        monkeypatch.setattr(sequences, name, share)
+    material = made(make_config)
+    object.__setattr__(material.config.motion, "noise_std", 0.0)
+    monkeypatch.setattr(sequences, "_HOLES", 0)
+    assert all(material[index].mask.min() > 0.9 for index in range(4))
+    monkeypatch.setattr(sequences, "_HOLES", 1)
+    last = torch.stack([material[index].mask[-1] for index in range(8)])
+    assert last.min() < 0.1  # a hole
+    assert last.mean() > 0.6  # in what is trusted else
+    assert all(material[index].mask[: material[index].lead - 1].min() > 0.9 for index in range(4))  # it comes later
