@@ -114,8 +114,10 @@ def test_a_switch_of_networks_on_the_stage(tmp_path: Path) -> None:
 
 
 def test_colours_are_kept_and_given_back(tmp_path: Path) -> None:
-    found = programme(tmp_path, playlist={"styles": ["starry"], "networks": "own"}, look={"quality": "nano"})
-    stage = Stage(found, Look(quality="nano"), SIZE)
+    found = programme(
+        tmp_path, playlist={"styles": ["starry"], "networks": "own"}, look={"quality": "nano", "steady": False}
+    )
+    stage = Stage(found, Look(quality="nano", steady=False), SIZE)
     slot = stage.engine.allocate(1)[0]
     slot.frame[:] = (0, 0, 200)
 
