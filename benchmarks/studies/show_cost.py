@@ -20,6 +20,7 @@ import time
 import urllib.request
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
@@ -157,13 +158,10 @@ def _started(words: list[str], folder: Path, environment: dict[str, str]) -> sub
 def _rates(case: _Case, rate: int, turns: int, seconds: float) -> tuple[list[float], list[float]]:
     """Frames a second of the run and of the show, turn by turn."""
     with ExitStack() as stack:
-        folders = [Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(2)]
         source = f"synthetic:640x360@{rate}"
         programs: list[_Run | _Show] = []
-        for make, folder in (
-            (lambda at: _Run(case.steady, source, at), folders[0]),
-            (lambda at: _Show(case, source, at), folders[1]),
-        ):
+        for make in (partial(_Run, case.steady, source), partial(_Show, case, source)):
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             program = make(folder)
             programs.append(program)
             stack.callback(_end, program.process)
