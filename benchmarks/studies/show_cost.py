@@ -76,8 +76,10 @@ _CASES = {
     "with a page that looks": _Case(looks=True),
     "with a recording": _Case(_RECORDING),
     "with the mask": _Case(_MASK),
+    "with page, recording and mask": _Case(_MASK + _RECORDING, looks=True),
     "with all of it": _Case(_MASK + _RECORDING, looks=True, screen=True),
     "st-show with a memory": _Case(steady=True),
+    "with a memory, page, recording and mask": _Case(_MASK + _RECORDING, looks=True, steady=True),
     "with a memory and all of it": _Case(_MASK + _RECORDING, looks=True, screen=True, steady=True),
 }
 

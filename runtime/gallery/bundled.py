@@ -6,7 +6,7 @@ from pathlib import Path
 
 from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.formats.manifest import Manifest, read_manifest
-from artmirror.runtime.gallery.variants import FULL, int8_twin, is_twin, quality_of, steady_twin, variants
+from artmirror.runtime.gallery.variants import FULL, in_order, is_twin, quality_of, variants
 
 DEFAULT_STYLE = "starry"
 
@@ -83,8 +83,7 @@ def find_style(name: str) -> Path:
 
 
 def _twins(networks: dict[str, Path]) -> dict[str, Path]:
-    found = [twin_of(path) for path in networks.values() for twin_of in (int8_twin, steady_twin)]
-    return {twin.stem: twin for twin in found if twin is not None}
+    return {twin.stem: twin for path in networks.values() for twin in in_order(path, steady=True).values()}
 
 
 def _unknown(name: str, known: list[str]) -> ArtmirrorError:

@@ -10,7 +10,7 @@ from pathlib import Path
 from artmirror.runtime.common.pixels import SMALLEST_SIDE
 from artmirror.runtime.engines.base import FULL_STYLE, Engine, stylize
 from artmirror.runtime.engines.open import Opened
-from artmirror.runtime.gallery.variants import int8_twin, is_int8_twin, quality_of, steady_twin, variants
+from artmirror.runtime.gallery.variants import in_order, is_int8_twin, quality_of, variants
 
 AUTO = "auto"
 DEFAULT_TARGET_FPS = 30.0
@@ -43,9 +43,9 @@ def open_best(
 ) -> Picked:
     """Open the variants of a style from the best down, until one is faster than the target by `MARGIN`.
 
-    One that is too slow is tried in INT8, where there is such a file and a processor computes; one with a memory
-    before that without. Where none is fast
-    enough, the lightest is taken. Where there is one file, nothing is measured. Those not taken are closed.
+    One that is too slow is tried in INT8, where there is such a file and a processor computes; with a memory before
+    without. Where none is fast enough, the last is taken. Where there is one file, nothing is measured. Those not taken
+    are closed.
 
     Args:
         path: Of any of the style's files.
@@ -60,13 +60,8 @@ def open_best(
     there = variants(path) or {quality_of(path): path}  # opening tells what is wrong with it
     files: dict[str, Path] = {}  # by what people call them, in the order in which they are tried
     for quality, path_there in there.items():
-        remembering = steady_twin(path_there) if steady else None
-        if remembering is not None:
-            files[f"{quality} steady"] = remembering
-        files[quality] = path_there
-        twin = int8_twin(path_there)
-        if twin is not None:
-            files[f"{quality} int8"] = twin
+        for kind, file in in_order(path_there, steady=steady).items():
+            files[f"{quality} {kind}".strip()] = file
     if len(files) == 1:
         ((quality, only),) = files.items()
         return Picked(open_file(only), f"quality {quality}: the only one there is of this style")

@@ -1,7 +1,7 @@
 """One style in several qualities: starry.onnx, and beside it the lighter starry-lite.onnx and starry-nano.onnx.
 
 Each may have a twin in INT8, for processors: starry-int8.onnx, starry-lite-int8.onnx; and one with a memory from frame
-to frame: starry-steady.onnx.
+to frame, which may have a twin in INT8 too: starry-steady.onnx, starry-steady-int8.onnx.
 """
 
 from pathlib import Path
@@ -32,13 +32,29 @@ def is_int8_twin(path: Path) -> bool:
 
 
 def int8_twin(path: Path) -> Path | None:
-    """The same network in INT8, where it lies beside the file."""
-    return _twin(path, _INT8)
+    """The same network in INT8, with a memory or without, where it lies beside the file."""
+    return None if is_int8_twin(path) else _twin(path, _INT8)
 
 
 def steady_twin(path: Path) -> Path | None:
     """The same style with a memory from frame to frame, where it lies beside the file."""
-    return _twin(path, _STEADY)
+    return None if is_twin(path) else _twin(path, _STEADY)
+
+
+def in_order(path: Path, *, steady: bool) -> dict[str, Path]:
+    """What there is of a style in one quality, from the path without a twin's name, in the order in which it is tried.
+
+    Args:
+        steady: Whether those with a memory come first, or not at all.
+
+    Returns:
+        What a twin is, `steady`, `steady int8`, `int8` or nothing -> file.
+    """
+    found: dict[str, Path | None] = {}
+    for kind, file in (("steady ", steady_twin(path) if steady else None), ("", path)):
+        if file is not None:
+            found |= {kind.strip(): file, f"{kind}int8": int8_twin(file)}
+    return {kind: file for kind, file in found.items() if file is not None}
 
 
 def steady_name(path: Path) -> str:
@@ -48,7 +64,7 @@ def steady_name(path: Path) -> str:
 
 def _twin(path: Path, what: str) -> Path | None:
     twin = path.with_name(_named(path, what))
-    return twin if not is_twin(path) and twin.is_file() else None
+    return twin if twin.is_file() else None
 
 
 def _without_twin(path: Path) -> Path:

@@ -13,7 +13,7 @@ from artmirror.runtime.engines.open import open_for_show
 from artmirror.runtime.engines.switching import SwitchingEngine
 from artmirror.runtime.gallery.palette import Palette
 from artmirror.runtime.gallery.quality import BUDGET_S, INT8_BACKENDS, MARGIN, measure_fps
-from artmirror.runtime.gallery.variants import int8_twin, steady_twin
+from artmirror.runtime.gallery.variants import in_order, is_int8_twin
 from artmirror.runtime.show.scenes import Programme, Scene
 from artmirror.runtime.show.settings import Look as LookSettings
 
@@ -98,12 +98,11 @@ class Stage:
             engines = []
             for number, path in enumerate(self.programme.networks, 1):
                 report(f"{path.stem}: network {number} of {len(self.programme.networks)}")
-                engine = self._open_network(path)
+                engine = self._open_network(next(iter(self._kinds(path).values())))
                 opened.callback(engine.close)
                 engines.append(engine)
             # Where there is nothing lighter, nothing is measured.
-            is_choice = len(self._levels) > 1 or any(map(int8_twin, self.programme.networks))
-            is_choice |= self._remembers and any(map(steady_twin, self.programme.networks))
+            is_choice = len(self._levels) > 1 or any(len(self._kinds(path)) > 1 for path in self.programme.networks)
             if self._settings.quality == "auto" and is_choice:
                 self._level = self._lowest_asked = max(self._level, self._measured(engines, opened, report))
             opened.pop_all()
@@ -167,56 +166,42 @@ class Stage:
     def _apply(self) -> None:
         self.palette.show(self.scene.paint(self.quality))
 
-    def _open_here(self, path: Path, *, steady: bool = True) -> Engine:
-        twin = steady_twin(path) if self._remembers and steady else None
-        opened = open_for_show(
-            twin or path, size=self._size, device=self._settings.device or None, threads=self._settings.threads or None
-        )
-        return opened.engine
+    def _open_here(self, path: Path) -> Engine:
+        return open_for_show(
+            path, size=self._size, device=self._settings.device or None, threads=self._settings.threads or None
+        ).engine
 
     def _measured(self, engines: list[Engine], opened: ExitStack, report: Callable[[str], None]) -> int:
         """The best level that holds the target here.
 
-        Its networks are changed for those without a memory, and for those in INT8, where only they do.
+        Its networks are changed for those in INT8, and for those without a memory, where only they do.
         """
         for level, quality in enumerate(self._levels):
-            network = self.scenes[0].paint(quality).network
-            if self._holds(engines[network], quality, report):
-                return level
-            if self._without_memory(engines, quality, opened) and self._holds(
-                engines[network], f"{quality} without memory", report
-            ):
-                return level
-            if self._twins(engines, quality, network, opened) and self._holds(
-                engines[network], f"{quality} int8", report
-            ):
-                return level
+            first = self.scenes[0].paint(quality).network
+            kinds = {
+                number: self._kinds(self.programme.networks[number])
+                for number in {scene.paint(quality).network for scene in self.scenes}
+            }
+            as_opened = True
+            for kind, file in kinds[first].items():
+                if not as_opened:
+                    if is_int8_twin(file) and engines[first].describe().backend not in INT8_BACKENDS:
+                        continue
+                    for number, files in kinds.items():
+                        if kind in files:
+                            _put(engines, number, partial(self._open_network, files[kind]), opened)
+                as_opened = False
+                if self._holds(engines[first], f"{quality} {kind}".strip(), report):
+                    return level
         return len(self._levels) - 1
+
+    def _kinds(self, path: Path) -> dict[str, Path]:
+        return in_order(path, steady=self._remembers)
 
     def _holds(self, engine: Engine, name: str, report: Callable[[str], None]) -> bool:
         fps = measure_fps(engine, 1, BUDGET_S / len(self._levels))
         report(f"quality {name}: {fps:.0f} FPS measured, target {self._settings.target_fps:g}")
         return fps >= self._settings.target_fps * MARGIN
-
-    def _without_memory(self, engines: list[Engine], quality: str, opened: ExitStack) -> bool:
-        """Put those without a memory in the place of a level's networks; False where none has one."""
-        networks = {scene.paint(quality).network for scene in self.scenes}
-        remembering = [number for number in networks if self._remembers and engines[number].manifest.has_memory]
-        for number in remembering:
-            plain = partial(self._open_here, self.programme.networks[number], steady=False)
-            _put(engines, number, plain, opened)
-        return bool(remembering)
-
-    def _twins(self, engines: list[Engine], quality: str, network: int, opened: ExitStack) -> bool:
-        """Put those in INT8 in the place of a level's networks; False where the first has none."""
-        networks = {scene.paint(quality).network for scene in self.scenes}
-        files = {number: int8_twin(self.programme.networks[number]) for number in networks}
-        if files[network] is None or engines[network].describe().backend not in INT8_BACKENDS:
-            return False
-        for number, file in files.items():
-            if file is not None:
-                _put(engines, number, partial(self._open_network, file), opened)
-        return True
 
 
 def _put(engines: list[Engine], number: int, open_one: Callable[[], Engine], opened: ExitStack) -> None:

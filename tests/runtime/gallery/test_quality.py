@@ -302,6 +302,17 @@ class TestInt8:
         assert self.pick(tmp_path, {**fps, "starry-steady": 37.0}, steady=True)[0] == "starry-steady"
         assert self.pick(tmp_path, fps)[2] == ["starry"]
 
+    def test_one_with_a_memory_is_tried_in_int8_before_that_without(self, tmp_path: Path) -> None:
+        fps = {"starry": 40.0, "starry-steady": 30.0, "starry-steady-int8": 37.0, "starry-int8": 60.0}
+        taken, reason, opened = self.pick(tmp_path, fps, steady=True)
+        assert taken == "starry-steady-int8"
+        assert opened == ["starry-steady", "starry-steady-int8"]
+        assert reason.startswith("quality full steady int8: 37 FPS measured, full steady 30;")
+        slow = self.pick(tmp_path, {**fps, "starry": 30.0, "starry-steady-int8": 33.0}, steady=True)
+        assert slow[2] == ["starry-steady", "starry-steady-int8", "starry", "starry-int8"]
+        assert self.pick(tmp_path, fps, steady=True, backend="ncnn")[2] == ["starry-steady", "starry"]
+        assert self.pick(tmp_path, {**fps, "starry": 30.0})[2] == ["starry", "starry-int8"]
+
     def test_a_fast_one_is_taken_as_it_is(self, tmp_path: Path) -> None:
         assert self.pick(tmp_path, {"starry": 50.0, "starry-int8": 90.0})[0] == "starry"
 

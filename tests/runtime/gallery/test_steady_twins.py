@@ -14,7 +14,9 @@ from artmirror.runtime.gallery.paintings import Choice
 from artmirror.runtime.gallery.variants import (
     encoder_path,
     find_variant,
+    in_order,
     int8_twin,
+    is_int8_twin,
     is_twin,
     quality_of,
     steady_twin,
@@ -36,6 +38,27 @@ def test_a_twin_with_a_memory_is_no_style_of_its_own(tmp_path: Path) -> None:
     assert quality_of(tmp_path / "a-lite-steady.onnx") == "lite"
     assert encoder_path(tmp_path / "any-steady.onnx") == tmp_path / "any-encoder.onnx"
     assert set(variants(tmp_path / "a.onnx")) == {"full", "lite"}
+    assert list(in_order(tmp_path / "a.onnx", steady=True)) == ["steady", "", "int8"]
+
+
+def test_a_twin_with_a_memory_may_have_one_in_int8(tmp_path: Path) -> None:
+    for name in ("a.onnx", "a-steady.onnx", "a-int8.onnx", "a-steady-int8.onnx"):
+        (tmp_path / name).touch()
+    twin = tmp_path / "a-steady-int8.onnx"
+    assert int8_twin(tmp_path / "a-steady.onnx") == twin
+    assert is_twin(twin)
+    assert is_int8_twin(twin)
+    assert int8_twin(twin) is None
+    assert steady_twin(twin) is None
+    assert steady_twin(tmp_path / "a-int8.onnx") is None
+    assert quality_of(twin) == "full"
+    assert find_variant(twin, "full") == twin
+    assert encoder_path(tmp_path / "any-steady-int8.onnx") == tmp_path / "any-encoder.onnx"
+    assert set(variants(twin)) == {"full"}
+    kinds = in_order(tmp_path / "a.onnx", steady=True)
+    assert list(kinds) == ["steady", "steady int8", "", "int8"]
+    assert kinds["steady int8"] == twin
+    assert list(in_order(tmp_path / "a.onnx", steady=False)) == ["", "int8"]
 
 
 @pytest.mark.parametrize("name", ["a-lite-steady.onnx", "a-lite-int8.onnx", "a-int8.onnx", "a-lite-steady.ncnn.param"])

@@ -243,19 +243,35 @@ def test_a_sent_painting_becomes_a_scene(paintings: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fps", "steady", "remembers"), [(100.0, True, True), (20.0, True, False), (100.0, False, False)]
+    ("fast", "steady", "taken"),
+    [
+        ({"fp32 memory"}, True, "fp32 memory"),
+        ({"int8 memory", "fp32"}, True, "int8 memory"),
+        ({"fp32"}, True, "fp32"),
+        ({"int8", "fp32 memory"}, False, "int8"),
+        ({"int8"}, True, "int8"),
+    ],
 )
-def test_it_paints_with_a_memory_where_that_is_fast_enough(
-    fps: float, steady: bool, remembers: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_it_paints_with_a_memory_and_in_full_precision_where_that_is_fast_enough(
+    fast: set[str], steady: bool, taken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def kind(engine: Any) -> str:
+        precision = "int8" if engine.manifest.precision == "int8" else "fp32"
+        return f"{precision} memory" if engine.manifest.has_memory else precision
+
     monkeypatch.setattr(
-        "artmirror.runtime.show.stage.measure_fps",
-        lambda engine, *rest: fps if engine.manifest.has_memory else 100.0,
+        "artmirror.runtime.show.stage.measure_fps", lambda engine, *rest: 100.0 if kind(engine) in fast else 20.0
     )
-    found = programme(tmp_path, playlist={"styles": ["starry"], "networks": "own"})
+    found = programme(tmp_path, playlist={"styles": ["starry", "mondrian"], "networks": "own"})
     told: list[str] = []
     stage = Stage(found, Look(steady=steady), SIZE, report=told.append)
     assert stage.quality == "full"
-    assert stage.engine.manifest.has_memory == remembers
-    assert any("without memory" in line for line in told) == (steady and not remembers)
+    assert kind(stage.engine) == taken
+    order = ["fp32 memory", "int8 memory", "fp32", "int8"] if steady else ["fp32", "int8"]
+    assert [line.split(":")[0] for line in told if "measured" in line] == [
+        {"fp32": "quality full", "int8": "quality full int8", "fp32 memory": "quality full steady"}.get(
+            kind, "quality full steady int8"
+        )
+        for kind in order[: order.index(taken) + 1]
+    ]
     stage.close()
