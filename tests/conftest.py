@@ -25,8 +25,11 @@ def pytest_configure() -> None:
 
 
 def pytest_unconfigure() -> None:
-    """A library that does not let the process end is named, with a status that is not 0; without this, CI waits."""
-    faulthandler.dump_traceback_later(120, exit=True, file=sys.__stderr__)
+    """A library that does not let the process end is named, with a status that is not 0; without this, CI waits.
+
+    A worker waits here for the others, whose last test may take two minutes.
+    """
+    faulthandler.dump_traceback_later(400, exit=True, file=sys.__stderr__)
 
 
 @pytest.fixture(autouse=True)

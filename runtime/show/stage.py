@@ -182,15 +182,12 @@ class Stage:
                 number: self._kinds(self.programme.networks[number])
                 for number in {scene.paint(quality).network for scene in self.scenes}
             }
-            as_opened = True
-            for kind, file in kinds[first].items():
-                if not as_opened:
-                    if is_int8_twin(file) and engines[first].describe().backend not in INT8_BACKENDS:
-                        continue
-                    for number, files in kinds.items():
-                        if kind in files:
-                            _put(engines, number, partial(self._open_network, files[kind]), opened)
-                as_opened = False
+            for place, (kind, file) in enumerate(kinds[first].items()):
+                if place and is_int8_twin(file) and engines[first].describe().backend not in INT8_BACKENDS:
+                    continue
+                for number, files in kinds.items() if place else ():  # the first kind is open
+                    if kind in files:
+                        _put(engines, number, partial(self._open_network, files[kind]), opened)
                 if self._holds(engines[first], f"{quality} {kind}".strip(), report):
                     return level
         return len(self._levels) - 1
