@@ -1,6 +1,7 @@
 """The styles that come with the package: ONNX files with their manifests, and a thumbnail of what each paints."""
 
 import difflib
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 
@@ -44,8 +45,7 @@ def find_network(name: str) -> Path:
     Raises:
         ArtmirrorError: there is none of that name.
     """
-    many = {path.stem: path for path in variants(many_network()).values()}
-    many |= _twins(many)
+    many = _by_name(variants(many_network()).values())
     return many[name] if name in many else find_style(name)
 
 
@@ -75,15 +75,15 @@ def find_style(name: str) -> Path:
         ArtmirrorError: there is no style of that name; the near ones are named.
     """
     styles = bundled_styles()
-    known = {path.stem: path for style in styles.values() for path in (style, *variants(style).values())}
-    known |= _twins(known)
+    known = _by_name(path for style in styles.values() for path in variants(style).values())
     if name not in known:
         raise _unknown(name, sorted({*styles, *bundled_style_files()}))
     return known[name]
 
 
-def _twins(networks: dict[str, Path]) -> dict[str, Path]:
-    return {twin.stem: twin for path in networks.values() for twin in in_order(path, steady=True).values()}
+def _by_name(networks: Iterable[Path]) -> dict[str, Path]:
+    """Those and their twins."""
+    return {file.stem: file for path in networks for file in in_order(path, steady=True).values()}
 
 
 def _unknown(name: str, known: list[str]) -> ArtmirrorError:

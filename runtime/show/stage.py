@@ -94,17 +94,18 @@ class Stage:
             ArtmirrorError: one cannot be opened.
         """
         self.close()
+        kinds = [in_order(path, steady=self._remembers) for path in self.programme.networks]
         with ExitStack() as opened:
             engines = []
             for number, path in enumerate(self.programme.networks, 1):
                 report(f"{path.stem}: network {number} of {len(self.programme.networks)}")
-                engine = self._open_network(next(iter(self._kinds(path).values())))
+                engine = self._open_network(next(iter(kinds[number - 1].values())))
                 opened.callback(engine.close)
                 engines.append(engine)
             # Where there is nothing lighter, nothing is measured.
-            is_choice = len(self._levels) > 1 or any(len(self._kinds(path)) > 1 for path in self.programme.networks)
+            is_choice = len(self._levels) > 1 or any(len(files) > 1 for files in kinds)
             if self._settings.quality == "auto" and is_choice:
-                self._level = self._lowest_asked = max(self._level, self._measured(engines, opened, report))
+                self._level = self._lowest_asked = max(self._level, self._measured(engines, kinds, opened, report))
             opened.pop_all()
         self._colours = KeepColours(engines[0] if len(engines) == 1 else SwitchingEngine(engines))
         self._colours.on = self._settings.keep_colours
@@ -171,29 +172,30 @@ class Stage:
             path, size=self._size, device=self._settings.device or None, threads=self._settings.threads or None
         ).engine
 
-    def _measured(self, engines: list[Engine], opened: ExitStack, report: Callable[[str], None]) -> int:
+    def _measured(
+        self,
+        engines: list[Engine],
+        kinds: list[dict[str, Path]],
+        opened: ExitStack,
+        report: Callable[[str], None],
+    ) -> int:
         """The best level that holds the target here.
 
         Its networks are changed for those in INT8, and for those without a memory, where only they do.
         """
         for level, quality in enumerate(self._levels):
             first = self.scenes[0].paint(quality).network
-            kinds = {
-                number: self._kinds(self.programme.networks[number])
-                for number in {scene.paint(quality).network for scene in self.scenes}
-            }
+            networks = {scene.paint(quality).network for scene in self.scenes}
             for place, (kind, file) in enumerate(kinds[first].items()):
                 if place and is_int8_twin(file) and engines[first].describe().backend not in INT8_BACKENDS:
                     continue
-                for number, files in kinds.items() if place else ():  # the first kind is open
-                    if kind in files:
+                for number in networks if place else ():
+                    files = kinds[number]
+                    if kind in files and kind != next(iter(files)):  # which is open
                         _put(engines, number, partial(self._open_network, files[kind]), opened)
                 if self._holds(engines[first], f"{quality} {kind}".strip(), report):
                     return level
         return len(self._levels) - 1
-
-    def _kinds(self, path: Path) -> dict[str, Path]:
-        return in_order(path, steady=self._remembers)
 
     def _holds(self, engine: Engine, name: str, report: Callable[[str], None]) -> bool:
         fps = measure_fps(engine, 1, BUDGET_S / len(self._levels))

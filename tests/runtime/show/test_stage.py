@@ -11,6 +11,7 @@ from artmirror.runtime.common.errors import ArtmirrorError
 from artmirror.runtime.common.pictures import save_picture
 from artmirror.runtime.common.pixels import Pixels, Size
 from artmirror.runtime.engines.base import stylize
+from artmirror.runtime.engines.open import Opened, open_for_show
 from artmirror.runtime.show import visitors_painting
 from artmirror.runtime.show.health import FrameRate, QualityKeeper, memory_bytes, open_files, thread_count
 from artmirror.runtime.show.scenes import Programme, read_programme
@@ -262,9 +263,17 @@ def test_it_paints_with_a_memory_and_in_full_precision_where_that_is_fast_enough
     monkeypatch.setattr(
         "artmirror.runtime.show.stage.measure_fps", lambda engine, *rest: 100.0 if kind(engine) in fast else 20.0
     )
+
+    def opening(path: Path, **options: Any) -> Opened:
+        opened.append(path)
+        return open_for_show(path, **options)
+
+    opened: list[Path] = []
+    monkeypatch.setattr("artmirror.runtime.show.stage.open_for_show", opening)
     found = programme(tmp_path, playlist={"styles": ["starry", "mondrian"], "networks": "own"})
     told: list[str] = []
     stage = Stage(found, Look(steady=steady), SIZE, report=told.append)
+    assert len(set(opened)) == len(opened)  # compiling takes time
     assert stage.quality == "full"
     assert kind(stage.engine) == taken
     order = ["fp32 memory", "int8 memory", "fp32", "int8"] if steady else ["fp32", "int8"]
