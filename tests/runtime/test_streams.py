@@ -16,7 +16,7 @@ from artmirror.runtime.streams import run_streams
 from tests.fakes.media import noise, write_clip
 from tests.fakes.tiny_memory import tiny_memory
 
-TEST_PICTURE = "synthetic:96x80@60"
+TEST_PICTURE = "synthetic:96x80"  # without a pace: none is dropped where the machine is busy
 
 
 def film(path: Path, shade: int) -> Path:

@@ -69,10 +69,18 @@ class FakeStarter:
 
 
 @pytest.fixture
-def opener(monkeypatch: pytest.MonkeyPatch) -> Opener:
+def styles(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of bundled styles with one in it."""
+    folder = tmp_path_factory.mktemp("styles")
+    (folder / "starry.onnx").touch()
+    monkeypatch.setattr(gallery, "styles_folder", lambda: folder)
+    return folder
+
+
+@pytest.fixture
+def opener(styles: Path, monkeypatch: pytest.MonkeyPatch) -> Opener:
     fake = Opener()
     monkeypatch.setattr(candidates, "open_engine", fake)
-    monkeypatch.setattr(gallery, "bundled_styles", lambda: {"starry": Path("/styles/starry.onnx")})
     return fake
 
 
@@ -213,9 +221,9 @@ def test_names_are_not_taken_for_markup(opener: Opener) -> None:
     assert "a[red]b " in bench("a[red]b.onnx", *SHORT).stdout
 
 
-def test_default_is_the_bundled_style(opener: Opener) -> None:
+def test_default_is_the_bundled_style(opener: Opener, styles: Path) -> None:
     assert bench(*SHORT).exit_code == 0
-    assert opener.asked == [("/styles/starry.onnx", None, None)]
+    assert opener.asked == [(str(styles / "starry.onnx"), None, None)]
     assert opener.devices == {None}
 
 
