@@ -16,7 +16,7 @@ from tests.fakes.st_run import one_line_of, run
 from tests.fakes.tiny_ncnn import need_vulkan, tiny_ncnn
 
 DISCRETE, INTEGRATED, SOFTWARE = 0, 1, 3  # as ncnn numbers the types
-RUN = ("--input", "synthetic:64x64@30", "--output", "null:", "--max-frames", 2)
+RUN = ("--input", "synthetic:64x64", "--output", "null:", "--max-frames", 2)
 
 
 @pytest.fixture(autouse=True)

@@ -78,7 +78,7 @@ class TestStRun:
     """The whole program."""
 
     def run(self, machine: SimulatedMachine, plan: Path, output: str | Path, *words: str, **settings: object) -> Ended:
-        source = ["--input", "synthetic:96x64@60", "--size", "96x64", "--max-frames", "30"]
+        source = ["--input", "synthetic:96x64", "--max-frames", "30"]  # without a pace: none is dropped
         code = "from artmirror.runtime.cli import main; main()"
         return machine.run("-c", code, "--engine", plan, *source, "--output", output, *words, **settings)
 
